@@ -1,0 +1,146 @@
+/** Bodies of the REST API and of the two browser sockets. Paths are below `/api`. */
+import { z } from "zod";
+import { branchSchema, repositoryRefSchema, sessionIdSchema, shaSchema, timestampSchema } from "./ids.ts";
+import { buildViewSchema, imageViewSchema, logEntrySchema } from "./image-build.ts";
+import { sessionSummarySchema, sessionViewSchema } from "./session.ts";
+
+/** The dashboard's five words. */
+export const imageStatuses = ["ready", "building", "failed", "none", "disabled"] as const;
+export type ImageStatus = (typeof imageStatuses)[number];
+
+/** What the last scheduled comparison of heads found. */
+export const headCheckSchema = z.object({
+  at: timestampSchema,
+  /** head of the default branch, null when it could not be read */
+  sha: shaSchema.nullable(),
+  outcome: z.enum(["unchanged", "moved", "retried", "building", "unavailable"]),
+});
+export type HeadCheck = z.infer<typeof headCheckSchema>;
+
+/** `GET /repositories/:owner/:name/image`. `active` goes on serving whatever `latestBuild` does. */
+export const imageStateSchema = z.object({
+  enabled: z.boolean(),
+  status: z.enum(imageStatuses),
+  active: imageViewSchema.nullable(),
+  latestBuild: buildViewSchema.nullable(),
+  lastCheck: headCheckSchema.nullable(),
+});
+export type ImageState = z.infer<typeof imageStateSchema>;
+
+export const repositoryViewSchema = z.object({
+  owner: z.string(),
+  name: z.string(),
+  /** null for a repository without a branch */
+  defaultBranch: z.string().nullable(),
+  private: z.boolean(),
+  /** clone URL for people, without credentials */
+  cloneUrl: z.string(),
+  image: imageStateSchema,
+});
+export type RepositoryView = z.infer<typeof repositoryViewSchema>;
+
+/** `GET /repositories`. */
+export const repositoryListSchema = z.object({ repositories: z.array(repositoryViewSchema) });
+export type RepositoryList = z.infer<typeof repositoryListSchema>;
+
+/** `GET /repositories/:owner/:name/branches`: for the New session page; the default branch first. */
+export const branchListSchema = z.object({ branches: z.array(z.object({ name: z.string(), sha: shaSchema })) });
+export type BranchList = z.infer<typeof branchListSchema>;
+
+/** `PUT /repositories/:owner/:name/image` → `ImageState`. Switching on starts the first build. */
+export const putImageRequestSchema = z.strictObject({ enabled: z.boolean() });
+export type PutImageRequest = z.infer<typeof putImageRequestSchema>;
+
+/** `POST /repositories/:owner/:name/image/builds` → 202 with the build that runs, or that will run next. */
+export const buildAcceptedSchema = z.object({ build: buildViewSchema });
+export type BuildAccepted = z.infer<typeof buildAcceptedSchema>;
+
+/** `GET /builds/:id/logs?after=SEQ`. Read on with `after: next` until `complete`. */
+export const buildLogsSchema = z.object({
+  entries: z.array(logEntrySchema),
+  next: z.number().int().nonnegative(),
+  complete: z.boolean(),
+});
+export type BuildLogs = z.infer<typeof buildLogsSchema>;
+
+/** The most characters of a prompt. */
+export const promptMaxLength = 100_000;
+
+/** `POST /sessions` → 201 with `SessionView`. Without a branch: the default branch. */
+export const createSessionRequestSchema = z.strictObject({
+  repository: z.union([
+    repositoryRefSchema,
+    z
+      .string()
+      .regex(/^[^/\s]+\/[^/\s]+$/, { error: "must be owner/name" })
+      .transform((fullName) => {
+        const [owner = "", name = ""] = fullName.split("/");
+        return { owner, name };
+      })
+      .pipe(repositoryRefSchema),
+  ]),
+  branch: branchSchema.optional(),
+  prompt: z.string().trim().min(1).max(promptMaxLength).optional(),
+  model: z.string().min(1).max(200).optional(),
+});
+export type CreateSessionRequest = z.input<typeof createSessionRequestSchema>;
+
+/** `GET /sessions`, newest first. */
+export const sessionListSchema = z.object({ sessions: z.array(sessionSummarySchema) });
+export type SessionList = z.infer<typeof sessionListSchema>;
+
+/** `GET /health`. */
+export const healthSchema = z.object({
+  status: z.enum(["ok", "degraded"]),
+  version: z.string(),
+  checks: z.object({
+    database: z.enum(["ok", "failing"]),
+    gateway: z.enum(["ok", "failing"]),
+    github: z.enum(["ok", "failing"]),
+  }),
+  /** runtime that new sandboxes run, null while the gateway is out of reach */
+  runtimeVersion: z.string().nullable(),
+});
+export type Health = z.infer<typeof healthSchema>;
+
+/** `GET /feed` (WebSocket): every change of a repository's image state and of a session. After a reconnect read the lists again. */
+export const feedMessageSchema = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("hello") }),
+  z.object({ type: z.literal("repository"), repository: repositoryViewSchema }),
+  z.object({ type: z.literal("session"), session: sessionSummarySchema }),
+]);
+export type FeedMessage = z.infer<typeof feedMessageSchema>;
+
+/**
+ * `GET /sessions/:id/events` and `GET /builds/:id/events` (WebSocket, `?after=SEQ` for log entries already seen):
+ * first the whole view and the log since the cursor, then each change. A view replaces the one before it.
+ */
+export const sessionEventSchema = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("session"), session: sessionViewSchema }),
+  z.object({ type: z.literal("log"), entries: z.array(logEntrySchema) }),
+  /** text that a prompt's part grew by */
+  z.object({
+    type: z.literal("delta"),
+    promptId: z.string(),
+    partId: z.string(),
+    kind: z.enum(["text", "reasoning"]),
+    delta: z.string(),
+  }),
+]);
+export type SessionEvent = z.infer<typeof sessionEventSchema>;
+export const buildEventSchema = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("build"), build: buildViewSchema }),
+  z.object({ type: z.literal("log"), entries: z.array(logEntrySchema) }),
+]);
+export type BuildEvent = z.infer<typeof buildEventSchema>;
+
+/** `POST /webhooks/github`: what of a push event is read. Other events are acknowledged and ignored. */
+export const githubPushSchema = z.object({
+  ref: z.string(),
+  after: z.string(),
+  deleted: z.boolean().optional(),
+  repository: z.object({ name: z.string(), owner: z.object({ login: z.string() }), default_branch: z.string() }),
+});
+export const webhookAcceptedSchema = z.object({ accepted: z.boolean(), reason: z.string() });
+
+export const sessionParamsSchema = z.object({ id: sessionIdSchema });

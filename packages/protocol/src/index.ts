@@ -1,0 +1,10 @@
+/** Every wire message, id and error code of Open-Inspect. Depends on zod only. */
+export * from "./bridge.ts";
+export * from "./errors.ts";
+export * from "./gateway.ts";
+export * from "./http-api.ts";
+export * from "./ids.ts";
+export * from "./image-build.ts";
+export * from "./image-scope.ts";
+export * from "./runtime-config.ts";
+export * from "./session.ts";

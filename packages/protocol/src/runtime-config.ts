@@ -1,0 +1,57 @@
+/** What the sandbox runtime is told at its start: one JSON document on its standard input, never on disk or in env. */
+import { z } from "zod";
+import { branchSchema, buildIdSchema, sessionIdSchema } from "./ids.ts";
+
+/** Where the runtime keeps things inside every sandbox. The path of the workspace is baked into agent state: never change it. */
+export const sandboxPaths = {
+  workspace: "/workspace/repo",
+  home: "/home/agent",
+  runtimeDir: "/opt/openinspect",
+  runtimeBundle: "/opt/openinspect/runtime.mjs",
+  stateDir: "/run/openinspect",
+  runtimeLog: "/run/openinspect/runtime.log",
+} as const;
+
+/** Files in a repository that the runtime runs. */
+export const hookPaths = { setup: ".openinspect/setup.sh", start: ".openinspect/start.sh" } as const;
+
+export const agentConfigSchema = z.object({
+  /** base URL of an Anthropic-compatible API, without a trailing slash and without `/v1` */
+  modelBaseUrl: z.url(),
+  /** a token for that URL that is worth nothing elsewhere; handed to the agent through a 0600 file on tmpfs */
+  modelToken: z.string().min(1),
+  /** model id as the API knows it */
+  model: z.string().min(1),
+});
+export type AgentConfig = z.infer<typeof agentConfigSchema>;
+
+const common = {
+  /** `ws:` or `wss:` URL of the bridge for this build or session */
+  bridgeUrl: z.url(),
+  /** bearer token of this sandbox, bound to this build or session */
+  bridgeToken: z.string().min(32),
+  /** clone URL without credentials */
+  cloneUrl: z.url(),
+  branch: branchSchema,
+  /** clone and fetch limit */
+  gitTimeoutMs: z.number().int().positive(),
+};
+
+/**
+ * `build`: clone, setup, done; the control plane snapshots afterwards.
+ * `session`: from an image sync + agent side by side, from the base clone + setup + agent.
+ */
+export const runtimeConfigSchema = z.discriminatedUnion("mode", [
+  z.object({ mode: z.literal("build"), buildId: buildIdSchema, ...common }),
+  z.object({
+    mode: z.literal("session"),
+    sessionId: sessionIdSchema,
+    ...common,
+    /** image: the workspace is there and setup has run. base: neither. */
+    startFrom: z.enum(["image", "base"]),
+    agent: agentConfigSchema,
+    /** limit of `.openinspect/start.sh` */
+    startHookTimeoutMs: z.number().int().positive(),
+  }),
+]);
+export type RuntimeConfig = z.infer<typeof runtimeConfigSchema>;

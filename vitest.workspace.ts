@@ -1,0 +1,37 @@
+/** The test projects. Vitest reads them through vitest.config.ts. */
+import type { TestProjectConfiguration } from "vitest/config";
+
+const projects: TestProjectConfiguration[] = [
+  { test: { name: "protocol", root: "packages/protocol", include: ["test/**/*.test.ts"] } },
+  "packages/control-plane/vitest.config.ts",
+  {
+    test: {
+      name: "modal-client",
+      root: "packages/modal-client",
+      include: ["test/**/*.test.ts"],
+      testTimeout: 60_000,
+      hookTimeout: 60_000,
+    },
+  },
+  {
+    test: {
+      name: "sandbox-runtime",
+      root: "packages/sandbox-runtime",
+      include: ["test/**/*.test.ts"],
+      testTimeout: 60_000,
+      hookTimeout: 60_000,
+    },
+  },
+  {
+    test: {
+      name: "emulators",
+      root: "packages/emulators",
+      include: ["test/**/*.test.ts"],
+      testTimeout: 60_000,
+      hookTimeout: 60_000,
+    },
+  },
+  "packages/web/vitest.config.ts",
+  { test: { name: "scripts", root: "scripts", include: ["test/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000 } },
+];
+export default projects;
