@@ -1,0 +1,84 @@
+/** The REST API as the scripts use it: every answer parsed by the protocol's schema. */
+import { type z } from "zod";
+import {
+  branchListSchema,
+  buildAcceptedSchema,
+  buildLogsSchema,
+  type CreateSessionRequest,
+  errorBodySchema,
+  imageStateSchema,
+  repositoryListSchema,
+  type SessionView,
+  sessionListSchema,
+  sessionViewSchema,
+} from "../packages/protocol/src/index.ts";
+
+export type Api = ReturnType<typeof createApi>;
+
+export function createApi(url: string) {
+  async function call<T extends z.ZodType>(schema: T, method: string, path: string, body?: unknown): Promise<z.infer<T>> {
+    const answer = await fetch(`${url}/api${path}`, {
+      method,
+      signal: AbortSignal.timeout(60_000),
+      ...(body === undefined ? {} : { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
+    });
+    const text = await answer.text();
+    if (!answer.ok) {
+      const failure = errorBodySchema.safeParse(safeJson(text));
+      const said = failure.success ? `${failure.data.error.message} ${failure.data.error.hint}` : text.slice(0, 300);
+      throw new Error(`${method} ${path} answered ${answer.status}: ${said}`);
+    }
+    return schema.parse(safeJson(text));
+  }
+  const imagePath = (repository: string) => `/repositories/${repository}/image`;
+  return {
+    repositories: () => call(repositoryListSchema, "GET", "/repositories"),
+    branches: (repository: string) => call(branchListSchema, "GET", `/repositories/${repository}/branches`),
+    image: (repository: string) => call(imageStateSchema, "GET", imagePath(repository)),
+    setImage: (repository: string, enabled: boolean) => call(imageStateSchema, "PUT", imagePath(repository), { enabled }),
+    rebuild: (repository: string) => call(buildAcceptedSchema, "POST", `${imagePath(repository)}/builds`),
+    buildLogs: (id: string, after = 0) => call(buildLogsSchema, "GET", `/builds/${id}/logs?after=${after}`),
+    startSession: (request: CreateSessionRequest) => call(sessionViewSchema, "POST", "/sessions", request),
+    session: (id: string) => call(sessionViewSchema, "GET", `/sessions/${id}`),
+    sessions: () => call(sessionListSchema, "GET", "/sessions"),
+    stopSession: (id: string) => call(sessionViewSchema, "POST", `/sessions/${id}/stop`),
+  };
+}
+
+function safeJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** Asks until `read` returns something other than null. */
+export async function until<T>(what: string, deadlineMs: number, read: () => Promise<T | null>): Promise<T> {
+  const deadline = Date.now() + deadlineMs;
+  while (Date.now() < deadline) {
+    const found = await read();
+    if (found !== null) return found;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error(`${what}: not within ${deadlineMs / 1000} s`);
+}
+
+/** Waits until a session is ready; a failed one throws with its cause and lines. */
+export function untilReady(api: Api, id: string, deadlineMs: number): Promise<SessionView> {
+  return until(`session ${id} ready`, deadlineMs, async () => {
+    const session = await api.session(id);
+    if (session.failure !== null) throw new Error([session.failure.message, ...session.failure.lines].join("\n"));
+    return session.receipt === null ? null : session;
+  });
+}
+
+/** Waits until the active image is of `sha`; a failed build of it throws with its cause and lines. */
+export function untilImageOf(api: Api, repository: string, sha: string, deadlineMs: number) {
+  return until(`image of ${repository} at ${sha.slice(0, 7)}`, deadlineMs, async () => {
+    const image = await api.image(repository);
+    const build = image.latestBuild;
+    if (build?.status === "failed" && build.failure) throw new Error([build.failure.message, ...build.failure.lines].join("\n"));
+    return image.active?.sha === sha && build !== null && image.status === "ready" ? { active: image.active, build } : null;
+  });
+}

@@ -1,0 +1,102 @@
+/** `npm run check`: format and lint, types, promises, floors, dead code. Exits 1 when one fails; prints each with its time. */
+import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import { findFloorBreaches } from "./floors.ts";
+import { root } from "./prerequisites.ts";
+
+const run = promisify(execFile);
+const bin = (name: string) => join(root, "node_modules/.bin", name);
+const projects = [
+  "scripts",
+  ...["protocol", "control-plane", "modal-client", "sandbox-runtime", "emulators", "web"].map((name) => `packages/${name}`),
+];
+
+async function trackedSources() {
+  const { stdout } = await run(
+    "git",
+    [
+      "ls-files",
+      "--cached",
+      "--others",
+      "--exclude-standard",
+      "packages/*/src/**/*.ts",
+      "packages/*/src/**/*.tsx",
+      "packages/*/src/*.ts",
+    ],
+    { cwd: root },
+  );
+  return [...new Set(stdout.split("\n"))]
+    .filter((path) => path !== "")
+    .map((path) => ({ path, text: readFileSync(join(root, path), "utf8") }));
+}
+
+async function tool(name: string, ...args: string[]) {
+  await run(bin(name), args, { cwd: root, timeout: 300_000, maxBuffer: 32 * 1024 * 1024 });
+}
+
+const checks: [string, () => Promise<void>][] = [
+  ["format and lint (biome)", () => tool("biome", "ci", "--error-on-warnings", ".")],
+  ...projects.map((path): [string, () => Promise<void>] => [`types of ${path} (tsc)`, () => tool("tsc", "-p", path)]),
+  [
+    "promises (oxlint, type-aware)",
+    () =>
+      tool(
+        "oxlint",
+        "--type-aware",
+        "-A",
+        "all",
+        "-D",
+        "typescript/no-floating-promises",
+        "-D",
+        "typescript/no-misused-promises",
+        "-D",
+        "typescript/await-thenable",
+        "packages",
+        "scripts",
+      ),
+  ],
+  [
+    "floors",
+    async () => {
+      const breaches = findFloorBreaches(await trackedSources());
+      if (breaches.length > 0) throw new Error(breaches.join("\n"));
+    },
+  ],
+  ["dead code (knip)", () => tool("knip", "--no-progress")],
+];
+
+/** Runs all checks, two at a time, and returns how many passed and failed. */
+export async function runChecks(): Promise<{ passed: number; failed: number }> {
+  const totals = { passed: 0, failed: 0 };
+  const queue = [...checks];
+  const worker = async () => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const [name, check] = next;
+      const startedAt = performance.now();
+      try {
+        await check();
+        totals.passed++;
+        console.log(`✓ ${name} ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
+      } catch (error) {
+        totals.failed++;
+        console.log(`✗ ${name}\n${outputOf(error)}`);
+      }
+    }
+  };
+  await Promise.all([worker(), worker()]);
+  return totals;
+}
+
+function outputOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const streams = error as Error & { stdout?: string; stderr?: string };
+  return `${streams.stdout ?? ""}${streams.stderr ?? ""}`.trim() || error.message;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  const { failed } = await runChecks();
+  process.exitCode = failed === 0 ? 0 : 1;
+}

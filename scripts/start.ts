@@ -1,0 +1,105 @@
+/** `npm start`: the whole system on loopback, until Ctrl-C. `--repo PATH` (repeatable), `--port N`, `--data DIR`, `--reset`, `--base local|debian`, `--no-webhooks`. */
+import { appendFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { root } from "./prerequisites.ts";
+import { cronUrl, startSystem } from "./system.ts";
+
+const usage = "npm start -- [--repo PATH]… [--port N] [--data DIR] [--reset] [--base local|debian] [--no-webhooks]";
+
+function readOptions() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        repo: { type: "string", multiple: true, default: [] },
+        port: { type: "string", default: "8787" },
+        data: { type: "string", default: join(root, ".data") },
+        base: { type: "string", default: "local" },
+        reset: { type: "boolean", default: false },
+        "no-webhooks": { type: "boolean", default: false },
+      },
+    });
+    const port = Number(values.port);
+    if (!Number.isInteger(port) || port < 0 || port > 65_000) throw new Error(`--port ${values.port} is no port`);
+    if (values.base !== "local" && values.base !== "debian") throw new Error(`--base ${values.base} is neither local nor debian`);
+    for (const path of values.repo) {
+      const folder = resolve(path);
+      if (!existsSync(join(folder, ".git")) && !existsSync(join(folder, "HEAD")))
+        throw new Error(`--repo ${path} is no git repository`);
+    }
+    const base: "local" | "debian" = values.base;
+    return { ...values, base, port, dataDir: resolve(values.data) };
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\nUsage: ${usage}`);
+    process.exit(2);
+  }
+}
+
+const options = readOptions();
+if (options.reset) rmSync(options.dataDir, { recursive: true, force: true });
+mkdirSync(options.dataDir, { recursive: true });
+const logFile = join(options.dataDir, "system.log");
+writeFileSync(logFile, "");
+
+const abort = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => abort.abort());
+const aborted = new Promise<"aborted">((done) => abort.signal.addEventListener("abort", () => done("aborted")));
+
+console.log("Starting Open-Inspect …");
+try {
+  const system = await startSystem({
+    dataDir: options.dataDir,
+    port: options.port,
+    repos: options.repo,
+    base: options.base,
+    webhooks: !options["no-webhooks"],
+    log: (line, part) => (part === null ? console.log(line) : appendFileSync(logFile, `${part}: ${line}\n`)),
+  });
+  const running = join(options.dataDir, "system.json");
+  writeFileSync(running, JSON.stringify({ url: system.url, pid: process.pid }));
+  const stopCron = startCron(system.url);
+  const { person } = system.credentials;
+  const gitHost = new URL(system.githubUrl).host;
+  console.log(`
+Open-Inspect is running:   ${system.url}
+
+Try this
+  1. Open ${system.url}/settings/images and switch a repository on. Its first image is built at once.
+  2. Start a session: ${system.url}/sessions/new
+  3. Push a commit:
+       git clone http://${person.login}:${person.token}@${gitHost}/acme/notes-api.git
+     and compare heads now instead of in half an hour: npm run tick
+
+Sandboxes: isolation ${system.isolation}
+Log: ${logFile}
+Stop with Ctrl-C. The data stays in ${options.dataDir}.`);
+  const outcome = await Promise.race([aborted, system.failed]);
+  stopCron();
+  rmSync(running, { force: true });
+  if (outcome !== "aborted") console.error(`\nThe ${outcome} ended unexpectedly; its last words are in ${logFile}.`);
+  console.log("\nStopping …");
+  await system.stop();
+  process.exit(outcome === "aborted" ? 0 : 1);
+} catch (error) {
+  if (!abort.signal.aborted) console.error(error instanceof Error ? error.message : error);
+  process.exit(abort.signal.aborted ? 0 : 1);
+}
+
+/** Cloudflare fires the Cron Trigger in production; the local runtime never does by itself. */
+function startCron(url: string): () => void {
+  const everyMs = 30 * 60_000;
+  let timer: NodeJS.Timeout;
+  const arm = () => {
+    timer = setTimeout(
+      async () => {
+        await fetch(cronUrl(url), { signal: AbortSignal.timeout(30_000) }).catch((error) =>
+          appendFileSync(logFile, `cron: ${error}\n`),
+        );
+        arm();
+      },
+      everyMs - (Date.now() % everyMs),
+    );
+  };
+  arm();
+  return () => clearTimeout(timer);
+}

@@ -1,0 +1,342 @@
+/**
+ * Starts the whole system on loopback for `npm start`, the demo, the bench and the end-to-end tests: emulators, gateway,
+ * Worker. Only base URLs and secrets differ from production.
+ */
+
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { type Credentials, loadCredentials } from "./credentials.ts";
+import { checkNode, ensurePrograms, root } from "./prerequisites.ts";
+import { createProcessKeeper, type RunningProcess } from "./processes.ts";
+
+export interface SystemOptions {
+  dataDir: string;
+  /** preferred port of the Worker; the other parts take the next ones; 0 = any free ones */
+  port: number;
+  /** local git repositories to add beside the samples */
+  repos?: string[];
+  /** push webhooks from the emulated GitHub to the Worker */
+  webhooks: boolean;
+  /** what sandboxes without an image run on: the host's toolchain seen read-only, or a real Debian root */
+  base?: "local" | "debian";
+  /** settings of the Worker that differ from wrangler.toml */
+  vars?: Record<string, string>;
+  /** one line of progress or of a part's log; `part` is null for our own */
+  log: (line: string, part: string | null) => void;
+}
+
+export interface System {
+  url: string;
+  githubUrl: string;
+  modalUrl: string;
+  modalAdminUrl: string;
+  modelUrl: string;
+  gatewayUrl: string;
+  isolation: string;
+  credentials: Credentials;
+  /** a part by name, for tests that kill one */
+  part(name: PartName): RunningProcess;
+  /** Starts a part again after it ended, at the same address. */
+  restart(name: PartName): Promise<void>;
+  /** Fires the Cron Trigger now. */
+  tick(): Promise<void>;
+  stop(): Promise<void>;
+  /** Resolves with the name of the first part that ends without being asked to. */
+  readonly failed: Promise<PartName>;
+}
+export type PartName = "emulators" | "gateway" | "worker";
+
+const readyDeadlineMs = 120_000;
+const stopGraceMs = 8_000;
+export const cronUrl = (url: string) => `${url}/cdn-cgi/handler/scheduled?cron=${encodeURIComponent("*/30 * * * *")}`;
+
+export async function startSystem(options: SystemOptions): Promise<System> {
+  checkNode();
+  const { dataDir, log } = options;
+  mkdirSync(dataDir, { recursive: true });
+  ensurePrograms(["git", "bwrap", "tini", "rg"], ["git"], (line) => log(line, null));
+  const keeper = createProcessKeeper(join(dataDir, "processes.json"));
+  const credentials = loadCredentials(dataDir);
+  buildDashboard((line) => log(line, null));
+
+  const [worker = 0, github = 0, modal = 0, model = 0, gateway = 0] = await choosePorts(dataDir, options.port);
+  const at = (port: number) => `http://127.0.0.1:${port}`;
+  const workerHost = `127.0.0.1:${worker}`;
+  const node = process.execPath;
+  const parts = {} as Record<PartName, RunningProcess>;
+  const stopping = new Set<PartName>();
+  const { promise: failed, resolve: reportFailure } = Promise.withResolvers<PartName>();
+
+  const baseEnv = inheritedEnv();
+  const commands: Record<PartName, { command: string[]; env: Record<string, string> }> = {
+    emulators: {
+      command: [
+        node,
+        join(root, "scripts/emulators.ts"),
+        "--json",
+        ...[
+          "--data",
+          dataDir,
+          "--modal-port",
+          `${modal}`,
+          "--github-port",
+          `${github}`,
+          "--model-port",
+          `${model}`,
+          "--forward-port",
+          `${worker}`,
+        ],
+        ...(options.webhooks ? ["--webhook-url", `${at(worker)}/api/webhooks/github`] : []),
+        ...(options.repos ?? []).flatMap((path) => ["--repo", path]),
+      ],
+      env: baseEnv,
+    },
+    gateway: {
+      command: [node, join(root, "packages/modal-client/src/gateway/main.ts")],
+      env: {
+        ...baseEnv,
+        GATEWAY_PORT: `${gateway}`,
+        GATEWAY_BASE: options.base === "debian" ? "debian-packages" : "registry:local/host-toolchain",
+        ALLOWED_CONTROL_PLANE_HOSTS: workerHost,
+        MODAL_API_SECRET: credentials.modalApiSecret,
+        MODAL_SERVER_URL: at(modal),
+        MODAL_TOKEN_ID: credentials.modalTokenId,
+        MODAL_TOKEN_SECRET: credentials.modalTokenSecret,
+        MODAL_CONFIG_PATH: join(dataDir, "no-modal-config.toml"),
+      },
+    },
+    worker: {
+      command: [
+        node,
+        join(root, "node_modules/wrangler/wrangler-dist/cli.js"),
+        "dev",
+        ...["--config", join(root, "wrangler.toml"), "--ip", "127.0.0.1", "--port", `${worker}`, "--inspector-port", "0"],
+        ...["--persist-to", join(dataDir, "worker"), "--env-file", join(dataDir, "worker.env")],
+        ...["--show-interactive-dev-session=false", "--log-level", "log"],
+      ],
+      env: { ...baseEnv, ...quietWrangler(dataDir) },
+    },
+  };
+  const realModelKey = process.env.ANTHROPIC_API_KEY ?? "";
+  writeEnvFile(join(dataDir, "worker.env"), {
+    CONTROL_PLANE_URL: at(worker),
+    GATEWAY_URL: at(gateway),
+    GITHUB_API_URL: at(github),
+    GITHUB_APP_ID: `${credentials.githubAppId}`,
+    GITHUB_APP_PRIVATE_KEY: credentials.githubAppPrivateKey,
+    GITHUB_WEBHOOK_SECRET: credentials.githubWebhookSecret,
+    MODAL_API_SECRET: credentials.modalApiSecret,
+    DEVELOPER_IDENTITY: credentials.person.login,
+    ...(realModelKey === ""
+      ? { MODEL_BASE_URL: at(model), MODEL_API_KEY: credentials.modelApiKey }
+      : { MODEL_API_KEY: realModelKey }),
+    ...options.vars,
+  });
+
+  const launch = (name: PartName) => {
+    const part = keeper.start({ name, cwd: root, ...commands[name], log: (line) => log(line, name) });
+    parts[name] = part;
+    void part.exited.then(() => {
+      if (!stopping.has(name) && parts[name] === part) reportFailure(name);
+    });
+    return part;
+  };
+  const ready: Record<PartName, () => Promise<void>> = {
+    emulators: async () => {
+      await launch("emulators").readyLine((line) => (line.startsWith('{"modal"') ? line : null), readyDeadlineMs);
+    },
+    gateway: async () => {
+      await launch("gateway").readyLine((line) => (line.startsWith('{"gateway"') ? line : null), readyDeadlineMs);
+    },
+    worker: async () => {
+      applyMigrations(dataDir);
+      const part = launch("worker");
+      await untilAnswering(`${at(worker)}/api/health`, part);
+    },
+  };
+
+  try {
+    await Promise.all([ready.emulators(), ready.gateway(), ready.worker()]);
+    const emulators = JSON.parse(readFileSync(join(dataDir, "emulators.json"), "utf8"));
+    return {
+      url: at(worker),
+      githubUrl: at(github),
+      modalUrl: at(modal),
+      modalAdminUrl: emulators.modalAdmin,
+      modelUrl: at(model),
+      gatewayUrl: at(gateway),
+      isolation: `${emulators.isolation} (${emulators.detail})`,
+      credentials,
+      failed,
+      part: (name) => parts[name],
+      async restart(name) {
+        stopping.add(name);
+        await parts[name].stop(stopGraceMs);
+        await ready[name]();
+        stopping.delete(name);
+      },
+      async tick() {
+        const answer = await fetch(cronUrl(at(worker)), { signal: AbortSignal.timeout(30_000) });
+        if (!answer.ok) throw new Error(`the Cron Trigger answered ${answer.status}: ${await answer.text()}`);
+      },
+      async stop() {
+        for (const name of ["emulators", "gateway", "worker"] as const) stopping.add(name);
+        await keeper.stopAll(stopGraceMs);
+      },
+    };
+  } catch (error) {
+    for (const name of ["emulators", "gateway", "worker"] as const) stopping.add(name);
+    await keeper.stopAll(stopGraceMs);
+    throw error;
+  }
+}
+
+/** What a part needs of our environment. Nothing else is passed on: no stray token reaches a part or a sandbox. */
+function inheritedEnv(): Record<string, string> {
+  const names = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "TMPDIR",
+    "USER",
+    "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "GIT_SSL_CAINFO",
+  ];
+  return Object.fromEntries(names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
+}
+
+/** No telemetry, update check or look-up: the local Worker talks to loopback only. */
+function quietWrangler(dataDir: string): Record<string, string> {
+  return {
+    WRANGLER_SEND_METRICS: "false",
+    CLOUDFLARE_CF_FETCH_ENABLED: "false",
+    WRANGLER_HIDE_BANNER: "true",
+    // The local trace collector slows sockets by an order of magnitude.
+    X_LOCAL_OBSERVABILITY: "false",
+    WRANGLER_LOG_PATH: join(dataDir, "logs"),
+    WRANGLER_REGISTRY_PATH: join(dataDir, "registry"),
+    CI: "true",
+  };
+}
+
+function applyMigrations(dataDir: string) {
+  const folder = join(root, "packages/control-plane/migrations");
+  const names = readdirSync(folder).filter((name) => name.endsWith(".sql"));
+  const stamp = join(dataDir, "worker", "migrations.applied");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === names.join("\n")) return;
+  const done = spawnSync(
+    process.execPath,
+    [
+      join(root, "node_modules/wrangler/wrangler-dist/cli.js"),
+      ...[
+        "d1",
+        "migrations",
+        "apply",
+        "DB",
+        "--local",
+        "--config",
+        join(root, "wrangler.toml"),
+        "--persist-to",
+        join(dataDir, "worker"),
+      ],
+    ],
+    { env: { ...inheritedEnv(), ...quietWrangler(dataDir) }, encoding: "utf8", timeout: 60_000 },
+  );
+  if (done.status !== 0) throw new Error(`the database migrations failed:\n${done.stdout}\n${done.stderr}`);
+  writeFileSync(stamp, names.join("\n"));
+}
+
+/** Builds the dashboard unless the last build was made of the same sources. */
+export function buildDashboard(say: (line: string) => void) {
+  const web = join(root, "packages/web");
+  const digest = digestOf([
+    join(web, "src"),
+    join(web, "public"),
+    join(web, "index.html"),
+    join(web, "vite.config.ts"),
+    join(web, "package.json"),
+    join(root, "packages/protocol/src"),
+    join(root, "pnpm-lock.yaml"),
+  ]);
+  const stamp = join(root, "node_modules/.cache/dashboard.sha256");
+  if (existsSync(join(web, "dist/index.html")) && existsSync(stamp) && readFileSync(stamp, "utf8") === digest) return;
+  say("Building the dashboard");
+  const done = spawnSync(process.execPath, [join(root, "node_modules/vite/bin/vite.js"), "build", "--logLevel", "warn"], {
+    cwd: web,
+    env: { ...inheritedEnv(), NODE_ENV: "production" },
+    encoding: "utf8",
+    timeout: 120_000,
+  });
+  if (done.status !== 0) throw new Error(`the dashboard does not build:\n${done.stdout}\n${done.stderr}`);
+  mkdirSync(join(root, "node_modules/.cache"), { recursive: true });
+  writeFileSync(stamp, digest);
+}
+
+function digestOf(paths: string[]): string {
+  const hash = createHash("sha256");
+  const visit = (path: string) => {
+    if (!existsSync(path)) return;
+    if (statSync(path).isDirectory()) for (const name of readdirSync(path).sort()) visit(join(path, name));
+    else hash.update(path).update(readFileSync(path));
+  };
+  for (const path of paths) visit(path);
+  return hash.digest("hex");
+}
+
+/** Values may span lines (keys do). */
+function writeEnvFile(path: string, vars: Record<string, string>) {
+  rmSync(path, { force: true });
+  const lines = Object.entries(vars).map(([name, value]) => `${name}="${value.replaceAll("\n", "\\n")}"`);
+  writeFileSync(path, `${lines.join("\n")}\n`, { mode: 0o600 });
+}
+
+/** Yesterday's ports when they are free, else the preferred ones, else any. */
+async function choosePorts(dataDir: string, preferred: number): Promise<number[]> {
+  const file = join(dataDir, "ports.json");
+  const wanted = Array.from({ length: 5 }, (_, index) => (preferred === 0 ? 0 : preferred + index));
+  let remembered = wanted;
+  try {
+    remembered = JSON.parse(readFileSync(file, "utf8"));
+  } catch {
+    // First start in this folder.
+  }
+  const candidates = preferred === 0 || remembered[0] === preferred ? remembered : wanted;
+  const ports: number[] = [];
+  for (const candidate of candidates) ports.push((await freePort(candidate)) ?? (await freePort(0)) ?? 0);
+  if (preferred !== 0 && ports[0] !== preferred) {
+    throw new Error(`Port ${preferred} is in use. Stop what listens there, or choose another: npm start -- --port 8800`);
+  }
+  writeFileSync(file, JSON.stringify(ports));
+  return ports;
+}
+
+function freePort(port: number): Promise<number | null> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once("error", () => resolve(null));
+    probe.listen(port, "127.0.0.1", () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : null));
+    });
+  });
+}
+
+async function untilAnswering(url: string, part: RunningProcess) {
+  const deadline = Date.now() + readyDeadlineMs;
+  let ended = false;
+  void part.exited.then(() => {
+    ended = true;
+  });
+  while (Date.now() < deadline) {
+    if (ended) throw new Error(`${part.name} ended before it was ready`);
+    const answer = await fetch(url, { signal: AbortSignal.timeout(5_000) }).catch(() => null);
+    if (answer !== null && answer.status < 500) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error(`${part.name} did not answer at ${url} within ${readyDeadlineMs / 1000} s`);
+}

@@ -1,0 +1,64 @@
+/**
+ * `npm test`: everything that decides whether main is good. Checks, then unit, workerd and emulator-contract tests side by
+ * side, then the end-to-end tests one after the other. Ends with `N passed, N failed`. `npm test -- unit` and `npm test -- e2e` run one half.
+ */
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { runChecks } from "./check.ts";
+import { checkNode, ensurePrograms, root } from "./prerequisites.ts";
+import { buildDashboard } from "./system.ts";
+
+const [half] = process.argv.slice(2);
+const results = mkdtempSync(join(tmpdir(), "open-inspect-results-"));
+const totals = { passed: 0, failed: 0, skipped: 0 };
+
+try {
+  checkNode();
+  ensurePrograms(["git", "bwrap", "tini", "rg", "chromium"], ["git", "chromium"], console.log);
+  buildDashboard(console.log);
+  if (half === undefined) {
+    const { passed, failed } = await runChecks();
+    totals.passed += passed;
+    totals.failed += failed;
+  }
+  if (half !== "e2e") await vitest("unit", ["--project", "!scripts"]);
+  if (half !== "unit") await vitest("e2e", ["--project", "scripts", "--no-file-parallelism"]);
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  totals.failed++;
+} finally {
+  rmSync(results, { recursive: true, force: true });
+}
+console.log(`\n${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
+process.exit(totals.failed === 0 && totals.passed > 0 ? 0 : 1);
+
+async function vitest(name: string, args: string[]) {
+  const outputFile = join(results, `${name}.json`);
+  const child = spawn(
+    process.execPath,
+    [
+      join(root, "node_modules/vitest/vitest.mjs"),
+      "run",
+      ...args,
+      "--reporter=default",
+      "--reporter=json",
+      `--outputFile.json=${outputFile}`,
+    ],
+    {
+      cwd: root,
+      stdio: "inherit",
+      env: { ...process.env, WRANGLER_SEND_METRICS: "false", CLOUDFLARE_CF_FETCH_ENABLED: "false" },
+    },
+  );
+  const code = await new Promise<number>((resolve) => child.once("exit", (status) => resolve(status ?? 1)));
+  const report: { numPassedTests: number; numFailedTests: number; numPendingTests: number; numTodoTests: number } = JSON.parse(
+    readFileSync(outputFile, "utf8"),
+  );
+  totals.passed += report.numPassedTests;
+  totals.failed += report.numFailedTests;
+  totals.skipped += report.numPendingTests + report.numTodoTests;
+  // A file that cannot be loaded, or an error outside of a test, fails the run without a failed test.
+  if (code !== 0 && report.numFailedTests === 0) totals.failed++;
+}
