@@ -1,0 +1,47 @@
+/**
+ * `npm run bench -- NAME [--json]`: measures, asserts nothing. Every figure is a ratio or a time of things run side by side in this one run.
+ * Names: `start`.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { benchStart } from "./bench/start.ts";
+import { startSystem } from "./system.ts";
+
+const benches = { start: benchStart };
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: "boolean", default: false },
+    repository: { type: "string", default: "acme/storefront" },
+    runs: { type: "string", default: "7" },
+  },
+});
+const name = positionals[0] ?? "";
+if (!(name in benches)) {
+  console.error(`Unknown bench "${name}". There are: ${Object.keys(benches).join(", ")}`);
+  process.exit(2);
+}
+
+const dataDir = mkdtempSync(join(tmpdir(), "open-inspect-bench-"));
+const say = (line: string) => process.stderr.write(`${line}\n`);
+let code = 0;
+const system = await startSystem({ dataDir, port: 0, webhooks: false, log: (line, part) => part === null && say(line) });
+try {
+  const result = await benches[name as keyof typeof benches]({
+    system,
+    repository: values.repository,
+    runs: Number(values.runs),
+    say,
+  });
+  if (values.json) process.stdout.write(`${JSON.stringify(result)}\n`);
+  else console.table(result);
+} catch (error) {
+  say(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  code = 1;
+} finally {
+  await system.stop();
+  rmSync(dataDir, { recursive: true, force: true });
+}
+process.exit(code);
