@@ -5,11 +5,10 @@
  * `--repository acme/notes-api` is quick; the default is the sample with a real `npm ci`. `--json` prints one object. Exits 0 only
  * if in every session HEAD is the branch's head, setup did not run in those from an image, and the files that it made are there.
  */
-import { execFile } from "node:child_process";
-import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs, promisify } from "node:util";
+import { parseArgs } from "node:util";
 import { type SessionView } from "../packages/protocol/src/index.ts";
 import { type Api, createApi, untilImageOf, untilReady } from "./api.ts";
 import { type System, startSystem } from "./system.ts";
@@ -96,7 +95,9 @@ async function run(running: System, api: Api, witness: Witness) {
   say(`Image of ${first.active.sha.slice(0, 7)} built in ${seconds(first.active.buildMs)}`);
   const fresh = await session("Session from the image", { from: "image" });
 
-  await push(running);
+  await pushCommit(running, join(dataDir, "person"), repository, "Add a changelog", {
+    "CHANGELOG.md": { content: "One more thing.\n" },
+  });
   const behind = await session("Session from the image, one commit behind", { from: "image" });
   await running.tick();
   const second = await untilImageOf(api, repository, await head(), 15 * minute);
@@ -118,26 +119,6 @@ async function run(running: System, api: Api, witness: Witness) {
     syncedSha: behind.syncedSha,
     setupRanInSession: [fresh, behind, rebuilt].some((one) => one.setupRanInSession !== false),
   };
-}
-
-/** One commit by a person: clone, change, push with their token, as on any machine. */
-async function push(running: System) {
-  const folder = join(dataDir, "checkout");
-  const url = new URL(`${running.githubUrl}/${repository}.git`);
-  const { person } = running.credentials;
-  const askpass = join(dataDir, "askpass.sh");
-  writeFileSync(askpass, `#!/bin/sh\ncase "$1" in Username*) echo ${person.login};; *) echo ${person.token};; esac\n`, {
-    mode: 0o700,
-  });
-  const git = (...args: string[]) =>
-    promisify(execFile)("git", ["-c", "user.name=Dev", "-c", "user.email=dev@example.com", ...args], {
-      env: { PATH: process.env.PATH ?? "", HOME: dataDir, GIT_ASKPASS: askpass, GIT_TERMINAL_PROMPT: "0" },
-      timeout: minute,
-    });
-  await git("clone", "--quiet", url.href, folder);
-  appendFileSync(join(folder, "README.md"), "\nOne more line.\n");
-  await git("-C", folder, "commit", "--quiet", "--all", "-m", "Describe one thing more");
-  await git("-C", folder, "push", "--quiet", "origin", "HEAD");
 }
 
 function printTable(result: Awaited<ReturnType<typeof run>>) {

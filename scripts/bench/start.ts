@@ -4,6 +4,7 @@
  * agent until it is healthy, the last two side by side. Prebuilt and floor runs alternate, so that noise meets both.
  */
 import { type ModalClient, type Sandbox } from "modal";
+import { z } from "zod";
 import { createApi, untilImageOf, untilReady } from "../api.ts";
 import { type System } from "../system.ts";
 import { modalClientFor } from "../witness.ts";
@@ -98,9 +99,11 @@ async function runToEnd(sandbox: Sandbox, script: string) {
   if (code !== 0) throw new Error(`the floor's own commands failed with ${code}: ${await process.stderr.readText()}`);
 }
 
+const imagesSchema = z.object({ images: z.array(z.object({ id: z.string(), kind: z.string(), createdAt: z.number() })) });
+
 async function newestSnapshot(system: System): Promise<string> {
   const answer = await fetch(`${system.modalAdminUrl}/images`);
-  const { images }: { images: { id: string; kind: string; createdAt: number }[] } = await answer.json();
+  const { images } = imagesSchema.parse(await answer.json());
   const newest = images.filter((one) => one.kind === "snapshot").sort((a, b) => b.createdAt - a.createdAt)[0];
   if (newest === undefined) throw new Error("the emulator knows no snapshot");
   return newest.id;
