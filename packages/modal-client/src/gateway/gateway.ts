@@ -1,0 +1,90 @@
+/**
+ * Puts the gateway together: one Modal client, the base image in the background, the HTTP routes. Knows the parts; nothing of
+ * the process, its environment or its socket.
+ */
+import { type GatewayHealth } from "@open-inspect/protocol";
+import { type Hono } from "hono";
+import { type RuntimeBundle, runtimeVersionOf } from "../base-image.ts";
+import { importSigningKey } from "../signing.ts";
+import { type GatewayBase } from "./config.ts";
+import { gatewayDeadlinesMs } from "./deadlines.ts";
+import { createImages } from "./images.ts";
+import { type Log } from "./log.ts";
+import { createProvider } from "./provider.ts";
+import { createRoutes, type RouteEnv } from "./routes.ts";
+import { createSandboxes } from "./sandboxes.ts";
+import { createSnapshots } from "./snapshots.ts";
+
+export interface GatewayOptions {
+  secret: string;
+  appName: string;
+  base: GatewayBase;
+  /** `host` or `host:port` that sandboxes may be told to report to */
+  allowedHosts: readonly string[];
+  bundle: RuntimeBundle;
+  log: Log;
+  /** milliseconds since the epoch */
+  now?: () => number;
+  /** waits that tests shorten */
+  callLimitsMs?: { unary?: number; stream?: number };
+  baseWaitMs?: number;
+  snapshotHoldMs?: number;
+}
+
+export interface Gateway {
+  app: Hono<RouteEnv>;
+  /** Builds the base image in the background. Returns at once; `health` says when it is there. */
+  warmUp(): void;
+  health(): GatewayHealth;
+  close(): void;
+}
+
+/** Server and credentials of Modal come from the environment, by the names that its SDK reads. */
+export function createGateway(options: GatewayOptions): Gateway {
+  const { log, appName, bundle } = options;
+  const provider = createProvider({
+    appName,
+    log,
+    ...(options.callLimitsMs === undefined ? {} : { limitsMs: options.callLimitsMs }),
+  });
+  const images = createImages({
+    provider,
+    base: options.base,
+    bundle,
+    log,
+    baseWaitMs: options.baseWaitMs ?? gatewayDeadlinesMs.baseImage,
+  });
+  const sandboxes = createSandboxes({ provider, images, appName });
+  const snapshots = createSnapshots({
+    sandboxes,
+    images,
+    log,
+    processId: crypto.randomUUID(),
+    holdMs: options.snapshotHoldMs ?? gatewayDeadlinesMs.snapshotHold,
+  });
+  const health = (): GatewayHealth => ({
+    status: "ok",
+    runtimeVersion: runtimeVersionOf(bundle),
+    base: images.base(),
+    sdkVersion: provider.modal.version(),
+  });
+  return {
+    app: createRoutes({
+      key: importSigningKey(options.secret),
+      allowedHosts: options.allowedHosts,
+      sandboxes,
+      snapshots,
+      images,
+      health,
+      log,
+      now: options.now ?? Date.now,
+    }),
+    warmUp: images.warmUp,
+    health,
+    close() {
+      images.close();
+      sandboxes.close();
+      provider.close();
+    },
+  };
+}
