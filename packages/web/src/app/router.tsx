@@ -1,0 +1,64 @@
+/** The addresses of the dashboard and the page at each. */
+import { createRootRoute, createRoute, createRouter, type RouterHistory } from "@tanstack/react-router";
+import { BuildPage } from "../features/builds/build-page.tsx";
+import { ImagesPage } from "../features/images/images-page.tsx";
+import { SessionPage } from "../features/session/session-page.tsx";
+import { NewSessionPage } from "../features/sessions/new-session-page.tsx";
+import { SessionsPage } from "../features/sessions/sessions-page.tsx";
+import { BrokenPage, NotFoundPage } from "./failure-pages.tsx";
+import { Shell } from "./shell.tsx";
+
+const root = createRootRoute({ component: Shell });
+
+const sessions = createRoute({ getParentRoute: () => root, path: "/", component: SessionsPage });
+
+const newSession = createRoute({
+  getParentRoute: () => root,
+  path: "/sessions/new",
+  validateSearch: (search: Record<string, unknown>): { repository?: string } =>
+    typeof search.repository === "string" ? { repository: search.repository } : {},
+  component: function NewSession() {
+    const { repository } = newSession.useSearch();
+    return <NewSessionPage repository={repository ?? null} />;
+  },
+});
+
+// Keyed by id: going from one session to another begins with a new log and a new socket.
+const session = createRoute({
+  getParentRoute: () => root,
+  path: "/sessions/$id",
+  component: function Session() {
+    const { id } = session.useParams();
+    return <SessionPage key={id} id={id} />;
+  },
+});
+
+const images = createRoute({ getParentRoute: () => root, path: "/settings/images", component: ImagesPage });
+
+const build = createRoute({
+  getParentRoute: () => root,
+  path: "/builds/$id",
+  component: function Build() {
+    const { id } = build.useParams();
+    return <BuildPage key={id} id={id} />;
+  },
+});
+
+const routeTree = root.addChildren([sessions, newSession, session, images, build]);
+
+/** @param history where addresses live: without one, the browser's bar */
+export function createAppRouter(history?: RouterHistory) {
+  return createRouter({
+    routeTree,
+    ...(history === undefined ? {} : { history }),
+    scrollRestoration: true,
+    defaultNotFoundComponent: NotFoundPage,
+    defaultErrorComponent: BrokenPage,
+  });
+}
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: ReturnType<typeof createAppRouter>;
+  }
+}

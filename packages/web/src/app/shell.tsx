@@ -1,0 +1,127 @@
+/** The frame around every page: navigation, theme, the feed's state, and the live region. Owns the one feed socket. */
+import { type FeedMessage, feedMessageSchema, type RepositoryList } from "@open-inspect/protocol";
+import { Outlet, useLocation } from "@tanstack/react-router";
+import { Menu, X } from "lucide-react";
+import { Dialog } from "radix-ui";
+import { useEffect, useRef, useState } from "react";
+import { repositoriesKey } from "../lib/feed.ts";
+import { useLiveChannel, useServices } from "../lib/services.tsx";
+import { imageWords } from "../lib/words.ts";
+import { Button } from "../ui/button.tsx";
+import { LiveIndicator } from "../ui/live-indicator.tsx";
+import { Brand, Navigation, ThemeChoice } from "./navigation.tsx";
+
+export function Shell() {
+  const live = useFeed();
+  const main = useFocusOnNavigation();
+  return (
+    <div className="min-h-dvh bg-bg text-fg lg:grid lg:grid-cols-[15rem_minmax(0,1fr)]">
+      <a
+        href="#content"
+        className="fixed top-2 left-2 z-50 -translate-y-16 rounded-md bg-solid px-3 py-2 font-medium text-on-solid text-sm focus:translate-y-0"
+      >
+        Skip to content
+      </a>
+      <aside className="sticky top-0 hidden h-dvh flex-col border-line border-r bg-sunken p-3 lg:flex">
+        <Brand />
+        <Navigation />
+        <div className="mt-auto flex items-center justify-between gap-2 px-2">
+          <LiveIndicator state={live} label="Updates" />
+          <ThemeChoice />
+        </div>
+      </aside>
+      <header className="sticky top-0 z-20 flex h-13 items-center justify-between gap-2 border-line border-b bg-sunken px-3 lg:hidden">
+        <Brand />
+        <div className="flex items-center gap-3">
+          <LiveIndicator state={live} label="Updates" />
+          <Drawer />
+        </div>
+      </header>
+      <main id="content" ref={main} tabIndex={-1} className="min-w-0 outline-none">
+        <Outlet />
+      </main>
+      <LiveRegion />
+    </div>
+  );
+}
+
+function Drawer() {
+  const [open, setOpen] = useState(false);
+  return (
+    <Dialog.Root open={open} onOpenChange={setOpen}>
+      <Dialog.Trigger asChild>
+        <Button look="ghost" size="icon" aria-label="Open menu">
+          <Menu aria-hidden="true" />
+        </Button>
+      </Dialog.Trigger>
+      <Dialog.Portal>
+        <Dialog.Overlay className="fixed inset-0 z-30 bg-black/40" />
+        <Dialog.Content
+          aria-describedby={undefined}
+          className="fixed inset-y-0 left-0 z-40 flex w-64 max-w-[85vw] flex-col border-line border-r bg-sunken p-3 shadow-pop outline-none"
+        >
+          <div className="flex items-start justify-between">
+            <Dialog.Title asChild>
+              <div>
+                <Brand />
+              </div>
+            </Dialog.Title>
+            <Dialog.Close asChild>
+              <Button look="ghost" size="icon" aria-label="Close menu">
+                <X aria-hidden="true" />
+              </Button>
+            </Dialog.Close>
+          </div>
+          <Navigation onNavigate={() => setOpen(false)} />
+          <div className="mt-auto flex justify-end">
+            <ThemeChoice />
+          </div>
+        </Dialog.Content>
+      </Dialog.Portal>
+    </Dialog.Root>
+  );
+}
+
+/** Follows `/api/feed`; a change of an image's status is also said aloud. */
+function useFeed() {
+  const { feed, queryClient, announcer } = useServices();
+  return useLiveChannel<FeedMessage>("feed", {
+    path: () => "/feed",
+    schema: feedMessageSchema,
+    onMessage(message) {
+      if (message.type === "repository") {
+        const { owner, name, image } = message.repository;
+        const list = queryClient.getQueryData<RepositoryList>(repositoriesKey);
+        const before = list?.repositories.find((each) => each.owner === owner && each.name === name);
+        if (before !== undefined && before.image.status !== image.status) {
+          announcer.announce(`Image of ${owner}/${name}: ${imageWords[image.status].word}`);
+        }
+      }
+      feed.apply(message);
+    },
+  });
+}
+
+/** A new page begins at its beginning for keyboards and screen readers too. */
+function useFocusOnNavigation() {
+  const main = useRef<HTMLElement>(null);
+  const { pathname } = useLocation();
+  const shown = useRef(pathname);
+  useEffect(() => {
+    if (shown.current === pathname) return;
+    shown.current = pathname;
+    main.current?.focus({ preventScroll: true });
+  }, [pathname]);
+  return main;
+}
+
+function LiveRegion() {
+  const { announcer } = useServices();
+  const [sentence, setSentence] = useState("");
+  useEffect(() => announcer.subscribe(setSentence), [announcer]);
+  return (
+    <div aria-live="polite" aria-atomic="true" data-announcements="" className="sr-only">
+      {sentence}
+    </div>
+  );
+}

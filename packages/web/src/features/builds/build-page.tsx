@@ -1,0 +1,121 @@
+/** A build: what began it, its phases, why it failed, and its log as it is written. Follows the build's own socket. */
+import { type BuildEvent, type BuildView, buildEventSchema } from "@open-inspect/protocol";
+import { Link } from "@tanstack/react-router";
+import { ArrowLeft } from "lucide-react";
+import { useEffect, useRef, useState } from "react";
+import { useTitle } from "../../lib/clock.ts";
+import { createLogBuffer } from "../../lib/log-lines.ts";
+import { buildKey, useBuild } from "../../lib/queries.ts";
+import { useLiveChannel, useServices } from "../../lib/services.tsx";
+import { formatDuration } from "../../lib/time.ts";
+import { buildWords, describeActivity, isBuildFinal, triggerWords } from "../../lib/words.ts";
+import { Age, Elapsed } from "../../ui/age.tsx";
+import { StatusBadge } from "../../ui/badge.tsx";
+import { Commit } from "../../ui/commit.tsx";
+import { FailurePanel } from "../../ui/failure-panel.tsx";
+import { LiveIndicator } from "../../ui/live-indicator.tsx";
+import { LogView } from "../../ui/log-view.tsx";
+import { Card, ErrorNotice, Page, SectionTitle, SkeletonRows } from "../../ui/page.tsx";
+import { PhaseTimeline } from "../../ui/phase-timeline.tsx";
+
+export function BuildPage({ id }: { id: string }) {
+  const { queryClient, announcer } = useServices();
+  const [log] = useState(() => createLogBuffer());
+  const { data: build, error, refetch } = useBuild(id);
+
+  const live = useLiveChannel<BuildEvent>(id, {
+    path: build === undefined ? null : () => `/builds/${id}/events${log.after() === null ? "" : `?after=${log.after()}`}`,
+    schema: buildEventSchema,
+    // A finished build whose log has not come yet is worth another connection.
+    isComplete: () => build !== undefined && isBuildFinal(build) && log.after() !== null,
+    onMessage(message) {
+      if (message.type === "log") log.append(message.entries);
+      else queryClient.setQueryData(buildKey(id), message.build);
+    },
+  });
+
+  const status = build?.status;
+  const before = useRef(status);
+  useEffect(() => {
+    if (status === undefined) return;
+    if (before.current !== undefined && before.current !== status) announcer.announce(`Build: ${buildWords[status].word}`);
+    before.current = status;
+  }, [status, announcer]);
+
+  const repository = build === undefined ? null : `${build.repository.owner}/${build.repository.name}`;
+  useTitle(repository === null ? "Build" : `Build of ${repository}`);
+
+  if (build === undefined) {
+    return (
+      <Page title="Build">
+        {error === null ? (
+          <Card>
+            <SkeletonRows rows={4} label="Loading the build" />
+          </Card>
+        ) : (
+          <ErrorNotice error={error} onRetry={() => void refetch()} />
+        )}
+      </Page>
+    );
+  }
+
+  return (
+    <Page
+      title={`Build of ${repository}`}
+      lead={<StatusBadge status={build.status} {...buildWords[build.status]} />}
+      subtitle={<BuildFacts build={build} />}
+      actions={<LiveIndicator state={live} label="Updates of this build" />}
+    >
+      <div className="space-y-8">
+        {build.failure === null ? null : <FailurePanel failure={build.failure} open />}
+        <Card aria-label="Phases">
+          <div className="px-4 py-2.5">
+            {build.phases.length === 0 ? (
+              <p className="py-1.5 text-muted text-sm">
+                {isBuildFinal(build) ? "No phase had begun." : "No phase has begun yet."}
+              </p>
+            ) : (
+              <PhaseTimeline phases={build.phases} from={build.startedAt ?? build.requestedAt} />
+            )}
+          </div>
+        </Card>
+        <section>
+          <SectionTitle>Log</SectionTitle>
+          <LogView
+            buffer={log}
+            label="Build log"
+            empty={isBuildFinal(build) ? "This build printed nothing." : "Nothing printed yet."}
+            follow={!isBuildFinal(build)}
+          />
+        </section>
+        <Link to="/settings/images" className="inline-flex items-center gap-1.5 rounded-sm text-muted text-sm hover:text-fg">
+          <ArrowLeft aria-hidden="true" className="size-4" />
+          Settings &gt; Images
+        </Link>
+      </div>
+    </Page>
+  );
+}
+
+function BuildFacts({ build }: { build: BuildView }) {
+  return (
+    <span className="flex flex-wrap gap-x-1.5">
+      <span>{triggerWords[build.trigger]}</span>
+      {build.branch === null ? null : <span>· {build.branch}</span>}
+      {build.sha === null ? null : (
+        <span>
+          · <Commit sha={build.sha} />
+        </span>
+      )}
+      <span>
+        · <Age at={build.requestedAt} />
+      </span>
+      {build.durationMs === null ? null : <span>· took {formatDuration(build.durationMs)}</span>}
+      {isBuildFinal(build) ? null : (
+        <span className="text-warn">
+          · {describeActivity(build)} · <Elapsed from={build.startedAt ?? build.requestedAt} />
+        </span>
+      )}
+    </span>
+  );
+}

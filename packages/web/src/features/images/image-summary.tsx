@@ -1,0 +1,73 @@
+/** One line that says how a repository's image stands: commit, age, build time, phase, last check. */
+import { type ImageState } from "@open-inspect/protocol";
+import { Link } from "@tanstack/react-router";
+import { type ReactNode } from "react";
+import { formatDuration } from "../../lib/time.ts";
+import { checkWords, describeActivity, isBuildFinal } from "../../lib/words.ts";
+import { Age, Elapsed } from "../../ui/age.tsx";
+import { Commit } from "../../ui/commit.tsx";
+
+export function ImageSummary({ image }: { image: ImageState }) {
+  const { active, latestBuild, lastCheck } = image;
+  const parts: { key: string; content: ReactNode }[] = [];
+  const add = (key: string, content: ReactNode) => parts.push({ key, content });
+
+  if (image.status === "building" && latestBuild !== null && !isBuildFinal(latestBuild)) {
+    add(
+      "activity",
+      <span data-phase={latestBuild.phase ?? latestBuild.status} className="text-warn">
+        {describeActivity(latestBuild)}
+      </span>,
+    );
+    add("elapsed", <Elapsed from={latestBuild.startedAt ?? latestBuild.requestedAt} />);
+  }
+  if (image.status === "ready" && active !== null) {
+    add("commit", <Commit sha={active.sha} />);
+    add("age", <Age at={active.createdAt} />);
+    add("build", <>built in {formatDuration(active.buildMs)}</>);
+  } else if (active !== null && image.enabled) {
+    add(
+      "serving",
+      <>
+        Sessions keep starting from <Commit sha={active.sha} />
+      </>,
+    );
+  }
+  if (image.status === "none") add("none", <>Switched on; no build has completed yet</>);
+  if (image.status === "disabled") add("disabled", <>Sessions clone and set up from nothing</>);
+  if (lastCheck !== null && image.enabled) {
+    add(
+      "check",
+      <>
+        checked <Age at={lastCheck.at} />: {checkWords[lastCheck.outcome]}
+      </>,
+    );
+  }
+  if (latestBuild !== null) {
+    add(
+      "log",
+      <Link
+        to="/builds/$id"
+        params={{ id: latestBuild.id }}
+        className="text-fg underline decoration-line-strong underline-offset-2 hover:decoration-fg"
+      >
+        {isBuildFinal(latestBuild) ? "Log of the last build" : "Live log"}
+      </Link>,
+    );
+  }
+
+  return (
+    <p className="flex flex-wrap items-baseline gap-x-1.5 text-muted text-sm">
+      {parts.map(({ key, content }, index) => (
+        <span key={key} className="min-w-0">
+          {index > 0 ? (
+            <span aria-hidden="true" className="mr-1.5 text-faint">
+              ·
+            </span>
+          ) : null}
+          {content}
+        </span>
+      ))}
+    </p>
+  );
+}

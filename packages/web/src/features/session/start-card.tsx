@@ -1,0 +1,115 @@
+/** How a session started: its receipt, the boot phases as they happen, the commits, and why it was cold. */
+import { type SessionView, type StartReceipt } from "@open-inspect/protocol";
+import { Link } from "@tanstack/react-router";
+import { Snowflake } from "lucide-react";
+import { type ReactNode } from "react";
+import { useNow } from "../../lib/clock.ts";
+import { cn } from "../../lib/cn.ts";
+import { describeReceipt, describeSetup } from "../../lib/start-sentences.ts";
+import { formatDuration } from "../../lib/time.ts";
+import { isSessionEnded } from "../../lib/words.ts";
+import { Commit } from "../../ui/commit.tsx";
+import { Card } from "../../ui/page.tsx";
+import { PhaseTimeline } from "../../ui/phase-timeline.tsx";
+
+export function StartCard({ session }: { session: SessionView }) {
+  const { receipt, cold } = session;
+  const setup = describeSetup(session.setupRanInSession, session.image !== null);
+  return (
+    <Card aria-label="Start">
+      <div className="px-4 py-3.5">{receipt === null ? <Progress session={session} /> : <Receipt receipt={receipt} />}</div>
+      {cold === null ? null : (
+        <div data-cold={cold.code} className="flex items-start gap-2.5 border-line border-t px-4 py-3 text-sm">
+          <Snowflake aria-hidden="true" className="mt-0.5 size-4 shrink-0 text-accent" />
+          <div className="min-w-0 break-words">
+            <p>{cold.message}</p>
+            {cold.hint ? <p className="text-muted">{cold.hint}</p> : null}
+          </div>
+        </div>
+      )}
+      <div className="border-line border-t px-4 py-2.5">
+        {session.phases.length === 0 ? (
+          <p className="py-1.5 text-muted text-sm">No phase has begun yet.</p>
+        ) : (
+          <PhaseTimeline phases={session.phases} from={session.createdAt} />
+        )}
+      </div>
+      <dl className="grid gap-x-6 gap-y-3 border-line border-t px-4 py-3.5 text-sm sm:grid-cols-[auto_auto_auto_1fr]">
+        <Fact name="Started from">
+          {session.image === null ? (
+            "base (cold)"
+          ) : (
+            <Link
+              to="/builds/$id"
+              params={{ id: session.image.buildId }}
+              className="underline decoration-line-strong underline-offset-2 hover:decoration-fg"
+            >
+              image of <Commit sha={session.image.sha} />
+            </Link>
+          )}
+        </Fact>
+        <Fact name="Baked commit">{session.bakedSha === null ? "none" : <Commit sha={session.bakedSha} />}</Fact>
+        <Fact name="Synced commit">{session.syncedSha === null ? "not yet" : <Commit sha={session.syncedSha} />}</Fact>
+        <Fact name="Setup">{setup ?? "not known yet"}</Fact>
+      </dl>
+    </Card>
+  );
+}
+
+function Fact({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    <div className="min-w-0">
+      <dt className="text-faint text-xs">{name}</dt>
+      <dd className="break-words">{children}</dd>
+    </div>
+  );
+}
+
+/** Before the receipt: how long the start has taken, or that there will be none. */
+function Progress({ session }: { session: SessionView }) {
+  const ended = isSessionEnded(session.status);
+  const now = useNow(ended ? null : 100);
+  if (ended) {
+    return (
+      <p className="font-medium">{session.status === "failed" ? "This session did not start" : "Stopped before it was ready"}</p>
+    );
+  }
+  return (
+    <p>
+      <span className="font-medium">{session.image === null ? "Starting cold" : "Starting from the image"}</span>{" "}
+      <span aria-hidden="true" className="text-muted">
+        · {formatDuration(Math.max(0, now - session.createdAt), true)}
+      </span>
+    </p>
+  );
+}
+
+function Receipt({ receipt }: { receipt: StartReceipt }) {
+  const [first, ...rest] = describeReceipt(receipt);
+  const { cold } = receipt;
+  return (
+    <>
+      <p data-receipt={receipt.startedFrom}>
+        <strong className="font-semibold text-lg">{first}</strong>
+        {rest.map((piece) => (
+          <span key={piece} className={cn("text-muted", piece.endsWith("× faster") && "font-medium text-ok")}>
+            {" · "}
+            {piece}
+          </span>
+        ))}
+      </p>
+      {receipt.startedFrom === "image" && cold !== null ? (
+        <div aria-hidden="true" className="mt-2.5 grid grid-cols-[auto_1fr] items-center gap-x-3 gap-y-1 text-faint text-xs">
+          <span>This start</span>
+          <Bar share={receipt.startMs / Math.max(receipt.startMs, cold.ms)} className="bg-ok-dot" />
+          <span>Cold start</span>
+          <Bar share={cold.ms / Math.max(receipt.startMs, cold.ms)} className="bg-line-strong" />
+        </div>
+      ) : null}
+    </>
+  );
+}
+
+function Bar({ share, className }: { share: number; className: string }) {
+  return <span className={cn("block h-1.5 min-w-1 rounded-full", className)} style={{ width: `${(share * 100).toFixed(2)}%` }} />;
+}

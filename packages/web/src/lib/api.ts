@@ -1,0 +1,128 @@
+/** The REST client. Every answer is parsed with the protocol's schema; every failure is an `ApiError`. Knows no cache. */
+import {
+  type BranchList,
+  type BuildAccepted,
+  type BuildView,
+  branchListSchema,
+  buildAcceptedSchema,
+  buildViewSchema,
+  type CreateSessionRequest,
+  type ErrorCode,
+  errorBodySchema,
+  type ImageState,
+  imageStateSchema,
+  type RepositoryList,
+  type RepositoryRef,
+  repositoryListSchema,
+  type SessionList,
+  type SessionView,
+  sessionListSchema,
+  sessionViewSchema,
+} from "@open-inspect/protocol";
+import { type ZodType } from "zod";
+
+const readDeadlineMs = 15_000;
+const writeDeadlineMs = 30_000;
+
+/** What went wrong in a sentence and what to do about it. `status` is 0 when no answer came. */
+export class ApiError extends Error {
+  readonly code: ErrorCode | "network" | "timeout" | "bad_answer";
+  readonly hint: string;
+  readonly status: number;
+
+  constructor(code: ApiError["code"], message: string, hint: string, status: number) {
+    super(message);
+    this.name = "ApiError";
+    this.code = code;
+    this.hint = hint;
+    this.status = status;
+  }
+}
+
+/** Any thrown value as something that a page can show. */
+export function toApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new ApiError("internal", message, "Reload the page. If it stays, look at the browser's console.", 0);
+}
+
+async function parseFailure(response: Response): Promise<ApiError> {
+  const body = errorBodySchema.safeParse(await response.json().catch(() => null));
+  if (body.success) {
+    const { code, message, hint } = body.data.error;
+    return new ApiError(code, message, hint, response.status);
+  }
+  return new ApiError(
+    "bad_answer",
+    `The server answered with status ${response.status} and no explanation.`,
+    "Try again. If it stays, look at the server's log.",
+    response.status,
+  );
+}
+
+export interface Api {
+  listRepositories(signal?: AbortSignal): Promise<RepositoryList>;
+  listBranches(repository: RepositoryRef, signal?: AbortSignal): Promise<BranchList>;
+  putImage(repository: RepositoryRef, enabled: boolean): Promise<ImageState>;
+  requestBuild(repository: RepositoryRef): Promise<BuildAccepted>;
+  getBuild(id: string, signal?: AbortSignal): Promise<BuildView>;
+  listSessions(signal?: AbortSignal): Promise<SessionList>;
+  getSession(id: string, signal?: AbortSignal): Promise<SessionView>;
+  createSession(request: CreateSessionRequest): Promise<SessionView>;
+  stopSession(id: string): Promise<SessionView>;
+}
+
+/**
+ * @param fetch the browser's `fetch` or one with its shape
+ * @param base where the API is, without a slash at the end
+ */
+export function createApi(fetch: typeof globalThis.fetch, base = "/api"): Api {
+  async function call<T>(schema: ZodType<T>, path: string, method: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+    const deadline = AbortSignal.timeout(method === "GET" ? readDeadlineMs : writeDeadlineMs);
+    let response: Response;
+    try {
+      response = await fetch(`${base}${path}`, {
+        method,
+        signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
+        headers: { accept: "application/json", ...(body === undefined ? {} : { "content-type": "application/json" }) },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      if (deadline.aborted) {
+        throw new ApiError("timeout", "The server did not answer in time.", "Try again in a moment.", 0);
+      }
+      throw new ApiError(
+        "network",
+        "The server cannot be reached.",
+        "Check that it runs and that you are online, then try again.",
+        0,
+      );
+    }
+    if (!response.ok) throw await parseFailure(response);
+    const parsed = schema.safeParse(await response.json().catch(() => null));
+    if (parsed.success) return parsed.data;
+    console.error(`${method} ${path}: not what the protocol says`, parsed.error);
+    throw new ApiError(
+      "bad_answer",
+      "The server's answer is not one that this page understands.",
+      "Reload the page: a newer version may have been deployed.",
+      response.status,
+    );
+  }
+
+  const of = (repository: RepositoryRef) =>
+    `/repositories/${encodeURIComponent(repository.owner)}/${encodeURIComponent(repository.name)}`;
+
+  return {
+    listRepositories: (signal) => call(repositoryListSchema, "/repositories", "GET", undefined, signal),
+    listBranches: (repository, signal) => call(branchListSchema, `${of(repository)}/branches`, "GET", undefined, signal),
+    putImage: (repository, enabled) => call(imageStateSchema, `${of(repository)}/image`, "PUT", { enabled }),
+    requestBuild: (repository) => call(buildAcceptedSchema, `${of(repository)}/image/builds`, "POST"),
+    getBuild: (id, signal) => call(buildViewSchema, `/builds/${encodeURIComponent(id)}`, "GET", undefined, signal),
+    listSessions: (signal) => call(sessionListSchema, "/sessions", "GET", undefined, signal),
+    getSession: (id, signal) => call(sessionViewSchema, `/sessions/${encodeURIComponent(id)}`, "GET", undefined, signal),
+    createSession: (request) => call(sessionViewSchema, "/sessions", "POST", request),
+    stopSession: (id) => call(sessionViewSchema, `/sessions/${encodeURIComponent(id)}/stop`, "POST"),
+  };
+}

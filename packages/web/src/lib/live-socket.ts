@@ -1,0 +1,122 @@
+/** A WebSocket that comes back: parses each message, reconnects with backoff and jitter. Knows no React and no message's meaning. */
+import { type ZodType } from "zod";
+
+/** What of the browser's WebSocket is used. Tests hand in their own. */
+export interface SocketLike {
+  onopen: ((event: Event) => void) | null;
+  onmessage: ((event: MessageEvent) => void) | null;
+  onclose: ((event: CloseEvent) => void) | null;
+  close(): void;
+}
+export type SocketConstructor = new (url: string) => SocketLike;
+
+/** `ended`: nothing more will come, by the owner's word. */
+export type LiveState = "connecting" | "live" | "reconnecting" | "ended";
+
+export interface LiveSocketOptions<T> {
+  WebSocket: SocketConstructor;
+  /** asked before every connection, so that a cursor can move on */
+  url: () => string;
+  schema: ZodType<T>;
+  onMessage: (message: T) => void;
+  onState: (state: LiveState) => void;
+  /** asked when the server closes: true means that this was the end, not a cut */
+  isComplete?: () => boolean;
+}
+
+export const firstDelayMs = 500;
+export const longestDelayMs = 15_000;
+const connectDeadlineMs = 10_000;
+/** A page that slept longer may hold a socket that died without a word. */
+const sleptMs = 45_000;
+
+/**
+ * Connects at once and keeps connecting until closed; waits double from `firstDelayMs` to `longestDelayMs`, each with jitter.
+ * Only a message resets the backoff: a server that accepts and drops at once must not be hammered.
+ * @returns the function that closes it for good
+ */
+export function openLiveSocket<T>(options: LiveSocketOptions<T>): () => void {
+  let socket: SocketLike | null = null;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let failures = 0;
+  let closed = false;
+  let hiddenAt: number | null = null;
+
+  function drop(): void {
+    clearTimeout(timer);
+    if (socket === null) return;
+    const old = socket;
+    socket = null;
+    old.onopen = old.onmessage = old.onclose = null;
+    old.close();
+  }
+
+  function lost(): void {
+    drop();
+    if (closed) return;
+    if (options.isComplete?.() === true) {
+      finish();
+      options.onState("ended");
+      return;
+    }
+    options.onState("reconnecting");
+    const ceilingMs = Math.min(longestDelayMs, firstDelayMs * 2 ** failures);
+    failures += 1;
+    timer = setTimeout(connect, ceilingMs * (0.5 + Math.random() / 2));
+  }
+
+  function connect(): void {
+    drop();
+    const current = new options.WebSocket(options.url());
+    socket = current;
+    timer = setTimeout(lost, connectDeadlineMs);
+    current.onopen = () => {
+      clearTimeout(timer);
+      options.onState("live");
+    };
+    current.onmessage = (event) => {
+      failures = 0;
+      const message = parseMessage(options.schema, event.data);
+      if (message !== null) options.onMessage(message);
+    };
+    current.onclose = lost;
+  }
+
+  function retryNow(): void {
+    failures = 0;
+    options.onState("reconnecting");
+    connect();
+  }
+
+  function onVisibility(): void {
+    if (document.visibilityState === "hidden") hiddenAt = Date.now();
+    else if (hiddenAt !== null && Date.now() - hiddenAt > sleptMs) retryNow();
+  }
+
+  function finish(): void {
+    closed = true;
+    removeEventListener("online", retryNow);
+    document.removeEventListener("visibilitychange", onVisibility);
+    drop();
+  }
+
+  addEventListener("online", retryNow);
+  document.addEventListener("visibilitychange", onVisibility);
+  options.onState("connecting");
+  connect();
+  return finish;
+}
+
+/** A message that does not parse is from a newer server: it is left out, and said so in the console. */
+function parseMessage<T>(schema: ZodType<T>, data: unknown): T | null {
+  let raw: unknown = null;
+  try {
+    raw = typeof data === "string" ? JSON.parse(data) : null;
+  } catch {
+    // Falls through to the schema, which refuses null.
+  }
+  const parsed = schema.safeParse(raw);
+  if (parsed.success) return parsed.data;
+  console.warn("A message was left out: it is not what the protocol says.", parsed.error);
+  return null;
+}

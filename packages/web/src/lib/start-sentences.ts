@@ -1,0 +1,56 @@
+/** What a start will cost, and what it did cost, in sentences. Pure: the present is passed in. */
+import { type RepositoryView, type StartReceipt } from "@open-inspect/protocol";
+import { formatAge, formatDuration, shortSha } from "./time.ts";
+
+/** What will happen when a session of this branch is started now. The server decides; this is the forecast. */
+export function describeForecast(repository: RepositoryView, branch: string, now: number): { warm: boolean; sentence: string } {
+  const { image } = repository;
+  const cold = (why: string) => ({ warm: false, sentence: `Starts cold: ${why}` });
+  if (!image.enabled) return cold("pre-built images are switched off for this repository.");
+  if (image.active !== null && image.active.branch === branch) {
+    const base = `Starts from the image of ${shortSha(image.active.sha)}, built ${formatAge(image.active.createdAt, now)}`;
+    if (image.status === "building") return { warm: true, sentence: `${base}. A newer one is being built.` };
+    if (image.status === "failed") return { warm: true, sentence: `${base}. The newest build failed; this one goes on serving.` };
+    return { warm: true, sentence: `${base}.` };
+  }
+  if (image.active !== null) return cold(`the image is of ${image.active.branch}, not of ${branch}.`);
+  if (image.status === "building") return cold("the first image is still being built.");
+  if (image.status === "failed") return cold("the first image could not be built.");
+  return cold("no image has been built yet.");
+}
+
+/** How many times faster, as people say it: `23.9×`, `112×`. */
+function formatRatio(ratio: number): string {
+  return `${ratio >= 100 ? Math.round(ratio) : ratio.toFixed(1)}×`;
+}
+
+/** The receipt's line, in pieces that are joined by a middle dot. */
+export function describeReceipt(receipt: StartReceipt): string[] {
+  const started = `Started in ${formatDuration(receipt.startMs)}`;
+  const { cold } = receipt;
+  if (receipt.startedFrom === "base") {
+    const sparedMs = (receipt.phases.clone ?? 0) + (receipt.phases.setup ?? 0);
+    return [
+      `${started} from the base, without an image`,
+      sparedMs > 0
+        ? `an image would have saved the clone and setup: ${formatDuration(sparedMs)}`
+        : "an image would have saved the clone and setup",
+    ];
+  }
+  if (cold === null) return [started, "no cold start measured yet"];
+  const comparison =
+    cold.source === "build"
+      ? `a cold start of this repository takes about ${formatDuration(cold.ms, true)}, estimated from the last build`
+      : `a cold start of this repository takes ${formatDuration(cold.ms, true)}`;
+  const ratio = receipt.startMs > 0 ? cold.ms / receipt.startMs : 0;
+  return [started, comparison, ratio > 1.05 ? `${formatRatio(ratio)} faster` : "no faster than a cold start"];
+}
+
+/** Whether setup ran here, and if not, why not. null while it is not known. */
+export function describeSetup(setupRanInSession: boolean | null, fromImage: boolean): string | null {
+  if (setupRanInSession === null) return null;
+  if (setupRanInSession) return "Setup ran in this session";
+  return fromImage
+    ? "Setup was not re-run: it ran when the image was built"
+    : "Setup did not run: the repository has no setup script";
+}

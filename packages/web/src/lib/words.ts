@@ -1,0 +1,113 @@
+/** The words and the colour that every state of the protocol has on the pages. Pure data; the compiler keeps it complete. */
+import {
+  type BuildStatus,
+  type BuildTrigger,
+  type BuildView,
+  type HeadCheck,
+  type ImageStatus,
+  type Phase,
+  type PromptView,
+  type SessionStatus,
+} from "@open-inspect/protocol";
+
+export type Tone = "ok" | "warn" | "bad" | "accent" | "neutral";
+interface Word {
+  word: string;
+  tone: Tone;
+  /** something is going on: the dot pulses */
+  busy?: boolean;
+}
+
+export const imageWords: Record<ImageStatus, Word> = {
+  ready: { word: "Ready", tone: "ok" },
+  building: { word: "Building", tone: "warn", busy: true },
+  failed: { word: "Failed", tone: "bad" },
+  none: { word: "No image", tone: "neutral" },
+  disabled: { word: "Disabled", tone: "neutral" },
+};
+
+/** What a repository's image means to someone who is about to start a session. */
+export const startWords: Record<ImageStatus, Word> = {
+  ready: { word: "Prebuilt", tone: "ok" },
+  building: { word: "Building", tone: "warn", busy: true },
+  failed: { word: "Failed", tone: "bad" },
+  none: { word: "No image", tone: "neutral" },
+  disabled: { word: "No image", tone: "neutral" },
+};
+
+export const sessionWords: Record<SessionStatus, Word> = {
+  created: { word: "Created", tone: "warn", busy: true },
+  starting: { word: "Starting", tone: "warn", busy: true },
+  ready: { word: "Ready", tone: "ok" },
+  stopping: { word: "Stopping", tone: "neutral", busy: true },
+  stopped: { word: "Stopped", tone: "neutral" },
+  failed: { word: "Failed", tone: "bad" },
+};
+
+export const buildWords: Record<BuildStatus, Word> = {
+  queued: { word: "Queued", tone: "warn", busy: true },
+  provisioning: { word: "Provisioning", tone: "warn", busy: true },
+  running: { word: "Running", tone: "warn", busy: true },
+  snapshotting: { word: "Saving the snapshot", tone: "warn", busy: true },
+  ready: { word: "Ready", tone: "ok" },
+  failed: { word: "Failed", tone: "bad" },
+  cancelled: { word: "Cancelled", tone: "neutral" },
+  superseded: { word: "Superseded", tone: "neutral" },
+  skipped: { word: "Skipped", tone: "neutral" },
+};
+
+export const promptWords: Record<PromptView["status"], Word> = {
+  queued: { word: "Queued", tone: "neutral" },
+  running: { word: "Working", tone: "warn", busy: true },
+  done: { word: "Done", tone: "ok" },
+  aborted: { word: "Stopped", tone: "neutral" },
+  failed: { word: "Failed", tone: "bad" },
+};
+
+export const phaseNames: Record<Phase, string> = {
+  sandbox: "Create sandbox",
+  connect: "Connect",
+  clone: "Clone",
+  sync: "Git sync",
+  setup: "Setup script",
+  start: "Start script",
+  agent: "Agent start",
+  snapshot: "Save snapshot",
+};
+
+const phaseActivities: Record<Phase, string> = {
+  sandbox: "creating the sandbox",
+  connect: "connecting",
+  clone: "cloning",
+  sync: "syncing git",
+  setup: "running setup.sh",
+  start: "running start.sh",
+  agent: "starting the agent",
+  snapshot: "saving the snapshot",
+};
+
+/** What a build is doing now, in words. */
+export function describeActivity(build: BuildView): string {
+  if (build.phase !== null) return phaseActivities[build.phase];
+  if (build.status === "queued") return "waiting to start";
+  return build.status === "snapshotting" ? phaseActivities.snapshot : "starting";
+}
+
+export const triggerWords: Record<BuildTrigger, string> = {
+  enable: "Switched on",
+  schedule: "Scheduled check",
+  push: "Push",
+  refresh: "Rebuild button",
+};
+
+export const checkWords: Record<HeadCheck["outcome"], string> = {
+  unchanged: "unchanged",
+  moved: "new commits, rebuilding",
+  retried: "failed build retried",
+  building: "a build was running",
+  unavailable: "the branch could not be read",
+};
+
+const finalBuildStatuses: readonly BuildStatus[] = ["ready", "failed", "cancelled", "superseded", "skipped"];
+export const isBuildFinal = (build: BuildView): boolean => finalBuildStatuses.includes(build.status);
+export const isSessionEnded = (status: SessionStatus): boolean => status === "stopped" || status === "failed";

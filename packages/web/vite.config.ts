@@ -1,0 +1,15 @@
+/** Builds the dashboard into `dist`, which the Worker serves. Knows nothing of the API. */
+import tailwindcss from "@tailwindcss/vite";
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vite";
+
+export default defineConfig({
+  root: import.meta.dirname,
+  plugins: [react(), tailwindcss()],
+  build: {
+    target: "es2023",
+    // An inlined module would be an inline script or a data: URL, which the Content-Security-Policy refuses.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+  },
+});
