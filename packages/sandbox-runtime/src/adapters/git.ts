@@ -1,0 +1,182 @@
+/**
+ * Puts the workspace on the head that the server has for a branch, from nothing or from any state, and proves it.
+ * Knows git and the credential server, nothing of phases.
+ */
+import { existsSync } from "node:fs";
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { classifyGit, explainGit, type GitOutcome, RuntimeFailure } from "../domain/failures.ts";
+import { type CredentialCache, startCredentialServer } from "./credential-server.ts";
+import { type CommandResult, runCommand } from "./processes.ts";
+
+/** Deep enough for log, blame and merge bases of everyday work; a full history can take minutes. */
+const cloneDepth = 100;
+const retryDelaysMs = [500, 2_000] as const;
+const localTimeoutMs = 120_000;
+
+export interface Workspace {
+  sha: string;
+  /** HEAD before, null after a clone */
+  bakedSha: string | null;
+  /** what did not work but does not matter for the branch itself */
+  warnings: string[];
+}
+
+/** True when there is a repository to update; false when one must be cloned. */
+export function hasRepository(workspace: string): boolean {
+  return existsSync(join(workspace, ".git", "HEAD"));
+}
+
+/** Throws RuntimeFailure with a clone_… or sync_… cause. Ignored files such as `node_modules` stay as they are. */
+export async function bringToHead(options: {
+  phase: "clone" | "sync";
+  workspace: string;
+  stateDir: string;
+  cloneUrl: string;
+  branch: string;
+  timeoutMs: number;
+  env: NodeJS.ProcessEnv;
+  credentials: CredentialCache;
+  signal: AbortSignal;
+  log: (line: string) => void;
+}): Promise<Workspace> {
+  const { phase, workspace, cloneUrl, branch, signal } = options;
+  const deadline = Date.now() + options.timeoutMs;
+  const server = await startCredentialServer({ stateDir: options.stateDir, cloneUrl, cache: options.credentials });
+  const env: NodeJS.ProcessEnv = {
+    ...options.env,
+    GIT_TERMINAL_PROMPT: "0",
+    GIT_ASKPASS: "",
+    SSH_ASKPASS: "",
+    GIT_ALLOW_PROTOCOL: "http:https",
+    LC_ALL: "C.UTF-8",
+  };
+  const settings = gitSettings(workspace, server.helper, cloneUrl).flatMap((setting) => ["-c", setting]);
+  const git = (args: readonly string[], timeoutMs = localTimeoutMs): Promise<CommandResult> =>
+    runCommand("git", [...settings, ...args], { cwd: workspace, env, timeoutMs: Math.max(1, timeoutMs), signal });
+
+  const fail = async (result: CommandResult): Promise<never> => {
+    const outcome: GitOutcome = { ...result, timeoutMs: options.timeoutMs };
+    let heads: number | null = null;
+    if (classifyGit(outcome) === "no_ref") {
+      const listed = await git(["ls-remote", "--heads", "--", cloneUrl], deadline - Date.now());
+      if (listed.exitCode === 0) heads = listed.stdout.split("\n").filter((line) => line !== "").length;
+    }
+    throw new RuntimeFailure(explainGit({ phase, cloneUrl, branch, outcome, refusal: server.refusal(), heads }));
+  };
+  const must = async (args: readonly string[]): Promise<string> => {
+    const result = await git(args, Math.min(localTimeoutMs, deadline - Date.now()));
+    return result.exitCode === 0 ? result.stdout.trim() : fail(result);
+  };
+  const revision = async (name: string): Promise<string | null> => {
+    const result = await git(["rev-parse", "--verify", "--quiet", `${name}^{commit}`]);
+    return result.exitCode === 0 ? result.stdout.trim() : null;
+  };
+
+  const fetchHead = async (): Promise<string> => {
+    const remoteRef = `refs/remotes/origin/${branch}`;
+    const depth = phase === "clone" ? ["--depth", String(cloneDepth)] : [];
+    const args = ["fetch", "--no-recurse-submodules", ...depth, "--", cloneUrl, `+refs/heads/${branch}:${remoteRef}`];
+    for (let attempt = 0; ; attempt++) {
+      const result = await git(args, deadline - Date.now());
+      if (result.exitCode === 0) return must(["rev-parse", "--verify", "FETCH_HEAD^{commit}"]);
+      const kind = classifyGit({ ...result, timeoutMs: options.timeoutMs });
+      const delayMs = retryDelaysMs[attempt];
+      // A fresh installation token can be refused for a moment until GitHub knows it everywhere.
+      const mayRetry = kind === "network" || (kind === "auth" && server.refusal() === null);
+      if (!mayRetry || delayMs === undefined || Date.now() + delayMs > deadline || signal.aborted) return fail(result);
+      options.log(`git fetch failed (${result.lines.at(-1) ?? kind}), trying again`);
+      await sleep(delayMs);
+    }
+  };
+
+  /** An index that a crash cut off is rebuilt from the commit. */
+  const reset = async (sha: string) => {
+    await must(["symbolic-ref", "HEAD", `refs/heads/${branch}`]);
+    const first = await git(["reset", "--hard", "--quiet", sha], deadline - Date.now());
+    if (first.exitCode === 0) return;
+    options.log(`git reset failed (${first.lines.at(-1) ?? "no output"}), rebuilding the index`);
+    await rm(join(workspace, ".git", "index"), { force: true });
+    await must(["reset", "--hard", "--quiet", sha]);
+  };
+
+  try {
+    await mkdir(workspace, { recursive: true });
+    let bakedSha: string | null = null;
+    if (phase === "clone") await must(["init", "--quiet", `--initial-branch=${branch}`]);
+    else {
+      await removeLeftovers(join(workspace, ".git"));
+      bakedSha = await revision("HEAD");
+    }
+    const sha = await fetchHead();
+    if (phase === "sync" && (await hidesChanges(git))) await rm(join(workspace, ".git", "index"), { force: true });
+    await reset(sha);
+    if (phase === "sync") await must(["clean", "-ffd", "--quiet"]);
+    await Promise.all([must(["config", "remote.origin.url", cloneUrl])]);
+    await must(["config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"]);
+    await must(["config", `branch.${branch}.remote`, "origin"]);
+    await must(["config", `branch.${branch}.merge`, `refs/heads/${branch}`]);
+    const warnings: string[] = [];
+    if (existsSync(join(workspace, ".gitmodules"))) {
+      const modules = await git(
+        ["submodule", "update", "--init", "--recursive", "--force", "--depth", "1"],
+        deadline - Date.now(),
+      );
+      // The token reads one repository: a private submodule is out of its reach for ever, so it must not block the rest.
+      if (modules.exitCode !== 0) warnings.push(`submodules were not updated: ${modules.lines.at(-1) ?? "git said nothing"}`);
+    }
+    const head = await revision("HEAD");
+    if (head !== sha) {
+      const lines = [`HEAD is ${head ?? "nothing"}, the server has ${sha}`];
+      throw new RuntimeFailure({
+        code: phase === "clone" ? "clone_failed" : "sync_failed",
+        message: `The workspace is not on the head of ${branch}.`,
+        hint: "Try again; if it happens again start from a fresh clone.",
+        phase,
+        lines,
+        exitCode: null,
+      });
+    }
+    return { sha, bakedSha, warnings };
+  } finally {
+    await server.close();
+  }
+}
+
+/** Settings of the command line beat those of the system, the home and the repository, which setup may have changed. */
+function gitSettings(workspace: string, helper: string, cloneUrl: string): string[] {
+  const { protocol, host } = new URL(cloneUrl);
+  return [
+    "credential.helper=",
+    `credential.helper=${helper}`,
+    "core.askPass=",
+    `safe.directory=${workspace}`,
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "advice.detachedHead=false",
+    "checkout.workers=0",
+    "http.lowSpeedLimit=100",
+    "http.lowSpeedTime=60",
+    // Submodules are often written with ssh URLs; there is no ssh key here.
+    `url.${protocol}//${host}/.insteadOf=git@${host}:`,
+    `url.${protocol}//${host}/.insteadOf=ssh://git@${host}/`,
+  ];
+}
+
+/** Files flagged assume-unchanged or skip-worktree would keep their local content through a hard reset. */
+async function hidesChanges(git: (args: readonly string[]) => Promise<CommandResult>): Promise<boolean> {
+  const listed = await git(["ls-files", "-v"]);
+  return listed.exitCode === 0 && /^[a-zS] /m.test(listed.stdout);
+}
+
+/** An image can hold the locks and half-done operations of whatever was running when it was taken. */
+async function removeLeftovers(gitDir: string): Promise<void> {
+  const operations = ["rebase-merge", "rebase-apply", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "BISECT_LOG", "sequencer"];
+  await Promise.all(operations.map((name) => rm(join(gitDir, name), { recursive: true, force: true })));
+  const entries = await readdir(gitDir, { recursive: true, withFileTypes: true });
+  const locks = entries.filter((entry) => entry.isFile() && entry.name.endsWith(".lock"));
+  await Promise.all(locks.map((entry) => rm(join(entry.parentPath, entry.name), { force: true })));
+}

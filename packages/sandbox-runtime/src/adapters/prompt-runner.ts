@@ -1,0 +1,348 @@
+/**
+ * Takes prompts one at a time to the agent and its answers back, through crashes of either. Knows neither the bridge nor
+ * how the agent is kept alive.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { type BridgeDown, type RuntimeEvent } from "@open-inspect/protocol";
+import { z } from "zod";
+import { type AgentIds, deriveAgentIds } from "../domain/agent-ids.ts";
+import { type AgentError, type AgentEvent, messagesSchema, sessionSchema, statusesSchema } from "../domain/agent-messages.ts";
+import { type Answer, createAnswer } from "../domain/prompt-answer.ts";
+import { decideOutcome } from "../domain/prompt-outcome.ts";
+import { type AgentClient, type EventStream } from "./agent-client.ts";
+import { agentProvider } from "./agent-setup.ts";
+
+export type Prompt = Extract<BridgeDown, { type: "prompt" }>;
+
+interface Run {
+  prompt: Prompt;
+  ids: AgentIds;
+  answer: Answer;
+  abortRequested: boolean;
+  lastError: AgentError | null;
+  /** the agent has taken the prompt in its present life */
+  isPosted: boolean;
+  resumes: number;
+  lastEventAt: number;
+}
+
+const callTimeoutMs = 15_000;
+const checkEveryMs = 10_000;
+const checkAfterErrorMs = 400;
+const reopenDelayMs = 250;
+const resumesMax = 2;
+const abortDeadlineMs = 15_000;
+const silenceMaxMs = 30 * 60_000;
+const queueMax = 1_000;
+const snapshotMessages = 100;
+
+export interface PromptRunner {
+  submit(prompt: Prompt): void;
+  abort(promptId: string): void;
+  /** a life of the agent that can work now */
+  attach(client: AgentClient): void;
+  /** that life is over */
+  detach(): void;
+  /** from now on prompts may run */
+  open(): void;
+  close(): void;
+}
+
+export function createPromptRunner(options: {
+  /** title and mark of the agent's session, by which a later life finds it again */
+  sessionTitle: string;
+  defaultModel: string;
+  send: (event: RuntimeEvent) => void;
+  /** the agent is past reason: end this life */
+  giveUpOnAgent: (reason: string) => void;
+  log: (line: string) => void;
+}): PromptRunner {
+  const { send, log } = options;
+  const queue: Prompt[] = [];
+  const known = new Set<string>();
+  let run: Run | null = null;
+  let client: AgentClient | null = null;
+  let stream: EventStream | null = null;
+  let agentSession: string | null = null;
+  let isReady = false;
+  let isOpen = false;
+  let isClosed = false;
+  let isChecking = false;
+  let flushTimer: NodeJS.Timeout | undefined;
+  let abortTimer: NodeJS.Timeout | undefined;
+
+  const flush = (now: number) => {
+    clearTimeout(flushTimer);
+    flushTimer = undefined;
+    if (!run) return;
+    for (const event of run.answer.takeDue(now)) send(event);
+    const due = run.answer.nextDueAt();
+    if (due !== null) flushTimer = setTimeout(() => flush(Date.now()), Math.max(1, due - Date.now()));
+  };
+  const scheduleFlush = () => {
+    const due = run?.answer.nextDueAt() ?? null;
+    if (due === null) return;
+    if (due <= Date.now()) flush(Date.now());
+    else flushTimer ??= setTimeout(() => flush(Date.now()), due - Date.now());
+  };
+
+  const finish = (outcome: "done" | "aborted" | "failed", error: string | null) => {
+    const ended = run;
+    if (!ended) return;
+    if (outcome !== "done") ended.answer.interrupt(Date.now());
+    flush(Number.POSITIVE_INFINITY);
+    run = null;
+    clearTimeout(abortTimer);
+    send({ type: "prompt.finished", promptId: ended.prompt.promptId, outcome, error });
+    void pump();
+  };
+
+  const post = async (current: Run, from: AgentClient) => {
+    current.isPosted = false;
+    const { prompt, ids } = current;
+    try {
+      const reply = await from.call("POST", `/session/${agentSession}/prompt_async`, {
+        timeoutMs: callTimeoutMs,
+        body: {
+          messageID: ids.messageId,
+          model: { providerID: agentProvider, modelID: prompt.model ?? options.defaultModel },
+          parts: [{ id: ids.partId, type: "text", text: prompt.text }],
+        },
+      });
+      if (run !== current || client !== from) return;
+      if (reply.status >= 400) return finish("failed", `The agent refused the prompt (HTTP ${reply.status}).`);
+      current.isPosted = true;
+      if (current.abortRequested) void sendAbort(current, from);
+    } catch (error) {
+      // The next life, or the regular check, sends it again.
+      log(`agent: sending a prompt failed: ${error instanceof Error ? error.message : error}`);
+      if (run === current && client === from) setTimeout(() => void check(), checkAfterErrorMs);
+    }
+  };
+
+  const pump = async () => {
+    if (run || !isOpen || !isReady || !client || isClosed) return;
+    const prompt = queue.shift();
+    if (!prompt) return;
+    const ids = deriveAgentIds(prompt.promptId, prompt.createdAt);
+    run = {
+      prompt,
+      ids,
+      answer: createAnswer(prompt.promptId, ids.messageId),
+      abortRequested: false,
+      lastError: null,
+      isPosted: false,
+      resumes: 0,
+      lastEventAt: Date.now(),
+    };
+    send({ type: "prompt.started", promptId: prompt.promptId });
+    await post(run, client);
+  };
+
+  const sendAbort = async (current: Run, from: AgentClient) => {
+    await from.call("POST", `/session/${agentSession}/abort`, { timeoutMs: callTimeoutMs }).catch(() => undefined);
+    if (run === current) await check();
+  };
+
+  /** Idle is the only sign of the end; the messages then say how it ended. */
+  const check = async () => {
+    const current = run;
+    const from = client;
+    if (!current || !from || !isReady || isChecking) return;
+    isChecking = true;
+    try {
+      const statuses = statusesSchema.parse((await from.call("GET", "/session/status", { timeoutMs: callTimeoutMs })).body);
+      if (agentSession === null || statuses[agentSession]) return;
+      const path = `/session/${agentSession}/message?limit=${snapshotMessages}`;
+      const snapshot = messagesSchema.parse((await from.call("GET", path, { timeoutMs: callTimeoutMs })).body);
+      if (run !== current || client !== from) return;
+      const asked = snapshot.findIndex(({ info }) => info.id === current.ids.messageId);
+      for (const { info } of snapshot.slice(asked + 1)) {
+        if (asked >= 0 || info.parentID === current.ids.messageId) current.answer.message(info);
+      }
+      const { abortRequested, lastError } = current;
+      const outcome = decideOutcome({ snapshot, messageId: current.ids.messageId, abortRequested, lastError });
+      current.answer.reconcile(snapshot, outcome.kind !== "unfinished", Date.now());
+      flush(Date.now());
+      if (outcome.kind === "failed") finish("failed", outcome.error);
+      else if (outcome.kind !== "unfinished") finish(outcome.kind, null);
+      else if (current.resumes++ < resumesMax) {
+        current.lastError = null;
+        await post(current, from);
+      } else finish("failed", "The agent stopped in the middle of its answer and did not go on.");
+    } catch (error) {
+      log(`agent: a check failed: ${error instanceof Error ? error.message : error}`);
+    } finally {
+      isChecking = false;
+    }
+  };
+
+  const onEvent = (event: AgentEvent, from: AgentClient) => {
+    if (client !== from) return;
+    const now = Date.now();
+    if (run) run.lastEventAt = now;
+    switch (event.type) {
+      case "server.connected":
+        return;
+      case "permission.asked":
+        void from.call("POST", `/permission/${event.properties.id}/reply`, {
+          body: { reply: "reject" },
+          timeoutMs: callTimeoutMs,
+        });
+        return;
+      case "question.asked":
+        void from.call("POST", `/question/${event.properties.id}/reject`, { body: {}, timeoutMs: callTimeoutMs });
+        return;
+      case "message.updated": {
+        const { info } = event.properties;
+        // A late word of the prompt before carries that prompt's id.
+        if (
+          run &&
+          info.sessionID === agentSession &&
+          (info.parentID === run.ids.messageId || info.time.created >= run.prompt.createdAt)
+        )
+          run.answer.message(info);
+        return;
+      }
+      case "message.part.updated":
+        run?.answer.part(event.properties.part, now);
+        return scheduleFlush();
+      case "message.part.delta":
+        if (event.properties.field === "text")
+          run?.answer.delta(event.properties.messageID, event.properties.partID, event.properties.delta, now);
+        return scheduleFlush();
+      case "session.status":
+        if (event.properties.sessionID === agentSession && event.properties.status.type === "retry")
+          send({
+            type: "log",
+            phase: "agent",
+            stream: "system",
+            text: `The model did not answer (${event.properties.status.message ?? "no reason"}); trying again.\n`,
+          });
+        return;
+      case "session.idle":
+        if (event.properties.sessionID === agentSession && run?.isPosted) void check();
+        return;
+      case "session.error":
+        if (event.properties.sessionID !== agentSession || !run) return;
+        run.lastError = event.properties.error ?? null;
+        setTimeout(() => void check(), checkAfterErrorMs);
+        return;
+    }
+  };
+
+  const openStream = async (from: AgentClient): Promise<void> => {
+    stream = await from.events(
+      (event) => onEvent(event, from),
+      (why) => {
+        if (client !== from || isClosed) return;
+        log(`agent: ${why}, opening it again`);
+        void reopen(from);
+      },
+    );
+  };
+  const reopen = async (from: AgentClient) => {
+    while (client === from && !isClosed) {
+      await sleep(reopenDelayMs);
+      try {
+        await openStream(from);
+        return await check();
+      } catch {
+        // The liveness check decides about the server; here we only go on.
+      }
+    }
+  };
+
+  const findSession = async (from: AgentClient): Promise<string> => {
+    const listed = z.array(sessionSchema).safeParse((await from.call("GET", "/session", { timeoutMs: callTimeoutMs })).body);
+    const mine = listed.data?.find(({ title }) => title === options.sessionTitle);
+    if (mine) return mine.id;
+    // With a title of its own the agent does not ask the model for one.
+    const body = { title: options.sessionTitle };
+    return sessionSchema.parse((await from.call("POST", "/session", { body, timeoutMs: callTimeoutMs })).body).id;
+  };
+
+  const take = async (from: AgentClient) => {
+    try {
+      await openStream(from);
+      agentSession = await findSession(from);
+      if (client !== from) return;
+      isReady = true;
+      if (!run) return await pump();
+      if (run.abortRequested) return finish("aborted", null);
+      await post(run, from);
+    } catch (error) {
+      if (client === from)
+        options.giveUpOnAgent(`its session could not be opened (${error instanceof Error ? error.message : error})`);
+    }
+  };
+
+  const regular = setInterval(() => {
+    if (!run || !isReady) return;
+    if (Date.now() - run.lastEventAt > silenceMaxMs && !run.abortRequested) {
+      run.lastError = { name: "Silence", data: { message: `no sign of life for ${silenceMaxMs / 60_000} minutes` } };
+      return runner.abort(run.prompt.promptId);
+    }
+    if (run.isPosted) void check();
+    else if (client) void post(run, client);
+  }, checkEveryMs);
+
+  const runner: PromptRunner = {
+    submit(prompt) {
+      if (known.has(prompt.promptId) || isClosed) return;
+      known.add(prompt.promptId);
+      if (queue.length >= queueMax)
+        return send({
+          type: "prompt.finished",
+          promptId: prompt.promptId,
+          outcome: "failed",
+          error: "Too many prompts are waiting.",
+        });
+      queue.push(prompt);
+      void pump();
+    },
+    abort(promptId) {
+      const waiting = queue.findIndex((prompt) => prompt.promptId === promptId);
+      if (waiting >= 0) {
+        queue.splice(waiting, 1);
+        return send({ type: "prompt.finished", promptId, outcome: "aborted", error: null });
+      }
+      const current = run;
+      if (current?.prompt.promptId !== promptId || current.abortRequested) return;
+      current.abortRequested = true;
+      if (client && current.isPosted) void sendAbort(current, client);
+      abortTimer = setTimeout(() => {
+        if (run !== current) return;
+        finish("aborted", null);
+        options.giveUpOnAgent("it did not stop when asked to");
+      }, abortDeadlineMs);
+    },
+    attach(next) {
+      client = next;
+      isReady = false;
+      void take(next);
+    },
+    detach() {
+      client = null;
+      isReady = false;
+      stream?.close();
+      stream = null;
+      if (!run) return;
+      run.isPosted = false;
+      run.answer.interrupt(Date.now());
+      flush(Number.POSITIVE_INFINITY);
+    },
+    open() {
+      isOpen = true;
+      void pump();
+    },
+    close() {
+      isClosed = true;
+      clearInterval(regular);
+      clearTimeout(flushTimer);
+      clearTimeout(abortTimer);
+      stream?.close();
+    },
+  };
+  return runner;
+}

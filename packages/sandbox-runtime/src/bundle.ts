@@ -1,0 +1,24 @@
+/** Bundles the runtime into the one file that base images carry. The same sources give the same bytes on every machine. */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { build } from "esbuild";
+
+/** @returns the program and its sha256 as hex; its first 16 digits are the runtime's version */
+export async function buildRuntimeBundle(): Promise<{ code: Uint8Array; sha256: string }> {
+  const result = await build({
+    absWorkingDir: import.meta.dirname,
+    entryPoints: [join(import.meta.dirname, "main.ts")],
+    bundle: true,
+    write: false,
+    platform: "node",
+    target: "node22",
+    format: "esm",
+    minify: true,
+    keepNames: false,
+    legalComments: "none",
+    logLevel: "silent",
+  });
+  const code = result.outputFiles[0]?.contents;
+  if (!code) throw new Error("esbuild gave no output");
+  return { code, sha256: createHash("sha256").update(code).digest("hex") };
+}

@@ -1,0 +1,163 @@
+/** What went wrong, as a person can act on it: from git's and the hooks' outcomes to the failures of the protocol. Pure. */
+import { type Failure, type FailureCode, hookPaths, type Phase } from "@open-inspect/protocol";
+
+/** Carries a failure of the protocol through `throw`. Never holds a secret. */
+export class RuntimeFailure extends Error {
+  readonly failure: Failure;
+  constructor(failure: Failure) {
+    super(failure.message);
+    this.failure = failure;
+  }
+}
+
+export interface GitOutcome {
+  exitCode: number | null;
+  timedOut: boolean;
+  timeoutMs: number;
+  /** git's last lines, oldest first */
+  lines: string[];
+}
+
+/** What a failed fetch means. `retry`: the same call may work in a moment. */
+export type GitFailureKind = "auth" | "not_found" | "no_ref" | "timeout" | "network" | "other";
+
+export function classifyGit(outcome: GitOutcome): GitFailureKind {
+  const text = outcome.lines.join("\n");
+  if (outcome.timedOut) return "timeout";
+  if (/couldn't find remote ref|Remote branch .* not found/i.test(text)) return "no_ref";
+  if (/Authentication failed|could not read (Username|Password)|told us to quit|returned error: 40[13]|Access denied/i.test(text))
+    return "auth";
+  if (/repository .*not found|returned error: 404/i.test(text)) return "not_found";
+  if (
+    /returned error: (429|5\d\d)|Could not resolve host|Failed to connect|Connection (timed out|reset|refused)|early EOF|unexpected disconnect|RPC failed|Empty reply|GnuTLS|SSL_ERROR|Operation too slow|transfer closed/i.test(
+      text,
+    )
+  )
+    return "network";
+  return "other";
+}
+
+const reachHint = "Check that the control plane's GitHub App can read this repository, then try again.";
+
+/** @param heads branches that the server advertises, or null when it was not asked */
+export function explainGit(input: {
+  phase: "clone" | "sync";
+  cloneUrl: string;
+  branch: string;
+  outcome: GitOutcome;
+  refusal: string | null;
+  heads: number | null;
+}): Failure {
+  const { phase, cloneUrl, branch, outcome } = input;
+  const failure = (code: FailureCode, message: string, hint: string): Failure => ({
+    code,
+    message,
+    hint,
+    phase,
+    lines: outcome.lines,
+    exitCode: outcome.exitCode,
+  });
+  if (input.refusal !== null) return failure("credentials_refused", `No credential for ${cloneUrl}: ${input.refusal}`, reachHint);
+  const doing = phase === "clone" ? "Cloning" : "Updating";
+  const general = phase === "clone" ? "clone_failed" : "sync_failed";
+  switch (classifyGit(outcome)) {
+    case "auth":
+      return failure("credentials_refused", `The git server refused the credential for ${cloneUrl}.`, reachHint);
+    case "not_found":
+      return failure("repository_not_found", `The git server knows no repository at ${cloneUrl}.`, reachHint);
+    case "no_ref":
+      return input.heads === 0
+        ? failure("repository_empty", `${cloneUrl} has no commit yet.`, "Push a first commit, then try again.")
+        : failure("branch_not_found", `${cloneUrl} has no branch ${branch}.`, "Choose a branch that exists, or push this one.");
+    case "timeout":
+      return failure(
+        general,
+        `${doing} ${cloneUrl} took longer than ${Math.round(outcome.timeoutMs / 1000)} s.`,
+        "Try again; for a very large repository raise the git limit.",
+      );
+    case "network":
+      return failure(general, `${doing} ${cloneUrl} failed: the git server could not be reached.`, "Try again in a moment.");
+    case "other":
+      return failure(general, `${doing} ${cloneUrl} failed.`, "The lines show what git said.");
+  }
+}
+
+export function explainHollowImage(workspace: string): Failure {
+  return {
+    code: "sync_failed",
+    message: `The image holds no repository at ${workspace}.`,
+    hint: "Build the image again; meanwhile sessions can start without it.",
+    phase: "sync",
+    lines: [],
+    exitCode: null,
+  };
+}
+
+export interface HookOutcome {
+  exitCode: number | null;
+  signal: string | null;
+  lines: string[];
+}
+
+export function explainSetup(outcome: HookOutcome): Failure {
+  const how = outcome.signal ? `was ended by ${outcome.signal}` : `exited with code ${outcome.exitCode}`;
+  const hint =
+    outcome.exitCode === 127
+      ? "A command was not found: install it in the script, and check that the script has Unix line ends."
+      : outcome.signal === "SIGKILL"
+        ? "Something killed it, often the memory limit."
+        : "The lines show the end of what it printed; run it in a fresh clone to see the same.";
+  return {
+    code: "setup_failed",
+    message: `${hookPaths.setup} ${how}.`,
+    hint,
+    phase: "setup",
+    lines: outcome.lines,
+    exitCode: outcome.exitCode,
+  };
+}
+
+export function explainNotExecutable(): Failure {
+  return {
+    code: "setup_not_executable",
+    message: `${hookPaths.setup} is not executable.`,
+    hint: `git update-index --chmod=+x ${hookPaths.setup}, then commit and push.`,
+    phase: "setup",
+    lines: [],
+    exitCode: null,
+  };
+}
+
+/** A script that could not be started at all, such as one with an interpreter that is not there. */
+export function explainNotStarted(reason: string): Failure {
+  return {
+    code: "setup_failed",
+    message: `${hookPaths.setup} could not be started: ${reason}.`,
+    hint: "Check its first line (the interpreter must exist in the sandbox) and its line ends.",
+    phase: "setup",
+    lines: [],
+    exitCode: null,
+  };
+}
+
+export function explainAgent(reason: string, lines: string[], exitCode: number | null = null): Failure {
+  return {
+    code: "agent_failed",
+    message: `The agent did not become healthy: ${reason}.`,
+    hint: "Start a new session; if it happens again the lines show what the agent printed.",
+    phase: "agent",
+    lines,
+    exitCode,
+  };
+}
+
+export function explainInternal(error: unknown, phase: Phase | null): Failure {
+  return {
+    code: "internal",
+    message: `The sandbox runtime failed: ${error instanceof Error ? error.message : String(error)}.`,
+    hint: "Try again; if it happens again this is a defect of Open-Inspect.",
+    phase,
+    lines: [],
+    exitCode: null,
+  };
+}

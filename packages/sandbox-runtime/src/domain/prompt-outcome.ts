@@ -1,0 +1,30 @@
+/** Decides, once the agent is idle, how a prompt has ended. Pure. */
+import { type AgentError, type AgentMessages, errorText, isAborted } from "./agent-messages.ts";
+
+export type PromptOutcome =
+  | { kind: "done" }
+  | { kind: "aborted" }
+  | { kind: "failed"; error: string }
+  /** it stopped in the middle: sending the same ids again makes the agent go on */
+  | { kind: "unfinished" };
+
+/** @param snapshot the session's latest messages, oldest first @param lastError of `session.error` since the prompt was sent */
+export function decideOutcome(input: {
+  snapshot: AgentMessages;
+  messageId: string;
+  abortRequested: boolean;
+  lastError: AgentError | null;
+}): PromptOutcome {
+  const asked = input.snapshot.findIndex(({ info }) => info.id === input.messageId);
+  const last = input.snapshot
+    .slice(asked + 1)
+    .filter(({ info }) => info.role === "assistant" && !info.summary)
+    .at(-1)?.info;
+  // A session that was compacted, or a long answer, may not show the prompt itself any more.
+  const answer = last && (asked >= 0 || last.parentID === input.messageId) ? last : undefined;
+  if (answer?.error) return isAborted(answer.error) ? { kind: "aborted" } : { kind: "failed", error: errorText(answer.error) };
+  if (answer?.time.completed !== undefined && answer.finish !== "tool-calls") return { kind: "done" };
+  if (input.abortRequested) return { kind: "aborted" };
+  if (!answer && input.lastError) return { kind: "failed", error: errorText(input.lastError) };
+  return { kind: "unfinished" };
+}

@@ -1,0 +1,32 @@
+/** Build mode: workspace, setup, nothing left running, `build.finished`; then it waits to be ended. */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { endProcesses } from "../adapters/processes.ts";
+import { prepareWorkspace, type RuntimeContext, runSetup } from "./steps.ts";
+
+/** Time for databases and the like that setup left running to write their files. */
+const leftoverGraceMs = 5_000;
+
+export async function runBuild(context: RuntimeContext): Promise<void> {
+  const { bridge, paths } = context;
+  const workspace = await prepareWorkspace(context);
+  const setup = await runSetup(context, []);
+  if (setup) {
+    const { ended, survivors } = await endProcesses(() => setup.leftovers(true), leftoverGraceMs);
+    const lines = [
+      ...(ended.length > 0
+        ? [`Ended ${ended.length} processes that setup left running: ${[...new Set(ended)].slice(0, 10).join(", ")}`]
+        : []),
+      ...(survivors > 0 ? [`${survivors} processes could not be ended`] : []),
+    ];
+    for (const line of lines) {
+      context.log(line);
+      bridge.send({ type: "log", phase: "setup", stream: "system", text: `${line}\n` });
+    }
+  }
+  // Nothing of this build's own may be in the image: not its sockets, and not what git kept of operations.
+  const scratch = ["credential.sock", "credential-helper.cjs", "models.json", "model-token"];
+  await Promise.all(scratch.map((name) => rm(join(paths.stateDir, name), { force: true })));
+  await rm(join(paths.workspace, ".git", "FETCH_HEAD"), { force: true });
+  bridge.send({ type: "build.finished", sha: workspace.sha, setupRan: setup !== null });
+}

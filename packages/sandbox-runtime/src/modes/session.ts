@@ -1,0 +1,150 @@
+/** Session mode: workspace and agent side by side, setup only without an image, start hook, then prompts until the end. */
+import { mkdir } from "node:fs/promises";
+import { hookPaths, type RuntimeConfig } from "@open-inspect/protocol";
+import { type AgentClient } from "../adapters/agent-client.ts";
+import { createAgent } from "../adapters/agent-process.ts";
+import { prepareAgent } from "../adapters/agent-setup.ts";
+import { inspectHook, runHook } from "../adapters/hooks.ts";
+import { createPromptRunner } from "../adapters/prompt-runner.ts";
+import { explainAgent, RuntimeFailure } from "../domain/failures.ts";
+import { prepareWorkspace, type RuntimeContext, runSetup } from "./steps.ts";
+
+export type SessionConfig = Extract<RuntimeConfig, { mode: "session" }>;
+export type SessionContext = RuntimeContext & { config: SessionConfig };
+
+const instanceTimeoutMs = 15_000;
+/** Repository plugins make the first instance call wait for their packages. */
+const instanceAttempts = 8;
+
+/** Resolves when `signal` aborts; throws RuntimeFailure when the session cannot start or go on. */
+export async function runSession(
+  context: SessionContext,
+  options: { agentCommand: string; agentPort: number; onShutdown: () => void },
+): Promise<void> {
+  const { config, paths, bridge, reporter, signal } = context;
+  const workspaceReady = Promise.withResolvers<void>();
+  const agentReady = Promise.withResolvers<string>();
+  const broken = Promise.withResolvers<never>();
+  broken.promise.catch(() => undefined);
+  const aborted = new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+
+  await mkdir(paths.workspace, { recursive: true });
+  const agentPhase = reporter.begin("agent");
+  const agentEnv = await prepareAgent({ agent: config.agent, stateDir: paths.stateDir, home: paths.home, env: context.env });
+
+  const prompts = createPromptRunner({
+    sessionTitle: config.sessionId,
+    defaultModel: config.agent.model,
+    send: bridge.send,
+    giveUpOnAgent: (reason) => agent.kill(reason),
+    log: context.log,
+  });
+  bridge.onCommand((command) => {
+    if (command.type === "prompt") prompts.submit(command);
+    else if (command.type === "abort") prompts.abort(command.promptId);
+    else options.onShutdown();
+  });
+
+  /** The agent reads the repository's own configuration at its first instance call: not before it is at the right head. */
+  let present: AgentClient | null = null;
+  const bootInstance = async (client: AgentClient, version: string) => {
+    await workspaceReady.promise;
+    for (let attempt = 1; present === client; attempt++) {
+      const reply = await client
+        .call("GET", "/session/status", { timeoutMs: instanceTimeoutMs })
+        .catch((error: Error) => ({ status: 0, body: error.message }));
+      if (present !== client || signal.aborted) return;
+      if (reply.status === 200) {
+        prompts.attach(client);
+        return agentReady.resolve(version);
+      }
+      const lines = [typeof reply.body === "string" ? reply.body : JSON.stringify(reply.body)];
+      if (reply.status > 0) throw new RuntimeFailure(explainAgent(`it refused the workspace (HTTP ${reply.status})`, lines));
+      if (attempt >= instanceAttempts) throw new RuntimeFailure(explainAgent("it did not open the workspace in time", lines));
+    }
+  };
+
+  const agent = createAgent({
+    command: options.agentCommand,
+    port: options.agentPort,
+    cwd: paths.workspace,
+    env: agentEnv,
+    log: context.log,
+    listener: {
+      up(client, version) {
+        present = client;
+        bootInstance(client, version).catch(broken.reject);
+      },
+      down() {
+        present = null;
+        prompts.detach();
+      },
+      restarted: (attempt, reason) => bridge.send({ type: "agent.restarted", attempt, reason }),
+      failed: (failure) => broken.reject(new RuntimeFailure(failure)),
+    },
+  });
+  void agentReady.promise.then((version) => agentPhase.finish("done", `OpenCode ${version}`));
+
+  const start = async () => {
+    const workspace = await prepareWorkspace(context);
+    let setupRan = false;
+    if (config.startFrom === "base") {
+      const setup = await runSetup(context, []);
+      setupRan = setup !== null;
+      const left = setup?.leftovers(false).length ?? 0;
+      if (left > 0) {
+        const advice = `${left} processes of setup still run. A session from an image will not have them: start them in ${hookPaths.start}.`;
+        bridge.send({ type: "log", phase: "setup", stream: "system", text: `${advice}\n` });
+      }
+    } else reporter.skip("setup", "the image has it");
+    workspaceReady.resolve();
+    const [agentVersion] = await Promise.all([agentReady.promise, runStartHook(context)]);
+    bridge.send({ type: "session.ready", sha: workspace.sha, setupRan, agentVersion });
+    prompts.open();
+    await aborted;
+  };
+  const starting = start();
+  // When another reason ends the session first, this one is no news.
+  starting.catch(() => undefined);
+  try {
+    await Promise.race([starting, broken.promise, aborted]);
+  } catch (error) {
+    agentPhase.finish("failed", error instanceof RuntimeFailure ? error.failure.message : undefined);
+    throw error;
+  } finally {
+    prompts.close();
+    await agent.stop();
+  }
+}
+
+/** A start hook that fails does not cost the session: the phase says so, and its output is there. */
+async function runStartHook(context: SessionContext): Promise<void> {
+  const { config, paths, reporter } = context;
+  const state = inspectHook(paths.workspace, hookPaths.start);
+  if (state === "absent") return reporter.skip("start", `there is no ${hookPaths.start}`);
+  const report = reporter.begin("start");
+  if (state === "not_executable")
+    return report.finish("failed", `not executable: git update-index --chmod=+x ${hookPaths.start}`);
+  try {
+    const run = await runHook({
+      workspace: paths.workspace,
+      path: hookPaths.start,
+      env: context.env,
+      timeoutMs: config.startHookTimeoutMs,
+      signal: context.signal,
+      except: [],
+      onOutput: report.output,
+    });
+    if (run.timedOut) {
+      const limit = `stopped after ${config.startHookTimeoutMs / 1000} s; put services in the background`;
+      report.system(limit);
+      report.finish("failed", limit);
+    } else if (run.exitCode === 0) report.finish("done");
+    else report.finish("failed", run.signal ? `ended by ${run.signal}` : `exit code ${run.exitCode}`);
+  } catch (error) {
+    report.finish("failed", error instanceof Error ? error.message : String(error));
+  }
+}

@@ -1,0 +1,92 @@
+/** The steps that builds and sessions share: the bridge's phase, the workspace, setup. Throws RuntimeFailure. */
+import { hookPaths, type RuntimeConfig, type RuntimeEvent, type sandboxPaths } from "@open-inspect/protocol";
+import { type Bridge } from "../adapters/bridge-socket.ts";
+import { type CredentialCache } from "../adapters/credential-server.ts";
+import { bringToHead, hasRepository, type Workspace } from "../adapters/git.ts";
+import { type HookRun, inspectHook, runHook } from "../adapters/hooks.ts";
+import { explainHollowImage, explainNotExecutable, explainNotStarted, explainSetup, RuntimeFailure } from "../domain/failures.ts";
+import { type Reporter } from "./reporter.ts";
+
+export type RuntimePaths = { readonly [K in keyof typeof sandboxPaths]: string };
+
+/** What every mode works with. `signal` aborts when the runtime is to end. */
+export interface RuntimeContext {
+  config: RuntimeConfig;
+  paths: RuntimePaths;
+  bridge: Bridge;
+  reporter: Reporter;
+  env: NodeJS.ProcessEnv;
+  credentials: CredentialCache;
+  signal: AbortSignal;
+  log: (line: string) => void;
+}
+
+/** Reports the workspace's phase, `clone` or `sync` by what is there, and its proof. */
+export async function prepareWorkspace(context: RuntimeContext): Promise<Workspace> {
+  const { config, paths, reporter, bridge } = context;
+  const phase = hasRepository(paths.workspace) ? "sync" : "clone";
+  if (phase === "clone" && config.mode === "session" && config.startFrom === "image") {
+    // A clone would make it look whole, without anything that setup had made.
+    throw new RuntimeFailure(explainHollowImage(paths.workspace));
+  }
+  const report = reporter.begin(phase);
+  report.system(`${phase === "clone" ? "Cloning" : "Updating from"} ${config.cloneUrl}, branch ${config.branch}`);
+  try {
+    const workspace = await bringToHead({
+      phase,
+      workspace: paths.workspace,
+      stateDir: paths.stateDir,
+      cloneUrl: config.cloneUrl,
+      branch: config.branch,
+      timeoutMs: config.gitTimeoutMs,
+      env: context.env,
+      credentials: context.credentials,
+      signal: context.signal,
+      log: report.system,
+    });
+    for (const warning of workspace.warnings) report.system(warning);
+    report.finish("done", [workspace.sha.slice(0, 7), ...workspace.warnings].join("; "));
+    const synced: RuntimeEvent = { type: "workspace.synced", sha: workspace.sha, bakedSha: workspace.bakedSha };
+    bridge.send(synced);
+    return workspace;
+  } catch (error) {
+    if (error instanceof RuntimeFailure) for (const line of error.failure.lines) report.output("stderr", `${line}\n`);
+    report.finish("failed", error instanceof Error ? error.message : undefined);
+    throw error;
+  }
+}
+
+/** Runs `.openinspect/setup.sh`. No limit of its own: the control plane's limit of the build or start rules. */
+export async function runSetup(context: RuntimeContext, except: readonly number[]): Promise<HookRun | null> {
+  const { paths, reporter, signal } = context;
+  const state = inspectHook(paths.workspace, hookPaths.setup);
+  if (state === "absent") {
+    reporter.skip("setup", `there is no ${hookPaths.setup}`);
+    return null;
+  }
+  const report = reporter.begin("setup");
+  if (state === "not_executable") {
+    report.finish("failed", "not executable");
+    throw new RuntimeFailure(explainNotExecutable());
+  }
+  const run = await runHook({
+    workspace: paths.workspace,
+    path: hookPaths.setup,
+    env: context.env,
+    timeoutMs: null,
+    signal,
+    except,
+    onOutput: report.output,
+  }).catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    report.finish("failed", reason);
+    throw new RuntimeFailure(explainNotStarted(reason));
+  });
+  if (run.exitCode !== 0) {
+    const failure = explainSetup(run);
+    report.finish("failed", failure.message);
+    throw new RuntimeFailure(failure);
+  }
+  report.finish("done");
+  return run;
+}
