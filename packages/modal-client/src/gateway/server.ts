@@ -1,6 +1,6 @@
 /** A listening socket for a Hono app that can be drained. Knows nothing of what the app answers. */
-import { type Server } from "node:http";
-import { createAdaptorServer } from "@hono/node-server";
+import { createServer } from "node:http";
+import { getRequestListener } from "@hono/node-server";
 import { gatewayDeadlinesMs } from "./deadlines.ts";
 
 export interface ListeningServer {
