@@ -1,0 +1,88 @@
+/**
+ * Who is asking, from an Authorization header, and what they may do to a repository.
+ * App JWTs and installation tokens are checked in app-tokens.ts; here the answers come together.
+ *
+ * Stricter than GitHub in one thing: an installation token sees only its own repositories even where others are public,
+ * so that a token used outside of its scope is found in development.
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { type AppTokens, hashToken } from "./app-tokens.ts";
+import { type Repository } from "./repositories.ts";
+import { type TokenRecord } from "./state.ts";
+
+export type Identity =
+  | { kind: "anonymous" }
+  | { kind: "app" }
+  | { kind: "installation"; token: TokenRecord }
+  | { kind: "person"; login: string };
+export type Identified = { identity: Identity } | { refused: string };
+
+/** `hidden` is answered as if the repository did not exist. */
+export type Decision = "yes" | "hidden" | "denied";
+
+const digest = (text: string) => createHash("sha256").update(text).digest();
+
+/** The secret in `Bearer x`, `token x` or `Basic user:x`; null when there is none. */
+function credentialOf(authorization: string | undefined): string | null {
+  const [, scheme = "", value = ""] = /^(\S+)\s+(\S+)\s*$/.exec(authorization ?? "") ?? [];
+  if (/^(bearer|token)$/i.test(scheme)) return value;
+  if (!/^basic$/i.test(scheme)) return null;
+  const [user = "", ...rest] = Buffer.from(value, "base64").toString("utf8").split(":");
+  const password = rest.join(":");
+  // Both `x-access-token:TOKEN` and the older `TOKEN:x-oauth-basic` are in use.
+  return password === "" || password === "x-oauth-basic" ? user || null : password;
+}
+
+export function createAccess(ports: { tokens: AppTokens; person: { login: string; token: string } }) {
+  const personHash = digest(ports.person.token);
+  return {
+    identify(authorization: string | undefined): Identified {
+      if (authorization === undefined || authorization === "") return { identity: { kind: "anonymous" } };
+      const credential = credentialOf(authorization);
+      if (credential === null) return { refused: "Bad credentials" };
+      if (timingSafeEqual(digest(credential), personHash)) return { identity: { kind: "person", login: ports.person.login } };
+      if (credential.split(".").length === 3) {
+        const refused = ports.tokens.refusalOfJwt(credential);
+        return refused === null ? { identity: { kind: "app" } } : { refused };
+      }
+      const token = ports.tokens.find(hashToken(credential));
+      return token === null ? { refused: "Bad credentials" } : { identity: { kind: "installation", token } };
+    },
+
+    /** `metadata`: that it exists, and its settings. `contents`: commits and files. */
+    mayRead(identity: Identity, repository: Repository, what: "metadata" | "contents"): Decision {
+      switch (identity.kind) {
+        case "person":
+          return "yes";
+        case "installation":
+          if (!covers(identity.token, repository)) return "hidden";
+          return what === "metadata" || identity.token.permissions.contents !== undefined ? "yes" : "denied";
+        case "app":
+          return repository.private ? "hidden" : "denied";
+        case "anonymous":
+          return repository.private ? "hidden" : "yes";
+      }
+    },
+
+    mayPush(identity: Identity, repository: Repository): Decision {
+      switch (identity.kind) {
+        case "person":
+          return "yes";
+        case "installation":
+          if (!covers(identity.token, repository)) return "hidden";
+          return identity.token.permissions.contents === "write" ? "yes" : "denied";
+        case "app":
+        case "anonymous":
+          return repository.private ? "hidden" : "denied";
+      }
+    },
+  };
+}
+export type Access = ReturnType<typeof createAccess>;
+
+export function covers(token: TokenRecord, repository: Repository): boolean {
+  return (
+    repository.owner.installationId === token.installationId &&
+    (token.repositoryIds === null || token.repositoryIds.includes(repository.id))
+  );
+}

@@ -1,0 +1,111 @@
+/**
+ * The emulator's own routes below /__emulator: repositories, commits, failure injection, counts and webhook deliveries.
+ * No part of GitHub. Guarded by a token where one is set; never answers a web page.
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { branchSchema } from "@open-inspect/protocol";
+import { type Context, Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { HTTPException } from "hono/http-exception";
+import { z } from "zod";
+import { type WriteCommit } from "./commit-writer.ts";
+import { type Faults, faultSchema } from "./faults.ts";
+import { type AddRepository, type Repositories } from "./repositories.ts";
+import { type Webhooks } from "./webhooks.ts";
+
+export const adminPrefix = "/__emulator";
+const bodyMaxBytes = 64 * 1024 * 1024;
+
+const addSchema = z.strictObject({
+  owner: z.string(),
+  name: z.string(),
+  private: z.boolean().optional(),
+  archived: z.boolean().optional(),
+  defaultBranch: z.string().optional(),
+  fromPath: z.string().optional(),
+  fromTree: z.string().optional(),
+  empty: z.literal(true).optional(),
+});
+const commitSchema = z.strictObject({
+  branch: branchSchema.optional(),
+  message: z.string().min(1).max(65_536),
+  /** null removes the file; a path ending in `.sh` becomes executable */
+  files: z.record(z.string().min(1).max(4096), z.string().nullable()),
+});
+
+export function createAdmin<View extends object>(ports: {
+  adminToken: string | null;
+  faults: Faults;
+  webhooks: Webhooks;
+  repositories: Repositories;
+  addRepository: (request: AddRepository) => Promise<View>;
+  writeCommit: WriteCommit;
+}) {
+  const admin = new Hono().basePath(adminPrefix);
+  const fail = (status: 400 | 401 | 403 | 404 | 409 | 429, message: string) =>
+    new HTTPException(status, { res: Response.json({ message }, { status }) });
+  const digest = (text: string) => createHash("sha256").update(text).digest();
+  const parse = async <T>(c: Context, schema: z.ZodType<T>): Promise<T> => {
+    // A page of another origin can send other types without asking first.
+    if (!/^application\/json\b/.test(c.req.header("content-type") ?? "")) throw fail(400, "The body must be application/json.");
+    const parsed = schema.safeParse(await c.req.json().catch(() => null));
+    if (!parsed.success) throw fail(400, z.prettifyError(parsed.error));
+    return parsed.data;
+  };
+
+  admin.use(bodyLimit({ maxSize: bodyMaxBytes }));
+  admin.use(async (c, next) => {
+    if (c.req.header("origin") !== undefined) throw fail(403, "The emulator's own routes are not for web pages.");
+    const given = c.req.header("x-emulator-token") ?? "";
+    if (ports.adminToken !== null && !timingSafeEqual(digest(given), digest(ports.adminToken))) {
+      throw fail(401, "Send the emulator's token in x-emulator-token.");
+    }
+    await next();
+  });
+  admin.onError((error) => {
+    if (error instanceof HTTPException) return error.getResponse();
+    return Response.json({ message: error.message }, { status: 400 });
+  });
+
+  admin.get("/faults", (c) => c.json({ faults: ports.faults.list() }));
+  admin.post("/faults", async (c) => {
+    const fault = await parse(c, faultSchema);
+    if (!ports.faults.add(fault)) throw fail(429, "Too many faults are waiting: delete some first.");
+    return c.json({ fault }, 201);
+  });
+  admin.delete("/faults", async (c) => {
+    const text = await c.req.text();
+    const match = text === "" ? { match: null } : await parse(c, z.object({ match: z.string().nullable().default(null) }));
+    ports.faults.remove(match.match);
+    return c.body(null, 204);
+  });
+  admin.get("/requests", (c) => c.json(ports.faults.counts()));
+  admin.delete("/requests", (c) => {
+    ports.faults.resetCounts();
+    return c.body(null, 204);
+  });
+  admin.get("/deliveries", (c) => c.json({ deliveries: ports.webhooks.deliveries() }));
+  admin.post("/deliveries/:id/redeliver", (c) => {
+    if (!ports.webhooks.redeliver(c.req.param("id"))) throw fail(404, "There is no such delivery.");
+    return c.body(null, 202);
+  });
+
+  admin.post("/repositories", async (c) => {
+    const request = await parse(c, addSchema);
+    // Whoever reaches the port could otherwise read any folder of this machine through a clone.
+    if (ports.adminToken === null && (request.fromPath !== undefined || request.fromTree !== undefined)) {
+      throw fail(403, "Local paths are taken only when the emulator has an admin token.");
+    }
+    const { owner, name, ...rest } = request;
+    const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
+    return c.json(await ports.addRepository({ owner, name, ...given }), 201);
+  });
+  admin.post("/repositories/:owner/:name/commits", async (c) => {
+    const repository = ports.repositories.find(c.req.param("owner"), c.req.param("name"));
+    if (repository === null) throw fail(404, "There is no such repository.");
+    const { branch, message, files } = await parse(c, commitSchema);
+    const sha = await ports.writeCommit(repository, { branch: branch ?? repository.defaultBranch, message, files });
+    return c.json({ sha }, 201);
+  });
+  return admin;
+}

@@ -1,0 +1,202 @@
+/**
+ * The GitHub emulator: GitHub's REST and GraphQL APIs, its git server and its webhooks on one loopback port, over bare
+ * repositories in a folder. Knows nothing of who uses it; clients are GitHub's own (octokit, git).
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { getRequestListener } from "@hono/node-server";
+import { createAccess, type Identity } from "./access.ts";
+import { adminPrefix, createAdmin } from "./admin.ts";
+import { createApi } from "./api.ts";
+import { createAppTokens } from "./app-tokens.ts";
+import { type NewCommit, writeCommit } from "./commit-writer.ts";
+import { createFaults, type RequestKind } from "./faults.ts";
+import { createGit } from "./git.ts";
+import { createGitHttp, type GitRequest, parseGitRequest } from "./git-http.ts";
+import { pushEvent } from "./push-event.ts";
+import { type AddRepository, createRepositories, type Repository } from "./repositories.ts";
+import { type ApiPorts } from "./rest/answers.ts";
+import { fullName } from "./rest/shapes.ts";
+import { openState } from "./state.ts";
+import { createWebhooks } from "./webhooks.ts";
+
+const longestRequestMs = 900_000;
+/** As on GitHub, a push that moves more branches than this is not announced. */
+const announcedMax = 5000;
+
+export interface GithubEmulatorOptions {
+  /** 0 or left out: a free one */
+  port?: number;
+  /** guards the emulator's own routes; without it, local paths are not taken over HTTP */
+  adminToken?: string;
+  /** bare repositories and state; survives restarts */
+  dataDir: string;
+  /** the GitHub App. Either half of its key pair will do. */
+  app: { id: number; slug: string; publicKeyPem?: string; privateKeyPem?: string; webhookSecret: string };
+  webhookUrl?: string | null;
+  /** may read and push everything; its token is the password for git */
+  person: { login: string; token: string };
+  /** requests per hour, as GitHub counts them */
+  rateLimit?: { authenticated: number; anonymous: number };
+  log?: (line: string) => void;
+  /** milliseconds since the epoch; moved by tests of expiry */
+  now?: () => number;
+}
+
+export interface RepositoryInfo {
+  id: number;
+  owner: string;
+  name: string;
+  private: boolean;
+  defaultBranch: string;
+  /** head of the default branch, null for an empty repository */
+  sha: string | null;
+  cloneUrl: string;
+  htmlUrl: string;
+}
+
+export interface GithubEmulator {
+  /** base URL for octokit and prefix of clone URLs, without a trailing slash */
+  url: string;
+  /** Where pushes are announced from now on; null: nowhere. */
+  setWebhookUrl(url: string | null): void;
+  /** Adds a repository, or opens the one of that name again (and fetches new commits when it comes from a local one). */
+  addRepository(request: AddRepository): Promise<RepositoryInfo>;
+  /** Makes a commit as a push would, webhook included. Resolves with its id. */
+  commit(owner: string, name: string, commit: Omit<NewCommit, "branch"> & { branch?: string }): Promise<{ sha: string }>;
+  stop(): Promise<void>;
+}
+
+export async function startGithubEmulator(options: GithubEmulatorOptions): Promise<GithubEmulator> {
+  const log = options.log ?? (() => {});
+  const now = options.now ?? Date.now;
+  const { app, person } = options;
+  const keyPem = app.publicKeyPem ?? app.privateKeyPem;
+  if (keyPem === undefined) throw new Error("The GitHub emulator needs the app's key: give publicKeyPem or privateKeyPem.");
+  const file = await openState(options.dataDir);
+  const tokens = createAppTokens({ file, appId: app.id, keyPem, now });
+  const access = createAccess({ tokens, person });
+  const git = await createGit(options.dataDir);
+  const repositories = createRepositories({ dataDir: options.dataDir, file, git, personLogin: person.login, now, log });
+  const webhooks = createWebhooks({ appId: app.id, secret: app.webhookSecret, hookId: 500_000 + app.id, log });
+  webhooks.setUrl(options.webhookUrl ?? null);
+  const faults = createFaults();
+
+  let url = "";
+  const ports: ApiPorts = {
+    url: () => url,
+    app: { id: app.id, slug: app.slug },
+    personLogin: person.login,
+    git,
+    repositories,
+    access,
+    tokens,
+    now,
+    log,
+  };
+
+  /** Finds out what a push changed and announces each branch and tag of it. */
+  const announce = async (repository: Repository, identity: Identity) => {
+    const changes = await repositories.refresh(repository);
+    if (changes.length > announcedMax) return;
+    const current = repositories.find(repository.owner.login, repository.name) ?? repository;
+    const refs = await repositories.refs(repository);
+    const changed = new Set(changes.map((change) => change.ref));
+    const others = [...refs].filter(([ref, { type }]) => !changed.has(ref) && type === "commit").map(([, { sha }]) => sha);
+    const befores = changes.map((change) => change.before).filter((sha) => sha !== null);
+    for (const change of changes) {
+      const payload = await pushEvent(ports, { repository: current, change, identity, others: [...others, ...befores] });
+      webhooks.send("push", payload);
+    }
+  };
+  const announceSafely = (repository: Repository, identity: Identity) =>
+    announce(repository, identity).catch((error: Error) => log(`github: a push was not announced: ${error.message}`));
+
+  const commitTo = async (repository: Repository, commit: NewCommit) => {
+    await repositories.refs(repository);
+    const author = { name: person.login, email: `${person.login}@users.noreply.github.invalid` };
+    const sha = await writeCommit({ git, gitDir: repositories.gitDir(repository), now, author }, commit);
+    await announceSafely(repository, { kind: "person", login: person.login });
+    return sha;
+  };
+  const addRepository = async (request: AddRepository): Promise<RepositoryInfo> => {
+    const repository = await repositories.add(request);
+    const refs = await repositories.refs(repository);
+    const htmlUrl = `${url}/${fullName(repository)}`;
+    return {
+      id: repository.id,
+      owner: repository.owner.login,
+      name: repository.name,
+      private: repository.private,
+      defaultBranch: repository.defaultBranch,
+      sha: refs.get(`refs/heads/${repository.defaultBranch}`)?.sha ?? null,
+      cloneUrl: `${htmlUrl}.git`,
+      htmlUrl,
+    };
+  };
+
+  const rateLimit = options.rateLimit ?? { authenticated: 5000, anonymous: 60 };
+  const api = createApi({ ...ports, rateLimit, count: faults.count });
+  const adminToken = options.adminToken ?? null;
+  const admin = createAdmin({ adminToken, faults, webhooks, repositories, addRepository, writeCommit: commitTo });
+  const serveGit = createGitHttp({ git, repositories, access, onReceived: announceSafely, log });
+  // The listener would otherwise replace Request and Response for the whole process.
+  const serveApi = getRequestListener(api.fetch, { overrideGlobalObjects: false });
+  const serveAdmin = getRequestListener(admin.fetch, { overrideGlobalObjects: false });
+
+  const dispatch = async (req: IncomingMessage, res: ServerResponse) => {
+    // A page that has its own name point to loopback is turned away here.
+    const host = (req.headers.host ?? "").replace(/:\d+$/, "").toLowerCase();
+    if (!["127.0.0.1", "localhost", "[::1]"].includes(host)) {
+      res.writeHead(421, { "content-type": "text/plain" }).end("The GitHub emulator answers on loopback only.\n");
+      return;
+    }
+    const target = new URL(req.url ?? "/", url);
+    if (target.pathname === adminPrefix || target.pathname.startsWith(`${adminPrefix}/`)) return serveAdmin(req, res);
+    const gitRequest = parseGitRequest(req.method ?? "GET", target);
+    if (!(await faults.pass(req, res, kindOf(target, gitRequest)))) return;
+    if (gitRequest) return serveGit(req, res, gitRequest);
+    return serveApi(req, res);
+  };
+  const server = createServer((req, res) => {
+    dispatch(req, res).catch((error: Error) => {
+      log(`github: ${req.method ?? ""} request failed: ${error.message}`);
+      if (!res.headersSent) res.writeHead(500).end();
+      else res.destroy();
+    });
+  });
+  server.requestTimeout = longestRequestMs;
+  server.on("clientError", (_error, socket) => socket.destroy());
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(options.port ?? 0, "127.0.0.1", resolve);
+  });
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("The GitHub emulator has no port.");
+  url = `http://127.0.0.1:${address.port}`;
+
+  return {
+    url,
+    setWebhookUrl: webhooks.setUrl,
+    addRepository,
+    async commit(owner, name, commit) {
+      const repository = repositories.find(owner, name);
+      if (repository === null) throw new Error(`There is no repository ${owner}/${name}.`);
+      return { sha: await commitTo(repository, { ...commit, branch: commit.branch ?? repository.defaultBranch }) };
+    },
+    async stop() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeAllConnections();
+      git.stop();
+      await Promise.all([closed, webhooks.stop()]);
+      await file.save();
+    },
+  };
+}
+
+function kindOf(url: URL, gitRequest: GitRequest | null): RequestKind {
+  if (gitRequest) {
+    const { service, phase, owner, name } = gitRequest;
+    return { kind: service, phase, path: url.pathname, repository: `${owner}/${name}` };
+  }
+  return { kind: url.pathname === "/graphql" ? "graphql" : "rest", path: url.pathname };
+}

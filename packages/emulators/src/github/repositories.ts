@@ -1,0 +1,202 @@
+/**
+ * The emulated accounts and repositories: bare git repositories named by number, and what their refs are right now.
+ * Does not know HTTP, tokens or webhooks.
+ */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { branchSchema, ownerSchema, repositoryNameSchema } from "@open-inspect/protocol";
+import { type Git } from "./git.ts";
+import { createEmpty, fetchSource, importTree } from "./seeds.ts";
+import { type Account, type RepositoryRecord, type StateFile } from "./state.ts";
+
+export interface Repository extends RepositoryRecord {
+  readonly owner: Account;
+}
+export interface Ref {
+  sha: string;
+  type: "commit" | "tag" | "tree" | "blob";
+}
+/** By full name (`refs/heads/main`), in git's order. */
+export type Refs = ReadonlyMap<string, Ref>;
+/** What a push did to one ref. null: it did not exist before, or does not any more. */
+export interface RefChange {
+  ref: string;
+  before: string | null;
+  after: string | null;
+}
+
+export interface AddRepository {
+  owner: string;
+  name: string;
+  private?: boolean;
+  archived?: boolean;
+  defaultBranch?: string;
+  /** a local git repository; every add of the same name fetches its new commits */
+  fromPath?: string;
+  /** a plain directory that becomes the first commit, with the same id every time */
+  fromTree?: string;
+  empty?: true;
+}
+
+export interface Repositories {
+  /** Adds, or opens again what was added before under the same name. Throws with a sentence when it cannot. */
+  add(request: AddRepository): Promise<Repository>;
+  list(): Repository[];
+  accounts(): Account[];
+  find(owner: string, name: string): Repository | null;
+  findAccount(login: string): Account | null;
+  gitDir(repository: RepositoryRecord): string;
+  refs(repository: RepositoryRecord): Promise<Refs>;
+  /** Reads the refs anew after something was written and says what changed since they were last read. */
+  refresh(repository: RepositoryRecord): Promise<RefChange[]>;
+}
+
+export function createRepositories(ports: {
+  dataDir: string;
+  file: StateFile;
+  git: Git;
+  personLogin: string;
+  now: () => number;
+  log: (line: string) => void;
+}): Repositories {
+  const { git, file } = ports;
+  const known = new Map<number, Promise<Refs>>();
+  const adding = new Map<string, Promise<unknown>>();
+  const gitDir = (repository: RepositoryRecord) => join(ports.dataDir, "repositories", `${repository.id}.git`);
+
+  const readRefs = async (repository: RepositoryRecord): Promise<Refs> => {
+    const format = "--format=%(objectname) %(objecttype) %(refname)";
+    const text = await git.text([`--git-dir=${gitDir(repository)}`, "for-each-ref", format, "refs/heads", "refs/tags"]);
+    const refs = new Map<string, Ref>();
+    for (const line of text.split("\n")) {
+      const [sha, type, ref] = line.split(" ");
+      if (sha && ref && (type === "commit" || type === "tag" || type === "tree" || type === "blob")) refs.set(ref, { sha, type });
+    }
+    return refs;
+  };
+  const refs: Repositories["refs"] = (repository) => {
+    let reading = known.get(repository.id);
+    if (reading === undefined) {
+      reading = readRefs(repository);
+      known.set(repository.id, reading);
+      reading.catch(() => known.delete(repository.id));
+    }
+    return reading;
+  };
+  // Every writer is this process, so the refs in memory are the ones last announced. Each refresh takes the place of the
+  // one before it and waits for it: two pushes at once are told apart and none is announced twice.
+  const refresh: Repositories["refresh"] = async (repository) => {
+    const before = refs(repository);
+    const reading = before.then(() => readRefs(repository));
+    known.set(repository.id, reading);
+    reading.catch(() => known.delete(repository.id));
+    const [old, fresh] = await Promise.all([before, reading]);
+    const changes: RefChange[] = [];
+    for (const [ref, { sha }] of fresh) {
+      if (old.get(ref)?.sha !== sha) changes.push({ ref, before: old.get(ref)?.sha ?? null, after: sha });
+    }
+    for (const [ref, { sha }] of old) if (!fresh.has(ref)) changes.push({ ref, before: sha, after: null });
+    if (changes.length > 0) await settleDefaultBranch(repository.id, fresh);
+    return changes;
+  };
+  const record = (id: number) => file.state.repositories.find((entry) => entry.id === id);
+  const settleDefaultBranch = async (id: number, fresh: Refs) => {
+    const repository = record(id);
+    if (repository === undefined) return;
+    repository.pushedAt = ports.now();
+    // As on GitHub, the first branch pushed to an empty repository becomes its default branch.
+    if (!fresh.has(`refs/heads/${repository.defaultBranch}`)) {
+      const first = [...fresh.keys()].find((ref) => ref.startsWith("refs/heads/"))?.slice("refs/heads/".length);
+      if (first !== undefined) await setDefaultBranch(repository, first);
+    }
+    await file.save();
+  };
+  const setDefaultBranch = async (repository: RepositoryRecord, branch: string) => {
+    repository.defaultBranch = branch;
+    await git.text([`--git-dir=${gitDir(repository)}`, "symbolic-ref", "HEAD", `refs/heads/${branch}`]);
+  };
+
+  const withOwner = (entry: RepositoryRecord): Repository => {
+    const owner = file.state.accounts.find((account) => account.id === entry.ownerId);
+    if (owner === undefined) throw new Error(`Repository ${entry.id} has no owner in state.json.`);
+    return { ...entry, owner };
+  };
+  const findAccount = (login: string) =>
+    file.state.accounts.find((account) => account.login.toLowerCase() === login.toLowerCase()) ?? null;
+  const find: Repositories["find"] = (owner, name) => {
+    const account = findAccount(owner);
+    const match = (entry: RepositoryRecord) => entry.ownerId === account?.id && entry.name.toLowerCase() === name.toLowerCase();
+    const entry = account ? file.state.repositories.find(match) : undefined;
+    return entry ? withOwner(entry) : null;
+  };
+  const addAccount = (login: string): Account => {
+    const type = login.toLowerCase() === ports.personLogin.toLowerCase() ? "User" : "Organization";
+    const account: Account = { id: file.nextId(), installationId: file.nextId(), login, type, createdAt: ports.now() };
+    file.state.accounts.push(account);
+    return account;
+  };
+
+  const addNow = async (request: AddRepository): Promise<Repository> => {
+    const existing = find(request.owner, request.name);
+    if (existing !== null) {
+      const entry = record(existing.id);
+      if (entry && request.fromPath !== undefined) {
+        entry.sourcePath = request.fromPath;
+        await fetchSource({ git, gitDir: gitDir(entry), path: request.fromPath, log: ports.log });
+        await refresh(entry);
+        await file.save();
+      }
+      return withOwner(entry ?? existing);
+    }
+    const now = ports.now();
+    const entry: RepositoryRecord = {
+      id: file.nextId(),
+      ownerId: 0,
+      name: request.name,
+      private: request.private ?? false,
+      archived: request.archived ?? false,
+      defaultBranch: request.defaultBranch ?? "main",
+      createdAt: now,
+      pushedAt: now,
+      sourcePath: request.fromPath ?? null,
+    };
+    const target = gitDir(entry);
+    try {
+      await createEmpty({ git, gitDir: target, branch: entry.defaultBranch });
+      if (request.fromPath !== undefined) {
+        const head = await fetchSource({ git, gitDir: target, path: request.fromPath, log: ports.log });
+        if (head !== null && request.defaultBranch === undefined) await setDefaultBranch(entry, head);
+      } else if (request.fromTree !== undefined) {
+        await importTree({ git, gitDir: target, directory: request.fromTree, branch: entry.defaultBranch });
+      }
+    } catch (error) {
+      await rm(target, { recursive: true, force: true });
+      throw error;
+    }
+    // Only a repository that is complete becomes known: an import that failed leaves no half of one.
+    entry.ownerId = (findAccount(request.owner) ?? addAccount(request.owner)).id;
+    file.state.repositories.push(entry);
+    await settleDefaultBranch(entry.id, await refs(entry));
+    return withOwner(entry);
+  };
+
+  return {
+    async add(request) {
+      ownerSchema.parse(request.owner);
+      repositoryNameSchema.parse(request.name);
+      if (/\.git$/i.test(request.name)) throw new Error("A repository's name cannot end in .git.");
+      if (request.defaultBranch !== undefined) branchSchema.parse(request.defaultBranch);
+      const key = `${request.owner}/${request.name}`.toLowerCase();
+      const turn = (adding.get(key) ?? Promise.resolve()).catch(() => {}).then(() => addNow(request));
+      adding.set(key, turn);
+      return turn;
+    },
+    list: () => file.state.repositories.map(withOwner),
+    accounts: () => file.state.accounts,
+    find,
+    findAccount,
+    gitDir,
+    refs,
+    refresh,
+  };
+}

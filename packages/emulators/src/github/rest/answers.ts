@@ -1,0 +1,73 @@
+/** What every REST route shares: GitHub's error bodies, paging with Link headers, and the ports that routes are given. */
+import { type Context } from "hono";
+import { HTTPException } from "hono/http-exception";
+import { type ContentfulStatusCode } from "hono/utils/http-status";
+import { type Access, type Identity } from "../access.ts";
+import { type AppTokens } from "../app-tokens.ts";
+import { type Git } from "../git.ts";
+import { type Repositories, type Repository } from "../repositories.ts";
+
+export interface ApiPorts {
+  /** the emulator's own URL, without a trailing slash */
+  url: () => string;
+  app: { id: number; slug: string };
+  personLogin: string;
+  git: Git;
+  repositories: Repositories;
+  access: Access;
+  tokens: AppTokens;
+  now: () => number;
+  log: (line: string) => void;
+}
+export interface ApiEnv {
+  Variables: { identity: Identity };
+}
+export type ApiContext = Context<ApiEnv>;
+
+/** An error to throw, with the body that GitHub would send. */
+export function apiError(status: ContentfulStatusCode, message: string, extra: object = {}): HTTPException {
+  const body = { message, ...extra, documentation_url: "https://docs.github.com/rest", status: String(status) };
+  const headers = { "content-type": "application/json; charset=utf-8" };
+  return new HTTPException(status, { res: new Response(JSON.stringify(body), { status, headers }) });
+}
+export const notFound = (message = "Not Found") => apiError(404, message);
+export const notAccessible = () => apiError(403, "Resource not accessible by integration");
+export const emptyRepository = () => apiError(409, "Git Repository is empty.");
+
+/** The repository in the path, when the asker may see it. */
+export function requireRepository(ports: ApiPorts, c: ApiContext, what: "metadata" | "contents"): Repository {
+  const repository = ports.repositories.find(c.req.param("owner") ?? "", c.req.param("repo") ?? "");
+  if (repository === null) throw notFound();
+  const decision = ports.access.mayRead(c.get("identity"), repository, what);
+  if (decision === "hidden") throw notFound();
+  if (decision === "denied") throw notAccessible();
+  return repository;
+}
+
+const positive = (text: string | undefined, fallback: number) => {
+  const value = Number(text);
+  return Number.isInteger(value) && value > 0 ? value : fallback;
+};
+
+/** `page` and `per_page` as asked for, within GitHub's bounds. */
+export function pageOf(c: ApiContext, perPageDefault = 30): { page: number; perPage: number; skip: number } {
+  const page = positive(c.req.query("page"), 1);
+  const perPage = Math.min(100, positive(c.req.query("per_page"), perPageDefault));
+  return { page, perPage, skip: (page - 1) * perPage };
+}
+
+/** Sets the Link header for a list of `total` entries. */
+export function linkPages(ports: ApiPorts, c: ApiContext, total: number, perPageDefault = 30): void {
+  const { page, perPage } = pageOf(c, perPageDefault);
+  const last = Math.max(1, Math.ceil(total / perPage));
+  const link = (to: number, rel: string) => {
+    const url = new URL(c.req.url);
+    url.searchParams.set("page", String(to));
+    return `<${ports.url()}${url.pathname}${url.search}>; rel="${rel}"`;
+  };
+  const links: string[] = [];
+  if (page > 1) links.push(link(Math.min(page - 1, last), "prev"));
+  if (page < last) links.push(link(page + 1, "next"), link(last, "last"));
+  if (page > 1) links.push(link(1, "first"));
+  if (links.length > 0) c.header("link", links.join(", "));
+}

@@ -1,0 +1,97 @@
+/**
+ * What the GitHub emulator remembers between starts: accounts, repositories and hashes of tokens, one JSON file.
+ * Knows nothing of git or HTTP. Commits live in the bare repositories beside it.
+ */
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+
+export const permissionLevels = ["read", "write"] as const;
+export const permissionsSchema = z.record(z.string(), z.enum(permissionLevels));
+export type Permissions = z.infer<typeof permissionsSchema>;
+
+const accountSchema = z.object({
+  id: z.number().int(),
+  /** the app is installed on every account that owns a repository */
+  installationId: z.number().int(),
+  login: z.string(),
+  type: z.enum(["User", "Organization"]),
+  createdAt: z.number(),
+});
+export type Account = z.infer<typeof accountSchema>;
+
+const repositorySchema = z.object({
+  id: z.number().int(),
+  ownerId: z.number().int(),
+  name: z.string(),
+  private: z.boolean(),
+  archived: z.boolean(),
+  defaultBranch: z.string(),
+  createdAt: z.number(),
+  pushedAt: z.number(),
+  /** a local git repository whose new commits are fetched at every start */
+  sourcePath: z.string().nullable(),
+});
+export type RepositoryRecord = z.infer<typeof repositorySchema>;
+
+const tokenSchema = z.object({
+  /** sha256 of the token, hex: the token itself is never written down */
+  hash: z.string(),
+  installationId: z.number().int(),
+  /** null: every repository of the installation */
+  repositoryIds: z.array(z.number().int()).nullable(),
+  permissions: permissionsSchema,
+  expiresAt: z.number(),
+});
+export type TokenRecord = z.infer<typeof tokenSchema>;
+
+const stateSchema = z.object({
+  version: z.literal(1),
+  nextId: z.number().int(),
+  accounts: z.array(accountSchema),
+  repositories: z.array(repositorySchema),
+  tokens: z.array(tokenSchema),
+});
+export type GithubState = z.infer<typeof stateSchema>;
+
+export interface StateFile {
+  /** Live: change it, then `save()`. */
+  readonly state: GithubState;
+  nextId(): number;
+  /** Resolves when everything changed before the call is on disk. */
+  save(): Promise<void>;
+}
+
+/** Opens `<dataDir>/state.json`, or begins it. Throws when the file is no state of this version. */
+export async function openState(dataDir: string): Promise<StateFile> {
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  const path = join(dataDir, "state.json");
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return null;
+    throw error;
+  });
+  const empty: GithubState = { version: 1, nextId: 1001, accounts: [], repositories: [], tokens: [] };
+  const parsed = stateSchema.safeParse(text === null ? empty : JSON.parse(text));
+  if (!parsed.success) throw new Error(`${path} is not readable by this version: start with an empty data folder.`);
+  const state = parsed.data;
+
+  let writing = Promise.resolve();
+  let queued: Promise<void> | null = null;
+  const write = async () => {
+    queued = null;
+    await writeFile(`${path}.new`, JSON.stringify(state, null, 1), { mode: 0o600 });
+    await rename(`${path}.new`, path);
+  };
+  return {
+    state,
+    nextId: () => state.nextId++,
+    save() {
+      // One write may wait behind the running one and carries every change made until it begins.
+      if (queued === null) {
+        queued = writing.then(write);
+        writing = queued.catch(() => {});
+      }
+      return queued;
+    },
+  };
+}
