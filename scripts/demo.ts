@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type SessionView } from "../packages/protocol/src/index.ts";
 import { type Api, createApi, untilImageOf, untilReady } from "./api.ts";
+import { pushCommit } from "./person.ts";
 import { type System, startSystem } from "./system.ts";
 import { createWitness, type Witness } from "./witness.ts";
 

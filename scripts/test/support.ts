@@ -1,0 +1,91 @@
+/** A running system for end-to-end tests: real parts on free ports, data in a folder that is gone afterwards. */
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+import { type Api, createApi, until } from "../api.ts";
+import { type System, startSystem } from "../system.ts";
+import { createWitness, type Witness } from "../witness.ts";
+
+export interface TestSystem {
+  system: System;
+  api: Api;
+  witness: Witness;
+  dataDir: string;
+  /** An empty repository of its own for a test. */
+  createRepository(name: string): Promise<string>;
+  /** Injects a failure into the emulated Modal or GitHub. */
+  faultModal(fault: {
+    method: string;
+    kind: "error" | "latency" | "hang";
+    code?: string;
+    ms?: number;
+    times: number;
+  }): Promise<void>;
+  faultGithub(fault: { match: string; kind: "status" | "hang" | "cut" | "latency"; code?: number; times: number }): Promise<void>;
+  clearFaults(): Promise<void>;
+  /** sandboxes that run at the provider now */
+  runningSandboxes(): Promise<{ id: string; name: string }[]>;
+  untilNoSandboxes(): Promise<void>;
+  /** Ends a sandbox from outside, as a crash of its machine would. */
+  killSandbox(id: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+const sandboxesSchema = z.object({
+  sandboxes: z.array(z.object({ id: z.string(), name: z.string().nullable(), status: z.string() })),
+});
+
+export async function startTestSystem(vars: Record<string, string> = {}, webhooks = false): Promise<TestSystem> {
+  const dataDir = mkdtempSync(join(tmpdir(), "open-inspect-test-"));
+  const logFile = join(dataDir, "system.log");
+  const system = await startSystem({
+    dataDir,
+    port: 0,
+    webhooks,
+    vars,
+    log: (line, part) => appendFileSync(logFile, `${part ?? "system"}: ${line}\n`),
+  }).catch((error) => {
+    const tail = readFileSync(logFile, "utf8").split("\n").slice(-60).join("\n");
+    rmSync(dataDir, { recursive: true, force: true });
+    throw new Error(`${error}\n${tail}`);
+  });
+
+  async function post(url: string, body: unknown) {
+    const answer = await fetch(url, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    if (!answer.ok) throw new Error(`${url} answered ${answer.status}: ${await answer.text()}`);
+  }
+  async function runningSandboxes() {
+    const answer = await fetch(`${system.modalAdminUrl}/sandboxes`);
+    const { sandboxes } = sandboxesSchema.parse(await answer.json());
+    return sandboxes.filter((one) => one.status === "running").map(({ id, name }) => ({ id, name: name ?? "" }));
+  }
+  return {
+    system,
+    api: createApi(system.url),
+    witness: createWitness(system),
+    dataDir,
+    async createRepository(name) {
+      await post(`${system.githubUrl}/__emulator/repositories`, { owner: "acme", name, empty: true });
+      return `acme/${name}`;
+    },
+    faultModal: (fault) => post(`${system.modalAdminUrl}/faults`, fault),
+    faultGithub: (fault) => post(`${system.githubUrl}/__emulator/faults`, fault),
+    async clearFaults() {
+      await fetch(`${system.modalAdminUrl}/faults`, { method: "DELETE" });
+      await fetch(`${system.githubUrl}/__emulator/faults`, { method: "DELETE" });
+    },
+    runningSandboxes,
+    untilNoSandboxes: () =>
+      until("no sandbox left", 30_000, async () => ((await runningSandboxes()).length === 0 ? true : null)).then(() => undefined),
+    killSandbox: (id) => post(`${system.modalAdminUrl}/sandboxes/${id}/kill`, { reason: "killed by a test" }),
+    async close() {
+      await system.stop();
+      if (process.env.KEEP_DATA === undefined) rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
