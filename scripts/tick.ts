@@ -1,4 +1,4 @@
-/** `npm run tick [-- --data DIR]`: fires the Cron Trigger of the running system now and says what it decided for each repository. */
+/** `npm run tick [-- --data DIR | --url URL]`: fires the Cron Trigger of the running system now and says what it decided for each repository. */
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -6,7 +6,7 @@ import { createApi, until } from "./api.ts";
 import { root } from "./prerequisites.ts";
 import { cronUrl } from "./system.ts";
 
-const { values } = parseArgs({ options: { data: { type: "string", default: join(root, ".data") } } });
+const { values } = parseArgs({ options: { data: { type: "string", default: join(root, ".data") }, url: { type: "string" } } });
 const words = {
   unchanged: "unchanged, nothing to do",
   moved: "moved, rebuilding",
@@ -16,7 +16,7 @@ const words = {
 } as const;
 
 try {
-  const { url } = readRunning(join(resolve(values.data), "system.json"));
+  const url = values.url ?? readRunning(join(resolve(values.data), "system.json")).url;
   const firedAt = Date.now();
   const answer = await fetch(cronUrl(url), { signal: AbortSignal.timeout(30_000) });
   if (!answer.ok) throw new Error(`The Cron Trigger answered ${answer.status}: ${await answer.text()}`);
