@@ -1,0 +1,56 @@
+/**
+ * A mount namespace in which files of the host stand at paths that a guest's launcher may walk. Real root only: its own
+ * directories are often closed to the users behind a guest. Nothing is ever mounted in the host's namespace, and the
+ * namespace goes with its one process, which goes with the engine.
+ */
+import { spawn } from "node:child_process";
+import { existsSync, lstatSync } from "node:fs";
+import { EngineError } from "./engine.ts";
+import { HOST_ENV, waitForLine } from "./host-process.ts";
+
+const STAGE_TIMEOUT_MS = 10_000;
+const CANDIDATES = ["/mnt", "/media", "/srv", "/opt", "/boot"];
+
+export interface HostStage {
+  /** where guests' directories and staged files stand, inside the namespace */
+  dir: string;
+  /** the process whose mount namespace it is; null = the host's own namespace serves */
+  pid: number | null;
+  /** where the launcher finds a file or directory of the host */
+  visible(path: string): string;
+  close(): void;
+}
+
+/** For users whose own files are open to their guests. */
+export function noStage(): HostStage {
+  return { dir: "", pid: null, visible: (path) => path, close() {} };
+}
+
+const quote = (word: string) => `'${word.replaceAll("'", "'\\''")}'`;
+
+/** @param paths absolute, existing; @param avoid further paths that must stay visible in the namespace */
+export async function openHostStage(paths: string[], avoid: string[]): Promise<HostStage> {
+  const unique = [...new Set(paths)];
+  const dir = CANDIDATES.find(
+    (place) => existsSync(place) && ![...unique, ...avoid].some((path) => path === place || path.startsWith(`${place}/`)),
+  );
+  if (dir === undefined) throw new EngineError("failed", `None of ${CANDIDATES.join(", ")} is free to stage files in.`);
+  const staged = new Map(unique.map((path, index) => [path, `${dir}/s${index}`]));
+  const lines = [`mount -t tmpfs -o mode=711 stage ${dir}`, `mkdir ${dir}/guest`];
+  for (const [path, at] of staged) {
+    lines.push(lstatSync(path).isDirectory() ? `mkdir ${at}` : `: > ${at}`, `mount --rbind ${quote(path)} ${at}`);
+  }
+  const script = `set -e\n${lines.join("\n")}\necho ready\nread -r _`;
+  const child = spawn("setpriv", ["--pdeathsig", "KILL", "unshare", "-m", "--propagation", "private", "sh", "-c", script], {
+    env: HOST_ENV,
+    cwd: "/",
+  });
+  await waitForLine(child, "ready", STAGE_TIMEOUT_MS);
+  child.stdin.on("error", () => {});
+  return {
+    dir,
+    pid: child.pid ?? null,
+    visible: (path) => staged.get(path) ?? path,
+    close: () => child.stdin.end(),
+  };
+}
