@@ -1,4 +1,4 @@
-/** A growing log as lines: dedupes by cursor, bounds memory, cuts entries into lines. Knows no socket and no page. */
+/** A growing log as lines: dedupes by cursor, bounds memory, makes lines of the pieces that output comes in. Knows no socket and no page. */
 import { type LogEntry, type Phase } from "@open-inspect/protocol";
 
 export interface LogLine {
@@ -18,6 +18,8 @@ export interface LogLines {
 
 /** The most lines that stay in memory. */
 export const keptLines = 20_000;
+/** Output without a newline is cut here, in characters. */
+const longestLine = 64 * 1024;
 
 export interface LogBuffer {
   append(entries: readonly LogEntry[]): void;
@@ -33,31 +35,53 @@ function lastVersion(line: string): string {
   return trimmed.slice(trimmed.lastIndexOf("\r") + 1);
 }
 
-function toLines(entry: LogEntry): LogLine[] {
-  const text = entry.text.endsWith("\n") ? entry.text.slice(0, -1) : entry.text;
-  return text.split("\n").map((line, index) => ({
-    key: `${entry.seq}.${index}`,
-    at: entry.at,
-    phase: entry.phase,
-    stream: entry.stream,
-    text: lastVersion(line),
-  }));
-}
+/** A program's output comes in pieces that may end anywhere; our own entries are whole. */
+const isPiece = (entry: LogEntry) => entry.stream === "stdout" || entry.stream === "stderr";
 
-/** Listeners hear of a change once per `notify`, so that a flood of messages is drawn once per frame. */
-export function createLogBuffer(notify: (flush: () => void) => void = (flush) => void requestAnimationFrame(flush)): LogBuffer {
+/** Listeners hear of changes at most this often, so that a flood of messages is not drawn one by one. */
+const flushEveryMs = 50;
+
+export function createLogBuffer(): LogBuffer {
   let last: number | null = null;
+  let lines: LogLine[] = [];
+  let dropped = 0;
   let current: LogLines = { lines: [], dropped: 0 };
-  let waiting: LogLine[] = [];
   let scheduled = false;
+  /** the last line as it came, while its newline is still owed */
+  let unfinished: { phase: Phase; stream: LogEntry["stream"]; raw: string } | null = null;
   const listeners = new Set<() => void>();
+
+  function add(entry: LogEntry): void {
+    const { seq, at, phase, stream } = entry;
+    const pieces = entry.text.split("\n");
+    const tail = pieces.pop() ?? "";
+    const texts = tail === "" ? pieces : [...pieces, tail];
+    let raw = tail;
+    texts.forEach((text, index) => {
+      const before = lines.at(-1);
+      if (
+        index === 0 &&
+        unfinished !== null &&
+        before !== undefined &&
+        unfinished.phase === phase &&
+        unfinished.stream === stream
+      ) {
+        const joined = unfinished.raw + text;
+        lines[lines.length - 1] = { ...before, text: lastVersion(joined) };
+        if (texts.length === 1) raw = joined;
+      } else {
+        lines.push({ key: `${seq}.${index}`, at, phase, stream, text: lastVersion(text) });
+      }
+    });
+    if (texts.length > 0) unfinished = tail !== "" && isPiece(entry) && raw.length < longestLine ? { phase, stream, raw } : null;
+  }
 
   function flush(): void {
     scheduled = false;
-    const all = [...current.lines, ...waiting];
-    waiting = [];
-    const excess = Math.max(0, all.length - keptLines);
-    current = { lines: excess > 0 ? all.slice(excess) : all, dropped: current.dropped + excess };
+    const excess = Math.max(0, lines.length - keptLines);
+    if (excess > 0) lines = lines.slice(excess);
+    dropped += excess;
+    current = { lines: [...lines], dropped };
     for (const listener of listeners) listener();
   }
 
@@ -67,11 +91,11 @@ export function createLogBuffer(notify: (flush: () => void) => void = (flush) =>
         // After a reconnect the server may send again what is here already.
         if (last !== null && entry.seq <= last) continue;
         last = entry.seq;
-        waiting.push(...toLines(entry));
+        add(entry);
       }
-      if (waiting.length > 0 && !scheduled) {
+      if (!scheduled) {
         scheduled = true;
-        notify(flush);
+        setTimeout(flush, flushEveryMs);
       }
     },
     after: () => last,

@@ -8,15 +8,15 @@ const dayMs = 24 * hourMs;
 /** `87 ms`, `1.6 s`, `41 s`, `2 min 5 s`, `1 h 3 min`. Whole seconds from ten on, save with `exact`. */
 export function formatDuration(ms: number, exact = false): string {
   const value = Math.max(0, ms);
-  if (value < secondMs) return `${Math.round(value)} ms`;
-  if (value < 10 * secondMs || (exact && value < minuteMs)) return `${(value / secondMs).toFixed(1)} s`;
-  if (value < minuteMs) return `${Math.round(value / secondMs)} s`;
-  if (value < hourMs) {
-    const seconds = Math.floor((value % minuteMs) / secondMs);
-    return `${Math.floor(value / minuteMs)} min${seconds > 0 ? ` ${seconds} s` : ""}`;
-  }
-  const minutes = Math.floor((value % hourMs) / minuteMs);
-  return `${Math.floor(value / hourMs)} h${minutes > 0 ? ` ${minutes} min` : ""}`;
+  // Rounded before it is sorted by size: 59.8 s is "1 min", never "60 s".
+  if (Math.round(value) < secondMs) return `${Math.round(value)} ms`;
+  const tenths = Math.round(value / 100) / 10;
+  if (tenths < (exact ? 60 : 10)) return `${tenths.toFixed(1)} s`;
+  const seconds = Math.round(value / secondMs);
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min${seconds % 60 > 0 ? ` ${seconds % 60} s` : ""}`;
+  return `${Math.floor(minutes / 60)} h${minutes % 60 > 0 ? ` ${minutes % 60} min` : ""}`;
 }
 
 /** A running clock: whole seconds, so that it does not flicker. `0 s`, `41 s`, `2 min 5 s`. */

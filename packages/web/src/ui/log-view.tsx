@@ -39,7 +39,7 @@ export function LogView({ buffer, label, empty, follow: followAtFirst = true, cl
   useEffect(() => {
     const element = region.current;
     if (follow && element !== null && lines.length > 0) element.scrollTop = element.scrollHeight;
-  }, [follow, lines.length]);
+  }, [follow, lines]);
 
   function onScroll(): void {
     const element = region.current;
@@ -84,7 +84,7 @@ export function LogView({ buffer, label, empty, follow: followAtFirst = true, cl
         ) : null}
         {lines.length === 0 ? <p className="px-3 py-1 font-sans text-faint text-sm">{empty}</p> : null}
         {chunks.map((chunk) => (
-          <Chunk key={chunk.key} lines={chunk.lines} length={chunk.lines.length} />
+          <Chunk key={chunk.key} lines={chunk.lines} />
         ))}
       </section>
     </div>
@@ -103,8 +103,6 @@ function Gap({ text }: { text: string }) {
 
 interface ChunkProps {
   lines: readonly LogLine[];
-  /** a chunk only ever grows: with the same first line and length it is the same */
-  length: number;
 }
 
 const Chunk = memo(
@@ -117,7 +115,11 @@ const Chunk = memo(
       </div>
     );
   },
-  (before, after) => before.length === after.length && before.lines[0]?.key === after.lines[0]?.key,
+  // A chunk changes at its end alone: it grows, or its last line does.
+  (before, after) =>
+    before.lines.length === after.lines.length &&
+    before.lines[0]?.key === after.lines[0]?.key &&
+    before.lines.at(-1) === after.lines.at(-1),
 );
 
 function Line({ line }: { line: LogLine }) {

@@ -64,7 +64,7 @@ export function BuildPage({ id }: { id: string }) {
       title={`Build of ${repository}`}
       lead={<StatusBadge status={build.status} {...buildWords[build.status]} />}
       subtitle={<BuildFacts build={build} />}
-      actions={<LiveIndicator state={live} label="Updates of this build" />}
+      actions={live === "reconnecting" ? <LiveIndicator state={live} label="Updates of this build" /> : null}
     >
       <div className="space-y-8">
         {build.failure === null ? null : <FailurePanel failure={build.failure} open />}

@@ -60,12 +60,12 @@ export function ImageSummary({ image }: { image: ImageState }) {
     <p className="flex flex-wrap items-baseline gap-x-1.5 text-muted text-sm">
       {parts.map(({ key, content }, index) => (
         <span key={key} className="min-w-0">
-          {index > 0 ? (
-            <span aria-hidden="true" className="mr-1.5 text-faint">
+          {content}
+          {index < parts.length - 1 ? (
+            <span aria-hidden="true" className="ml-1.5 text-faint">
               ·
             </span>
           ) : null}
-          {content}
         </span>
       ))}
     </p>

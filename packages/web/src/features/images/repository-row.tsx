@@ -1,13 +1,13 @@
 /** A repository on Settings > Images: switch, status, what it is doing, why it failed, how to reach it with git. */
 import { type RepositoryView } from "@open-inspect/protocol";
 import { Link } from "@tanstack/react-router";
-import { Lock, RefreshCw, SquarePen } from "lucide-react";
+import { ChevronDown, Lock, RefreshCw, SquarePen } from "lucide-react";
+import { useId, useState } from "react";
 import { cn } from "../../lib/cn.ts";
 import { imageWords } from "../../lib/words.ts";
 import { StatusBadge } from "../../ui/badge.tsx";
 import { Button } from "../../ui/button.tsx";
 import { CopyButton } from "../../ui/copy-button.tsx";
-import { Disclosure } from "../../ui/disclosure.tsx";
 import { FailurePanel } from "../../ui/failure-panel.tsx";
 import { ErrorNotice } from "../../ui/page.tsx";
 import { Switch } from "../../ui/switch.tsx";
@@ -17,13 +17,15 @@ import { useImageActions } from "./use-image-actions.ts";
 export function RepositoryRow({ repository }: { repository: RepositoryView }) {
   const { toggle, rebuild } = useImageActions(repository);
   const { image } = repository;
+  const [open, setOpen] = useState(false);
+  const detailsId = useId();
   const fullName = `${repository.owner}/${repository.name}`;
   const failure = image.status === "failed" ? (image.latestBuild?.failure ?? null) : null;
   const error = toggle.error ?? rebuild.error;
 
   return (
     <li aria-label={fullName} data-repository={fullName} className="px-4 py-3.5">
-      <div className="flex items-center gap-3">
+      <div className="flex items-center gap-1.5">
         <div className="flex min-w-0 flex-1 flex-wrap items-center gap-x-2.5 gap-y-1">
           <h2 className="flex min-w-0 items-center gap-1.5 font-medium">
             <span className="min-w-0 break-words">
@@ -37,6 +39,17 @@ export function RepositoryRow({ repository }: { repository: RepositoryView }) {
         <Button
           look="ghost"
           size="icon"
+          aria-label={`Clone URL and more for ${fullName}`}
+          title="Clone URL and more"
+          aria-expanded={open}
+          aria-controls={detailsId}
+          onClick={() => setOpen(!open)}
+        >
+          <ChevronDown aria-hidden="true" className={cn("transition-transform", open && "rotate-180")} />
+        </Button>
+        <Button
+          look="ghost"
+          size="icon"
           aria-label={`Rebuild now for ${fullName}`}
           title="Rebuild now"
           disabled={!image.enabled || rebuild.isPending}
@@ -45,6 +58,7 @@ export function RepositoryRow({ repository }: { repository: RepositoryView }) {
         >
           <RefreshCw aria-hidden="true" className={cn(rebuild.isPending && "animate-spin")} />
         </Button>
+        <span className="w-1" />
         <Switch
           label={`Pre-built images for ${fullName}`}
           checked={image.enabled}
@@ -55,18 +69,16 @@ export function RepositoryRow({ repository }: { repository: RepositoryView }) {
         <ImageSummary image={image} />
         {error ? <ErrorNotice error={error} /> : null}
         {failure ? <FailurePanel failure={failure} /> : null}
-        <Disclosure summary="Clone, push and start">
-          <RepositoryDetails repository={repository} />
-        </Disclosure>
+        {open ? <RepositoryDetails repository={repository} id={detailsId} /> : null}
       </div>
     </li>
   );
 }
 
-function RepositoryDetails({ repository }: { repository: RepositoryView }) {
+function RepositoryDetails({ repository, id }: { repository: RepositoryView; id: string }) {
   const branch = repository.defaultBranch;
   return (
-    <div className="mt-2 ml-5 space-y-2 text-sm">
+    <div id={id} className="space-y-2 pt-1 text-sm">
       <div className="flex min-w-0 items-center gap-1 rounded-md border border-line bg-sunken pl-3">
         <code className="min-w-0 flex-1 overflow-x-auto whitespace-nowrap py-1.5 font-mono text-xs">
           git clone {repository.cloneUrl}

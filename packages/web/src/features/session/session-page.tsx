@@ -66,7 +66,7 @@ export function SessionPage({ id }: { id: string }) {
       }
       actions={
         <>
-          <LiveIndicator state={live} label="Updates of this session" />
+          {live === "reconnecting" ? <LiveIndicator state={live} label="Updates of this session" /> : null}
           <StopButton session={session} />
         </>
       }

@@ -34,7 +34,7 @@ export function StartCard({ session }: { session: SessionView }) {
           <PhaseTimeline phases={session.phases} from={session.createdAt} />
         )}
       </div>
-      <dl className="grid gap-x-6 gap-y-3 border-line border-t px-4 py-3.5 text-sm sm:grid-cols-[auto_auto_auto_1fr]">
+      <dl className="grid grid-cols-2 gap-x-6 gap-y-3 border-line border-t px-4 py-3.5 text-sm sm:grid-cols-[auto_auto_auto_1fr]">
         <Fact name="Started from">
           {session.image === null ? (
             "base (cold)"
@@ -58,7 +58,7 @@ export function StartCard({ session }: { session: SessionView }) {
 
 function Fact({ name, children }: { name: string; children: ReactNode }) {
   return (
-    <div className="min-w-0">
+    <div className="min-w-0 max-sm:last:col-span-2">
       <dt className="text-faint text-xs">{name}</dt>
       <dd className="break-words">{children}</dd>
     </div>

@@ -16,6 +16,7 @@ export function SessionsPage() {
   const { data, error, refetch } = useSessions();
   return (
     <Page title="Sessions">
+      <SectionTitle>New session</SectionTitle>
       <NewSessionForm repository={null} />
       <div className="mt-8">
         <SectionTitle
@@ -83,10 +84,10 @@ function SessionRow({ session }: { session: SessionSummary }) {
           </span>
         </span>
         <span className="flex flex-wrap items-center gap-x-4 gap-y-1 text-muted text-sm">
-          {session.startMs === null ? null : (
+          {session.startedFrom === null ? null : (
             <span className="sm:w-40 sm:text-right">
-              <span className="text-fg">{formatDuration(session.startMs)}</span>{" "}
-              {session.startedFrom === null ? "" : session.startedFrom === "image" ? "from image" : "from base (cold)"}
+              {session.startMs === null ? null : <span className="text-fg">{formatDuration(session.startMs)} </span>}
+              {session.startedFrom === "image" ? "from image" : "from base (cold)"}
             </span>
           )}
           <span className="sm:w-20 sm:text-right">

@@ -1,0 +1,166 @@
+/** Views as the server sends them, each with room for what a test is about. */
+import {
+  type BuildView,
+  type Failure,
+  type ImageState,
+  type ImageView,
+  type LogEntry,
+  type PhaseRecord,
+  type RepositoryView,
+  type SessionSummary,
+  type SessionView,
+  type StartReceipt,
+} from "@open-inspect/protocol";
+
+export const sha = (start: string): string => start.padEnd(40, "0");
+const id = (prefix: string, number: number) => `${prefix}_${String(number).padStart(26, "0")}`;
+export const buildId = (number: number) => id("bld", number);
+export const imageId = (number: number) => id("img", number);
+export const sessionId = (number: number) => id("ses", number);
+export const promptId = (number: number) => id("prm", number);
+export const minuteMs = 60_000;
+
+export const setupFailure: Failure = {
+  code: "setup_failed",
+  message: ".openinspect/setup.sh ended with exit code 2.",
+  hint: "Run the script in a checkout of the same commit.",
+  phase: "setup",
+  lines: ["npm error missing script: build", "\u001b[31msetup.sh: line 7: exited with 2\u001b[0m"],
+  exitCode: 2,
+};
+
+export const phase = (name: PhaseRecord["phase"], startedAt: number, durationMs: number | null): PhaseRecord => ({
+  phase: name,
+  startedAt,
+  durationMs,
+  outcome: durationMs === null ? "running" : "done",
+});
+
+export function build(over: Partial<BuildView> = {}): BuildView {
+  const at = Date.now() - 3 * minuteMs;
+  return {
+    id: buildId(1),
+    repository: { owner: "acme", name: "web" },
+    trigger: "push",
+    status: "ready",
+    phase: null,
+    branch: "main",
+    sha: sha("abc1234"),
+    phases: [phase("sandbox", at, 600), phase("clone", at + 600, 1_900), phase("setup", at + 2_500, 34_000)],
+    requestedAt: at,
+    startedAt: at,
+    finishedAt: at + 41_000,
+    durationMs: 41_000,
+    failure: null,
+    imageId: imageId(1),
+    ...over,
+  };
+}
+
+export function runningBuild(over: Partial<BuildView> = {}): BuildView {
+  return build({ status: "running", phase: "setup", finishedAt: null, durationMs: null, imageId: null, ...over });
+}
+
+export function active(over: Partial<ImageView> = {}): ImageView {
+  return {
+    id: imageId(1),
+    buildId: buildId(1),
+    sha: sha("abc1234"),
+    branch: "main",
+    createdAt: Date.now() - 3 * minuteMs,
+    buildMs: 41_000,
+    runtimeVersion: "r1",
+    ...over,
+  };
+}
+
+export const disabledImage: ImageState = { enabled: false, status: "disabled", active: null, latestBuild: null, lastCheck: null };
+export const readyImage = (): ImageState => ({
+  enabled: true,
+  status: "ready",
+  active: active(),
+  latestBuild: build(),
+  lastCheck: { at: Date.now() - 2 * minuteMs, sha: sha("abc1234"), outcome: "unchanged" },
+});
+export const buildingImage = (): ImageState => ({
+  ...disabledImage,
+  enabled: true,
+  status: "building",
+  latestBuild: runningBuild(),
+});
+export const failedImage = (serving: ImageView | null): ImageState => ({
+  ...disabledImage,
+  enabled: true,
+  status: "failed",
+  active: serving,
+  latestBuild: build({ id: buildId(2), status: "failed", failure: setupFailure }),
+});
+export const noImage: ImageState = { ...disabledImage, enabled: true, status: "none" };
+
+export function repository(name: string, image: ImageState, over: Partial<RepositoryView> = {}): RepositoryView {
+  return {
+    owner: "acme",
+    name,
+    defaultBranch: "main",
+    private: false,
+    cloneUrl: `https://github.test/acme/${name}.git`,
+    image,
+    ...over,
+  };
+}
+
+export function summary(number: number, over: Partial<SessionSummary> = {}): SessionSummary {
+  const createdAt = Date.now() - number * minuteMs;
+  return {
+    id: sessionId(number),
+    repository: { owner: "acme", name: "web" },
+    branch: "main",
+    status: "ready",
+    createdAt,
+    readyAt: createdAt + 1_600,
+    endedAt: null,
+    startMs: 1_600,
+    startedFrom: "image",
+    title: `Session ${number}`,
+    ...over,
+  };
+}
+
+export function receipt(over: Partial<StartReceipt> = {}): StartReceipt {
+  return {
+    startedFrom: "image",
+    imageId: imageId(1),
+    bakedSha: sha("abc1234"),
+    syncedSha: sha("def5678"),
+    startMs: 1_600,
+    phases: { sandbox: 300, sync: 240, agent: 1_000 },
+    setupRanInSession: false,
+    cold: { ms: 38_200, source: "measured", measuredAt: 0 },
+    ...over,
+  };
+}
+
+export function session(over: Partial<SessionView> = {}): SessionView {
+  return {
+    ...summary(1),
+    image: { id: imageId(1), buildId: buildId(1), sha: sha("abc1234") },
+    cold: null,
+    phases: [],
+    bakedSha: sha("abc1234"),
+    syncedSha: sha("def5678"),
+    setupRanInSession: false,
+    receipt: receipt(),
+    prompts: [],
+    failure: null,
+    ...over,
+  };
+}
+
+export const logEntry = (seq: number, text: string, over: Partial<LogEntry> = {}): LogEntry => ({
+  seq,
+  at: 1_700_000_000_000 + seq,
+  phase: "setup",
+  stream: "stdout",
+  text,
+  ...over,
+});

@@ -1,0 +1,120 @@
+/** New session: choosing by keyboard, saying what will happen, starting, and failing to. */
+import { screen, waitFor } from "@testing-library/react";
+import { expect, it } from "vitest";
+import { ok, openDashboard, type Routes, refuse } from "./dashboard.tsx";
+import { active, buildingImage, disabledImage, failedImage, noImage, readyImage, repository, session, sha } from "./fixtures.ts";
+
+const repositories = [
+  repository("web", readyImage()),
+  repository("api", buildingImage()),
+  repository("jobs", failedImage(null)),
+  repository("docs", noImage),
+  repository("old", disabledImage),
+];
+const branches = ok({ branches: ["main", "develop"].map((name) => ({ name, sha: sha("a") })) });
+const openForm = (path = "/sessions/new", routes: Routes = {}) =>
+  openDashboard(path, {
+    "GET /api/repositories": ok({ repositories }),
+    ...Object.fromEntries(repositories.map(({ name }) => [`GET /api/repositories/acme/${name}/branches`, branches])),
+    ...routes,
+  });
+const ready = () => waitFor(() => expect(screen.getByPlaceholderText("Choose a repository")).toBeTruthy());
+const forecast = () => document.querySelector("[data-forecast]")?.textContent ?? "";
+
+it("each option says in words how its sessions would start", async () => {
+  const { user } = openForm();
+  await ready();
+  await user.click(screen.getByRole("combobox", { name: "Repository" }));
+  expect(screen.getAllByRole("option").map((option) => option.textContent)).toEqual([
+    "acme/web Prebuilt",
+    "acme/api Building",
+    "acme/jobs Failed",
+    "acme/docs No image",
+    "acme/old No image",
+  ]);
+});
+
+it("a repository is found and chosen by keyboard alone", async () => {
+  const { user } = openForm();
+  await ready();
+  const box = screen.getByRole<HTMLInputElement>("combobox", { name: "Repository" });
+  box.focus();
+  await user.keyboard("{ArrowDown}");
+  expect(box.getAttribute("aria-expanded")).toBe("true");
+  await user.keyboard("o{ArrowDown}");
+  expect(document.getElementById(box.getAttribute("aria-activedescendant") ?? "")?.textContent).toContain("acme/docs");
+  await user.keyboard("{Enter}");
+  expect(box.value).toBe("acme/docs");
+  expect(box.getAttribute("aria-expanded")).toBe("false");
+});
+
+it("Escape leaves the choice as it was", async () => {
+  const { user } = openForm("/sessions/new?repository=acme/web");
+  await waitFor(() => expect(screen.getByRole<HTMLInputElement>("combobox", { name: "Repository" }).value).toBe("acme/web"));
+  screen.getByRole("combobox", { name: "Repository" }).focus();
+  await user.keyboard("{ArrowDown}{ArrowDown}{Escape}");
+  expect(screen.getByRole<HTMLInputElement>("combobox", { name: "Repository" }).value).toBe("acme/web");
+});
+
+it.each([
+  ["web", "Starts from the image of abc1234, built 3 min ago."],
+  ["api", "Starts cold: the first image is still being built."],
+  ["jobs", "Starts cold: the first image could not be built."],
+  ["docs", "Starts cold: no image has been built yet."],
+  ["old", "Starts cold: pre-built images are switched off for this repository."],
+])("acme/%s: %s", async (name, sentence) => {
+  openForm(`/sessions/new?repository=acme/${name}`);
+  await waitFor(() => expect(forecast()).toContain(sentence));
+});
+
+it("another branch than the image's starts cold, and says so", async () => {
+  const { user } = openForm("/sessions/new?repository=acme/web");
+  await screen.findByRole("option", { name: "develop" });
+  await user.selectOptions(screen.getByRole("combobox", { name: "Branch" }), "develop");
+  expect(forecast()).toContain("Starts cold: the image is of main, not of develop.");
+});
+
+it("a failed newer build does not hide that the older image serves", async () => {
+  openForm("/sessions/new?repository=acme/web", {
+    "GET /api/repositories": ok({ repositories: [repository("web", failedImage(active()))] }),
+  });
+  await waitFor(() => expect(forecast()).toContain("The newest build failed; this one goes on serving."));
+});
+
+it("Ctrl+Enter in the prompt starts the session and leads to its page", async () => {
+  const created = session({ status: "starting", receipt: null, readyAt: null });
+  const { user, asked, router } = openForm("/sessions/new?repository=acme/web", {
+    "POST /api/sessions": { status: 201, body: created },
+  });
+  await waitFor(() => expect(screen.getByRole<HTMLInputElement>("combobox", { name: "Repository" }).value).toBe("acme/web"));
+  await user.type(screen.getByRole("textbox", { name: "Prompt" }), "Fix the cart");
+  await user.keyboard("{Control>}{Enter}{/Control}");
+  await waitFor(() => expect(router.state.location.pathname).toBe(`/sessions/${created.id}`));
+  expect(asked.find((each) => each.method === "POST")?.body).toEqual({
+    repository: { owner: "acme", name: "web" },
+    branch: "main",
+    prompt: "Fix the cart",
+  });
+  await screen.findByRole("heading", { level: 1, name: created.title });
+});
+
+it("a refused start keeps what was written and says why and what to do", async () => {
+  const { user } = openForm("/sessions/new?repository=acme/web", {
+    "POST /api/sessions": refuse(404, "branch_not_found", "There is no branch main.", "Choose another branch."),
+  });
+  await waitFor(() => expect(screen.getByRole<HTMLInputElement>("combobox", { name: "Repository" }).value).toBe("acme/web"));
+  await user.type(screen.getByRole("textbox", { name: "Prompt" }), "Fix the cart");
+  await user.click(screen.getByRole("button", { name: "Start session" }));
+  const alert = await screen.findByRole("alert");
+  expect(alert.textContent).toContain("There is no branch main.");
+  expect(alert.textContent).toContain("Choose another branch.");
+  expect(screen.getByRole<HTMLTextAreaElement>("textbox", { name: "Prompt" }).value).toBe("Fix the cart");
+});
+
+it("a repository without a branch cannot be started, and says what is missing", async () => {
+  openForm("/sessions/new?repository=acme/empty", {
+    "GET /api/repositories": ok({ repositories: [repository("empty", disabledImage, { defaultBranch: null })] }),
+  });
+  expect(await screen.findByText(/has no branch yet/)).toBeTruthy();
+  expect(screen.getByRole<HTMLButtonElement>("button", { name: "Start session" }).disabled).toBe(true);
+});
