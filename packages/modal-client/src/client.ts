@@ -109,13 +109,14 @@ export function createGatewayClient(options: GatewayClientOptions): GatewayClien
     { signal, deadlineMs: ownDeadlineMs }: CallOptions = {},
   ): Promise<GatewayResult<T>> {
     key ??= importSigningKey(options.secret);
-    const target = `${prefix}/v1${path}`;
+    const url = new URL(`${base.origin}${prefix}/v1${path}`);
+    const target = url.pathname + url.search;
     const body = new TextEncoder().encode(content === null ? "" : JSON.stringify(content));
     const limitMs = ownDeadlineMs ?? deadlineMs;
     const limit = AbortSignal.timeout(limitMs);
     const headers = await sign(await key, { method, target, body }, now(), randomBytes(16));
     try {
-      const response = await send(`${base.origin}${target}`, {
+      const response = await send(url.href, {
         method,
         headers: content === null ? headers : { ...headers, "content-type": "application/json" },
         ...(content === null ? {} : { body }),

@@ -23,6 +23,7 @@ export const gatewayDeadlinesMs = {
   /** for requests in flight when the gateway is told to stop */
   drain: 5_000,
 } as const;
+export type GatewayDeadlines = Record<keyof typeof gatewayDeadlinesMs, number>;
 
 /** A wait that came to its end. Named like the platform's own, so that one rule covers both. */
 export class DeadlineError extends Error {
@@ -50,9 +51,9 @@ type ModalParams = NonNullable<ConstructorParameters<typeof ModalClient>[0]>;
 type Middleware = NonNullable<ModalParams["grpcMiddleware"]>[number];
 
 /** Ends calls to Modal's control plane. Calls to a sandbox's router do not pass here: `withDeadline` covers those. */
-export function deadlineMiddleware(limitsMs: { unary: number; stream: number }): Middleware {
+export function deadlineMiddleware(deadlinesMs: GatewayDeadlines): Middleware {
   return async function* deadline(call, options) {
-    const limit = AbortSignal.timeout(call.responseStream ? limitsMs.stream : limitsMs.unary);
+    const limit = AbortSignal.timeout(call.responseStream ? deadlinesMs.stream : deadlinesMs.unary);
     const signal = options.signal === undefined ? limit : AbortSignal.any([limit, options.signal]);
     return yield* call.next(call.request, { ...options, signal });
   };

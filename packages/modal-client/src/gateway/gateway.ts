@@ -7,7 +7,7 @@ import { type Hono } from "hono";
 import { type RuntimeBundle, runtimeVersionOf } from "../base-image.ts";
 import { importSigningKey } from "../signing.ts";
 import { type GatewayBase } from "./config.ts";
-import { gatewayDeadlinesMs } from "./deadlines.ts";
+import { type GatewayDeadlines, gatewayDeadlinesMs } from "./deadlines.ts";
 import { createImages } from "./images.ts";
 import { type Log } from "./log.ts";
 import { createProvider } from "./provider.ts";
@@ -26,9 +26,7 @@ export interface GatewayOptions {
   /** milliseconds since the epoch */
   now?: () => number;
   /** waits that tests shorten */
-  callLimitsMs?: { unary?: number; stream?: number };
-  baseWaitMs?: number;
-  snapshotHoldMs?: number;
+  deadlinesMs?: Partial<GatewayDeadlines>;
 }
 
 export interface Gateway {
@@ -42,26 +40,11 @@ export interface Gateway {
 /** Server and credentials of Modal come from the environment, by the names that its SDK reads. */
 export function createGateway(options: GatewayOptions): Gateway {
   const { log, appName, bundle } = options;
-  const provider = createProvider({
-    appName,
-    log,
-    ...(options.callLimitsMs === undefined ? {} : { limitsMs: options.callLimitsMs }),
-  });
-  const images = createImages({
-    provider,
-    base: options.base,
-    bundle,
-    log,
-    baseWaitMs: options.baseWaitMs ?? gatewayDeadlinesMs.baseImage,
-  });
-  const sandboxes = createSandboxes({ provider, images, appName });
-  const snapshots = createSnapshots({
-    sandboxes,
-    images,
-    log,
-    processId: crypto.randomUUID(),
-    holdMs: options.snapshotHoldMs ?? gatewayDeadlinesMs.snapshotHold,
-  });
+  const deadlinesMs: GatewayDeadlines = { ...gatewayDeadlinesMs, ...options.deadlinesMs };
+  const provider = createProvider({ appName, log, deadlinesMs });
+  const images = createImages({ provider, base: options.base, bundle, log, deadlinesMs });
+  const sandboxes = createSandboxes({ provider, images, appName, deadlinesMs });
+  const snapshots = createSnapshots({ sandboxes, images, log, processId: crypto.randomUUID(), deadlinesMs });
   const health = (): GatewayHealth => ({
     status: "ok",
     runtimeVersion: runtimeVersionOf(bundle),

@@ -5,7 +5,7 @@
 import { type Image } from "modal";
 import { debianBaseImage, type RuntimeBundle, runtimeLayer, selectLines } from "../base-image.ts";
 import { baseName, type GatewayBase } from "./config.ts";
-import { withDeadline } from "./deadlines.ts";
+import { type GatewayDeadlines, withDeadline } from "./deadlines.ts";
 import { classifyFailure, type GatewayFailure, GatewayFault } from "./errors.ts";
 import { createHandles } from "./handles.ts";
 import { type Log } from "./log.ts";
@@ -40,10 +40,9 @@ export function createImages(options: {
   base: GatewayBase;
   bundle: RuntimeBundle;
   log: Log;
-  /** how long `awaitBase` waits */
-  baseWaitMs: number;
+  deadlinesMs: GatewayDeadlines;
 }): Images {
-  const { provider, base, bundle, log, baseWaitMs } = options;
+  const { provider, base, bundle, log, deadlinesMs } = options;
   const snapshots = createHandles<Image>(rememberedImages);
   let state: BaseState = { status: "waiting", failure: null };
   let building = false;
@@ -113,7 +112,7 @@ export function createImages(options: {
       providerImageId: state.status === "ready" ? state.image.imageId : null,
     }),
     async awaitBase() {
-      const until = Date.now() + baseWaitMs;
+      const until = Date.now() + deadlinesMs.baseImage;
       for (;;) {
         if (state.status === "ready") return state.image;
         wake();

@@ -1,6 +1,6 @@
 /** The one Modal client of the process and the app that everything belongs to. Knows nothing of images and sandboxes. */
 import { type App, ModalClient } from "modal";
-import { deadlineMiddleware, gatewayDeadlinesMs } from "./deadlines.ts";
+import { deadlineMiddleware, type GatewayDeadlines } from "./deadlines.ts";
 import { type Log } from "./log.ts";
 
 /** How long the SDK may sleep when Modal asks it to slow down; without a limit it would do so for ever. */
@@ -14,11 +14,11 @@ export interface Provider {
 }
 
 /** Server and credentials come from the environment, by the names that the SDK reads. */
-export function createProvider(options: { appName: string; log: Log; limitsMs?: { unary?: number; stream?: number } }): Provider {
+export function createProvider(options: { appName: string; log: Log; deadlinesMs: GatewayDeadlines }): Provider {
   const { log } = options;
   const modal = new ModalClient({
     maxThrottleWaitSecs: maximumThrottleSeconds,
-    grpcMiddleware: [deadlineMiddleware({ ...gatewayDeadlinesMs, ...options.limitsMs })],
+    grpcMiddleware: [deadlineMiddleware(options.deadlinesMs)],
     // Only the SDK's sentences: its further arguments hold commands.
     logger: {
       debug: () => {},

@@ -70,6 +70,8 @@ export function createRoutes(options: {
     c.set("outcome", failure.code);
     if (failure.code === "gateway_unexpected")
       log.warn("unexpected_error", { requestId: c.get("requestId"), error: `${error.name}: ${error.message}`.slice(0, 500) });
+    // The body may not have been read to its end: the connection cannot carry another request then.
+    if (failure.code === "body_too_large" || failure.kind === "unauthorized") c.header("connection", "close");
     const status =
       failure.code === "gateway_unexpected" ? 500 : failure.code === "body_too_large" ? 413 : httpStatuses[failure.kind];
     return c.json({ error: failure }, status);

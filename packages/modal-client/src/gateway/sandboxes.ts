@@ -12,7 +12,7 @@ import {
   type StartSandboxResponse,
 } from "@open-inspect/protocol";
 import { type Image, type Sandbox } from "modal";
-import { gatewayDeadlinesMs, withDeadline } from "./deadlines.ts";
+import { type GatewayDeadlines, withDeadline } from "./deadlines.ts";
 import { classifyFailure, GatewayFault } from "./errors.ts";
 import { readShell, runShell } from "./exec.ts";
 import { createHandles } from "./handles.ts";
@@ -21,6 +21,8 @@ import { type LaunchOutcome, launchOutcomes, launchScript, logScript } from "./l
 import { type Provider } from "./provider.ts";
 
 const rememberedSandboxes = 500;
+const nameAttempts = 6;
+const namePauseMs = 50;
 const longestList = 1_000;
 const tagReaders = 8;
 /** of log, per call */
@@ -38,8 +40,13 @@ export interface Sandboxes {
   close(): void;
 }
 
-export function createSandboxes(options: { provider: Provider; images: Images; appName: string }): Sandboxes {
-  const { provider, images, appName } = options;
+export function createSandboxes(options: {
+  provider: Provider;
+  images: Images;
+  appName: string;
+  deadlinesMs: GatewayDeadlines;
+}): Sandboxes {
+  const { provider, images, appName, deadlinesMs } = options;
   const { modal } = provider;
   // What create answers includes the way to the sandbox's router: keeping the object saves start two round trips.
   const handles = createHandles<Sandbox>(rememberedSandboxes, (sandbox) => sandbox.detach());
@@ -72,13 +79,15 @@ export function createSandboxes(options: { provider: Provider; images: Images; a
         return { sandbox: await modal.sandboxes.fromName(appName, name), created: false };
       } catch (error) {
         if (classifyFailure(error, "sandbox").kind !== "not_found") throw error;
-        if (attempt === 2)
+        // Taken, yet not to be found: it is just being made by another call, or just ending.
+        if (attempt === nameAttempts)
           throw new GatewayFault(
             "transient",
             "name_taken",
-            "A sandbox of this name is just ending.",
+            "The sandbox's name is not free yet.",
             "Repeat the call in a second.",
           );
+        await new Promise((resolve) => setTimeout(resolve, namePauseMs * attempt));
       }
     }
   }
@@ -115,7 +124,7 @@ export function createSandboxes(options: { provider: Provider; images: Images; a
           : await withSubject("image", images.byId(request.source.providerImageId));
       const { sandbox, created } = await withDeadline(
         "creating the sandbox",
-        gatewayDeadlinesMs.create,
+        deadlinesMs.create,
         createOrAdopt(name, image, request),
       ).catch((error: unknown) => explainCreateFailure(error, image, request));
       handles.set(sandbox.sandboxId, sandbox);
@@ -128,7 +137,7 @@ export function createSandboxes(options: { provider: Provider; images: Images; a
         script: launchScript,
         args: [sandboxId],
         line: JSON.stringify(config),
-        limitMs: gatewayDeadlinesMs.exec,
+        limitMs: deadlinesMs.exec,
       });
       return { started: toStarted(code), durationMs: performance.now() - startedAt };
     },
@@ -146,7 +155,7 @@ export function createSandboxes(options: { provider: Provider; images: Images; a
       const bytes = await readShell(await handle(sandboxId), {
         script: logScript,
         args: [String(offset), String(logChunkBytes)],
-        limitMs: gatewayDeadlinesMs.exec,
+        limitMs: deadlinesMs.exec,
       });
       const whole = bytes.subarray(0, wholeCharacters(bytes));
       return { text: new TextDecoder().decode(whole), nextOffset: offset + whole.length };
@@ -161,7 +170,7 @@ export function createSandboxes(options: { provider: Provider; images: Images; a
       handles.delete(sandboxId);
     },
 
-    list: (tags) => withDeadline("listing the sandboxes", gatewayDeadlinesMs.list, list(tags)),
+    list: (tags) => withDeadline("listing the sandboxes", deadlinesMs.list, list(tags)),
     close: () => handles.clear(),
   };
 

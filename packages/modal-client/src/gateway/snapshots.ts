@@ -5,7 +5,7 @@
  * Hence the memory of running and finished snapshots here, and the mark in the sandbox for what an earlier process began.
  */
 import { type SnapshotRequest, type SnapshotResponse } from "@open-inspect/protocol";
-import { DeadlineError, gatewayDeadlinesMs, withDeadline } from "./deadlines.ts";
+import { DeadlineError, type GatewayDeadlines, withDeadline } from "./deadlines.ts";
 import { classifyFailure, GatewayFault, isDefiniteRefusal } from "./errors.ts";
 import { runShell } from "./exec.ts";
 import { type Images } from "./images.ts";
@@ -36,10 +36,9 @@ export function createSnapshots(options: {
   log: Log;
   /** names this process in the mark */
   processId: string;
-  /** how long one request is held open */
-  holdMs: number;
+  deadlinesMs: GatewayDeadlines;
 }): Snapshots {
-  const { sandboxes, images, log, processId, holdMs } = options;
+  const { sandboxes, images, log, processId, deadlinesMs } = options;
   const entries = new Map<string, Entry>();
 
   async function snapshot(sandboxId: string, request: SnapshotRequest): Promise<SnapshotResponse> {
@@ -47,7 +46,7 @@ export function createSnapshots(options: {
     const code = await runShell(sandbox, {
       script: beforeSnapshotScript,
       args: [sandboxId, processId],
-      limitMs: gatewayDeadlinesMs.sync,
+      limitMs: deadlinesMs.sync,
     });
     if (code === snapshotBegunCode) throw ambiguous("An earlier gateway process began a snapshot of this sandbox.");
     if (code !== 0)
@@ -102,7 +101,7 @@ export function createSnapshots(options: {
     async take(sandboxId, request) {
       const entry = entries.get(sandboxId) ?? begin(sandboxId, request);
       try {
-        return await withDeadline("the snapshot request", holdMs, entry.result);
+        return await withDeadline("the snapshot request", deadlinesMs.snapshotHold, entry.result);
       } catch (error) {
         if (!(error instanceof DeadlineError) || !entry.running) throw error;
         throw new GatewayFault(
