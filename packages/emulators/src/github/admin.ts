@@ -5,11 +5,11 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { branchSchema } from "@open-inspect/protocol";
 import { type Context, Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
 import { z } from "zod";
 import { type WriteCommit } from "./commit-writer.ts";
 import { type Faults, faultSchema } from "./faults.ts";
+import { readJson } from "./json-body.ts";
 import { type AddRepository, type Repositories } from "./repositories.ts";
 import { type Webhooks } from "./webhooks.ts";
 
@@ -48,12 +48,13 @@ export function createAdmin<View extends object>(ports: {
   const parse = async <T>(c: Context, schema: z.ZodType<T>): Promise<T> => {
     // A page of another origin can send other types without asking first.
     if (!/^application\/json\b/.test(c.req.header("content-type") ?? "")) throw fail(400, "The body must be application/json.");
-    const parsed = schema.safeParse(await c.req.json().catch(() => null));
+    const body = await readJson(c, bodyMaxBytes);
+    if ("refused" in body) throw fail(400, `The body is ${body.refused}.`);
+    const parsed = schema.safeParse(body.json);
     if (!parsed.success) throw fail(400, z.prettifyError(parsed.error));
     return parsed.data;
   };
 
-  admin.use(bodyLimit({ maxSize: bodyMaxBytes }));
   admin.use(async (c, next) => {
     if (c.req.header("origin") !== undefined) throw fail(403, "The emulator's own routes are not for web pages.");
     const given = c.req.header("x-emulator-token") ?? "";
@@ -74,9 +75,9 @@ export function createAdmin<View extends object>(ports: {
     return c.json({ fault }, 201);
   });
   admin.delete("/faults", async (c) => {
-    const text = await c.req.text();
-    const match = text === "" ? { match: null } : await parse(c, z.object({ match: z.string().nullable().default(null) }));
-    ports.faults.remove(match.match);
+    const typed = c.req.header("content-type") !== undefined;
+    const { match } = typed ? await parse(c, z.object({ match: z.string().optional() }).default({})) : {};
+    ports.faults.remove(match ?? null);
     return c.body(null, 204);
   });
   admin.get("/requests", (c) => c.json(ports.faults.counts()));

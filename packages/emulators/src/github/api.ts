@@ -4,15 +4,13 @@
  */
 import { createHash, randomUUID } from "node:crypto";
 import { Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
 import { createGraphql, graphqlRequestSchema } from "./graphql.ts";
 import { allowanceShape, createRateLimits, type Resource } from "./rate-limits.ts";
-import { type ApiEnv, type ApiPorts, apiError, notFound } from "./rest/answers.ts";
+import { type ApiEnv, type ApiPorts, apiError, notFound, requestJson } from "./rest/answers.ts";
 import { addAppRoutes } from "./rest/app-routes.ts";
 import { addRepositoryRoutes } from "./rest/repository-routes.ts";
 
-const bodyMaxBytes = 1024 * 1024;
 const freePaths = new Set(["/rate_limit", "/meta"]);
 
 export function createApi(
@@ -22,7 +20,6 @@ export function createApi(
   const limits = createRateLimits({ ...ports.rateLimit, now: ports.now });
   const executeGraphql = createGraphql(ports);
 
-  api.use(bodyLimit({ maxSize: bodyMaxBytes, onError: () => apiError(413, "Payload too large").getResponse() }));
   api.use(async (c, next) => {
     c.header("x-github-request-id", randomUUID().toUpperCase());
     c.header("x-github-media-type", "github.v3; format=json");
@@ -68,7 +65,7 @@ export function createApi(
     const identity = c.get("identity");
     if (identity.kind === "anonymous") throw apiError(401, "This endpoint requires you to be authenticated.");
     if (identity.kind === "app") throw apiError(403, "Resource not accessible by integration");
-    const request = graphqlRequestSchema.safeParse(await c.req.json().catch(() => null));
+    const request = graphqlRequestSchema.safeParse(await requestJson(c));
     if (!request.success) throw apiError(400, "Problems parsing JSON");
     const { limit, used, remaining, resetAt } = limits.read(identity, "graphql");
     return c.json(await executeGraphql(request.data, identity, { limit, used: used + 1, remaining: remaining - 1, resetAt }));

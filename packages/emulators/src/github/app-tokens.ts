@@ -17,7 +17,11 @@ export const appPermissions = { contents: "write", metadata: "read", pull_reques
 export const appEvents = ["push"];
 
 const headerSchema = z.object({ alg: z.literal("RS256") });
-const claimsSchema = z.object({ iat: z.unknown(), exp: z.unknown(), iss: z.union([z.string(), z.number()]) });
+const claimsSchema = z.object({
+  iat: z.unknown().optional(),
+  exp: z.unknown().optional(),
+  iss: z.union([z.string(), z.number()]),
+});
 
 export interface AppTokens {
   /** null when the JWT proves the app; otherwise GitHub's own sentence for what is wrong with it. */

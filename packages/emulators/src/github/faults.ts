@@ -10,8 +10,8 @@ const hangMaxMs = 600_000;
 
 /**
  * `match`: `git-upload-pack` or `git-receive-pack` (the ref listing and the transfer; add `:advertisement` or `:rpc` for one of
- * the two), `rest` or `rest:/path-prefix`, `graphql`. `status` answers `code`; `cut` breaks the connection after `afterBytes`
- * of the body; `hang` never answers; `latency` waits `latencyMs` and goes on.
+ * the two), `rest` or `rest:/path-prefix`, `graphql`. `status` answers `code`; `cut` breaks the connection: before any answer,
+ * or after `afterBytes` of its body when that is not 0; `hang` never answers; `latency` waits `latencyMs` and goes on.
  */
 export const faultSchema = z.strictObject({
   match: z.string().regex(/^(git-(upload|receive)-pack(:(advertisement|rpc))?|rest(:\/.*)?|graphql)$/),
@@ -103,6 +103,10 @@ export function createFaults() {
           return false;
         }
         case "cut":
+          if (fault.afterBytes === 0) {
+            res.destroy();
+            return false;
+          }
           cutAfter(res, fault.afterBytes);
           return true;
       }

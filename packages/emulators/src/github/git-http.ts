@@ -159,7 +159,15 @@ export function createGitHttp(ports: {
       const output = pipeline(child.stdout, res, { end: false }).catch(() => {});
       const code = await ended;
       await Promise.all([input, output]);
-      if (code !== 0 && complaint !== "") ports.log(`github: ${target.service}: ${complaint.trim().split("\n").at(-1)}`);
+      // After the client has gone the complaint is only that nobody reads.
+      if (code !== 0 && !res.destroyed && complaint !== "") {
+        ports.log(
+          `github: ${target.service}: ${complaint
+            .trim()
+            .split(/[\r\n]/)
+            .at(-1)}`,
+        );
+      }
       if (!res.headersSent && !res.destroyed && code !== 0) {
         const tooBig = (await input) instanceof Error;
         return refuse(req, res, tooBig ? 400 : 500, tooBig ? "The request could not be read." : "Internal server error.");

@@ -88,6 +88,14 @@ const deref = (value: unknown): unknown => {
 const at = (value: unknown, ...keys: string[]): unknown =>
   keys.reduce<unknown>((found, key) => (isObject(found) ? deref(found[key]) : undefined), value);
 
+/**
+ * Where the description contradicts itself: the list's account must be a person and an enterprise at once (`allOf`), which no
+ * answer of GitHub's is; the single installation says the same properly.
+ */
+const corrections: Record<string, unknown> = {
+  "GET /app/installations 200": { type: "array", items: { $ref: "#/components/schemas/installation" } },
+};
+
 /** Throws unless the answer is what the description says for this path, method and status. Returns the path's template. */
 export function validateAnswer(method: string, pathname: string, status: number, contentType: string, body: unknown): string {
   const template = templateOf(pathname);
@@ -98,7 +106,8 @@ export function validateAnswer(method: string, pathname: string, status: number,
   const described = deref(responses[String(status)]);
   if (described === undefined) {
     // The description leaves out most of the errors that every path can answer with.
-    if (status < 400) throw new Error(`${name}: the description has no such status`);
+    // Every GET knows conditional requests, though only some descriptions say so.
+    if (status < 400 && status !== 304) throw new Error(`${name}: the description has no such status`);
   }
   if (status >= 400) {
     const error = z.object({ message: z.string().min(1), documentation_url: z.url() });
@@ -106,8 +115,8 @@ export function validateAnswer(method: string, pathname: string, status: number,
   }
   if (status === 204 || status === 304) return name;
   if (!contentType.startsWith("application/json")) return name;
-  const schema = at(described, "content", "application/json");
-  if (isObject(schema)) check(name, isObject(schema.schema) ? schema.schema : {}, body);
+  const schema = corrections[name] ?? at(described, "content", "application/json", "schema");
+  if (schema !== undefined) check(name, schema, body);
   return name;
 }
 

@@ -44,7 +44,13 @@ export interface World {
 export async function startWorld(overrides: Partial<GithubEmulatorOptions> = {}): Promise<World> {
   const logs: string[] = [];
   const dataDir = overrides.dataDir ?? (await temporaryFolder());
-  const github = await startGithubEmulator({ dataDir, app, person, log: (line) => logs.push(line), ...overrides });
+  const github = await startGithubEmulator({
+    dataDir,
+    app,
+    person,
+    log: (line) => logs.push(line),
+    ...overrides,
+  });
   onTestFinished(() => github.stop());
   const { fetch: validating, seen } = createValidatingFetch(github.url);
   const Client = Octokit.defaults({

@@ -5,6 +5,7 @@ import { type ContentfulStatusCode } from "hono/utils/http-status";
 import { type Access, type Identity } from "../access.ts";
 import { type AppTokens } from "../app-tokens.ts";
 import { type Git } from "../git.ts";
+import { readJson } from "../json-body.ts";
 import { type Repositories, type Repository } from "../repositories.ts";
 
 export interface ApiPorts {
@@ -33,6 +34,14 @@ export function apiError(status: ContentfulStatusCode, message: string, extra: o
 export const notFound = (message = "Not Found") => apiError(404, message);
 export const notAccessible = () => apiError(403, "Resource not accessible by integration");
 export const emptyRepository = () => apiError(409, "Git Repository is empty.");
+
+const bodyMaxBytes = 1024 * 1024;
+/** The request's body, undefined when it is empty; throws GitHub's errors. */
+export async function requestJson(c: ApiContext): Promise<unknown> {
+  const body = await readJson(c, bodyMaxBytes);
+  if ("json" in body) return body.json;
+  throw body.refused === "too large" ? apiError(413, "Payload too large") : apiError(400, "Problems parsing JSON");
+}
 
 /** The repository in the path, when the asker may see it. */
 export function requireRepository(ports: ApiPorts, c: ApiContext, what: "metadata" | "contents"): Repository {

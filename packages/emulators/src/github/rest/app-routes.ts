@@ -5,7 +5,17 @@ import { covers, type Identity } from "../access.ts";
 import { appEvents, appPermissions } from "../app-tokens.ts";
 import { isoSeconds } from "../commits.ts";
 import { type Account, type Permissions, permissionsSchema, type TokenRecord } from "../state.ts";
-import { type ApiContext, type ApiEnv, type ApiPorts, apiError, linkPages, notAccessible, notFound, pageOf } from "./answers.ts";
+import {
+  type ApiContext,
+  type ApiEnv,
+  type ApiPorts,
+  apiError,
+  linkPages,
+  notAccessible,
+  notFound,
+  pageOf,
+  requestJson,
+} from "./answers.ts";
 import { accountShape, installationShape, nodeId, repositoryShape } from "./shapes.ts";
 
 const tokenRequestSchema = z.object({
@@ -92,14 +102,7 @@ export function addAppRoutes(api: Hono<ApiEnv>, ports: ApiPorts): void {
   api.post("/app/installations/:id/access_tokens", async (c) => {
     requireApp(c);
     const account = installation(c.req.param("id"));
-    const text = await c.req.text();
-    let parsed: unknown;
-    try {
-      parsed = text === "" ? {} : JSON.parse(text);
-    } catch {
-      throw apiError(400, "Problems parsing JSON");
-    }
-    const request = tokenRequestSchema.safeParse(parsed ?? {});
+    const request = tokenRequestSchema.safeParse((await requestJson(c)) ?? {});
     if (!request.success) throw apiError(422, "Invalid request.\n\nThe body does not match what a token is asked for with.");
     const { repositories, repository_ids: ids } = request.data;
     const all = ports.repositories.list().filter((entry) => entry.ownerId === account.id);
