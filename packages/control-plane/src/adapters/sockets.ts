@@ -1,0 +1,45 @@
+/** Sockets of one Durable Object: hibernatable ones of browsers, and what every socket needs. Knows no messages. */
+
+/** Sockets of browsers. A message that cannot be sent is lost with its socket; who comes back reads anew. */
+export interface Viewers {
+  accept(socket: WebSocket, topic: string): void;
+  send(topic: string, message: object): void;
+}
+
+export function createViewers(ctx: DurableObjectState): Viewers {
+  return {
+    accept: (socket, topic) => ctx.acceptWebSocket(socket, [`view:${topic}`]),
+    send(topic, message) {
+      const sockets = ctx.getWebSockets(`view:${topic}`);
+      if (sockets.length === 0) return;
+      const text = JSON.stringify(message);
+      for (const socket of sockets) sendText(socket, text);
+    },
+  };
+}
+
+/** A socket may be closing while it is still listed; then there is nobody to tell. */
+export function sendText(socket: WebSocket, text: string): boolean {
+  try {
+    socket.send(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export function shut(socket: WebSocket, code: number, reason: string): void {
+  try {
+    socket.close(code, reason);
+  } catch {
+    // it is closed already
+  }
+}
+
+/** A socket that is accepted only to be told its final close code: a refused upgrade would hide the code from the client. */
+export function refuseSocket(code: number, reason: string): Response {
+  const { 0: client, 1: server } = new WebSocketPair();
+  server.accept();
+  server.close(code, reason);
+  return new Response(null, { status: 101, webSocket: client });
+}

@@ -1,0 +1,106 @@
+/** A session's prompts and the parts of their answers in the object's SQLite. Deltas live in memory until their whole part comes. */
+import { type PromptPart, type PromptView, promptPartSchema } from "@open-inspect/protocol";
+
+export interface PromptStore {
+  add(prompt: { id: string; text: string; model: string | null; createdAt: number }): void;
+  /** prompts that the runtime has not begun */
+  queued(): PromptView[];
+  started(promptId: string): void;
+  grew(promptId: string, partId: string, kind: "text" | "reasoning", delta: string): void;
+  part(promptId: string, part: PromptPart): void;
+  finished(promptId: string, outcome: "done" | "aborted" | "failed", error: string | null, at: number): void;
+  /** every prompt has exactly one end, also when its session ends first */
+  endAll(error: string, at: number): void;
+  list(): PromptView[];
+}
+
+type PromptRow = {
+  id: string;
+  text: string;
+  model: string | null;
+  status: string;
+  error: string | null;
+  created_at: number;
+  finished_at: number | null;
+};
+
+export function createPromptStore(sql: SqlStorage): PromptStore {
+  sql.exec(`
+    CREATE TABLE IF NOT EXISTS prompts (
+      id TEXT PRIMARY KEY, text TEXT NOT NULL, model TEXT, status TEXT NOT NULL, error TEXT, created_at INTEGER NOT NULL, finished_at INTEGER
+    );
+    CREATE TABLE IF NOT EXISTS parts (
+      position INTEGER PRIMARY KEY AUTOINCREMENT, prompt_id TEXT NOT NULL, id TEXT NOT NULL, json TEXT NOT NULL, UNIQUE (prompt_id, id)
+    );
+  `);
+  /** text that parts grew by since they were stored; lost with the instance and healed by the whole part that follows */
+  const growing = new Map<string, Map<string, PromptPart>>();
+
+  function partsOf(promptId: string): PromptPart[] {
+    const stored = sql
+      .exec<{ json: string }>("SELECT json FROM parts WHERE prompt_id = ? ORDER BY position", promptId)
+      .toArray()
+      .map((row) => promptPartSchema.parse(JSON.parse(row.json)));
+    const fresh = growing.get(promptId);
+    if (!fresh) return stored;
+    const known = new Set(stored.map((part) => part.id));
+    return [...stored.map((part) => fresh.get(part.id) ?? part), ...[...fresh.values()].filter((part) => !known.has(part.id))];
+  }
+
+  const toView = (row: PromptRow): PromptView => ({
+    id: row.id,
+    text: row.text,
+    model: row.model,
+    status: row.status as PromptView["status"],
+    parts: partsOf(row.id),
+    error: row.error,
+    createdAt: row.created_at,
+    finishedAt: row.finished_at,
+  });
+
+  return {
+    add({ id, text, model, createdAt }) {
+      sql.exec(
+        "INSERT OR IGNORE INTO prompts (id, text, model, status, created_at) VALUES (?, ?, ?, 'queued', ?)",
+        id,
+        text,
+        model,
+        createdAt,
+      );
+    },
+    queued: () =>
+      sql.exec<PromptRow>("SELECT * FROM prompts WHERE status = 'queued' ORDER BY created_at, id").toArray().map(toView),
+    started: (promptId) => void sql.exec("UPDATE prompts SET status = 'running' WHERE id = ? AND status = 'queued'", promptId),
+    grew(promptId, partId, kind, delta) {
+      const fresh = growing.get(promptId) ?? new Map<string, PromptPart>();
+      growing.set(promptId, fresh);
+      const known = fresh.get(partId) ?? partsOf(promptId).find((part) => part.id === partId);
+      const text = known && known.kind !== "tool" ? known.text : "";
+      fresh.set(partId, { kind, id: partId, text: text + delta });
+    },
+    part(promptId, part) {
+      growing.get(promptId)?.delete(part.id);
+      sql.exec(
+        "INSERT INTO parts (prompt_id, id, json) VALUES (?, ?, ?) ON CONFLICT (prompt_id, id) DO UPDATE SET json = excluded.json",
+        promptId,
+        part.id,
+        JSON.stringify(part),
+      );
+    },
+    finished(promptId, outcome, error, at) {
+      for (const part of growing.get(promptId)?.values() ?? []) this.part(promptId, part);
+      growing.delete(promptId);
+      sql.exec(
+        "UPDATE prompts SET status = ?, error = ?, finished_at = ? WHERE id = ? AND finished_at IS NULL",
+        outcome,
+        error,
+        at,
+        promptId,
+      );
+    },
+    endAll(error, at) {
+      sql.exec("UPDATE prompts SET status = 'failed', error = ?, finished_at = ? WHERE finished_at IS NULL", error, at);
+    },
+    list: () => sql.exec<PromptRow>("SELECT * FROM prompts ORDER BY created_at, id").toArray().map(toView),
+  };
+}

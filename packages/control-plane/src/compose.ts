@@ -1,0 +1,19 @@
+/** Introduces the adapters to the configuration. The one place that knows which variable goes where. */
+import { createDataPlane } from "./adapters/data-plane.ts";
+import { createGitHub } from "./adapters/github.ts";
+import { type DataPlane, type GitHub } from "./domain/ports.ts";
+import { type Config } from "./env.ts";
+
+export function dataPlaneOf(config: Config): DataPlane {
+  return createDataPlane({ gatewayUrl: config.GATEWAY_URL, secret: config.MODAL_API_SECRET });
+}
+
+export function gitHubOf(config: Config): GitHub {
+  return createGitHub({
+    baseUrl: config.GITHUB_API_URL,
+    appId: config.GITHUB_APP_ID,
+    privateKey: config.GITHUB_APP_PRIVATE_KEY,
+    webhookSecret: config.GITHUB_WEBHOOK_SECRET,
+    now: Date.now,
+  });
+}

@@ -1,0 +1,77 @@
+/** Every limit of the control plane in one place. Pure numbers; what is set per installation comes from `env.ts`. */
+import { heartbeatLostMs } from "@open-inspect/protocol";
+
+const secondMs = 1_000;
+const minuteMs = 60 * secondMs;
+const dayMs = 24 * 60 * minuteMs;
+
+export const deadlines = {
+  /** from the accepted start call until the runtime's first hello */
+  connectMs: 60 * secondMs,
+  /** no frame on the bridge for this long: the sandbox is lost */
+  bridgeSilentMs: heartbeatLostMs,
+  /** a socket that closed is most often a sandbox that died: look soon */
+  pollAfterCloseMs: 2 * secondMs,
+  pollWhileClosedMs: 5 * secondMs,
+  pollWhileConnectingMs: 10 * secondMs,
+  pollMs: 30 * secondMs,
+  /** an alarm that fires this much after its time means that we were down, not the sandbox */
+  lateMs: 10 * secondMs,
+  /** what everybody is given anew after an outage of our own */
+  graceMs: heartbeatLostMs,
+  /** reading the runtime's own log before a build or start is given up */
+  diagnoseMs: 15 * secondMs,
+  snapshotMs: 600 * secondMs,
+  /** the snapshot with its retries, as the state machine sees it */
+  snapshotLimitMs: 1_260 * secondMs,
+  /** what a build's sandbox lives beyond its build limit and snapshot budget */
+  sandboxMarginMs: 5 * minuteMs,
+  sessionLifetimeMs: 120 * minuteMs,
+  /** between the shutdown sent over the bridge and the end of the sandbox */
+  shutdownGraceMs: 500,
+  /** after this a stopping session is called stopped; its sandbox stays owed */
+  stopLimitMs: 15 * secondMs,
+  gitMs: 5 * minuteMs,
+  startHookMs: 2 * minuteMs,
+  imageTtlMs: 30 * dayMs,
+  /** an image that ends sooner than this is rebuilt by the next tick */
+  imageRenewMs: 3 * dayMs,
+  /** an image that ends sooner than this is not used any more */
+  imageUseMarginMs: 5 * minuteMs,
+  /** between two looks for sandboxes whose create never answered */
+  sweepPauseMs: 45 * secondMs,
+  repositorySyncMs: 15 * secondMs,
+  githubRequestMs: 10 * secondMs,
+  modelRequestMs: 10 * minuteMs,
+} as const;
+
+export const limits = {
+  buildCpu: 2,
+  buildMemoryMiB: 4_096,
+  sessionCpu: 2,
+  sessionMemoryMiB: 4_096,
+  /** ready images of one repository that are kept at the provider, the active one included */
+  keptImages: 3,
+  /** lines of the runtime's own log that a failure carries */
+  diagnosisLines: 40,
+  /** looks for a sandbox whose create never answered */
+  sweepPasses: 3,
+  /** stored log of one build or session; the middle is left out, beginning and end stay */
+  logHeadBytes: 1024 * 1024,
+  logTailBytes: 3 * 1024 * 1024,
+  /** builds of one repository whose log is kept */
+  logsKept: 20,
+  requestBodyBytes: 1024 * 1024,
+  webhookBodyBytes: 8 * 1024 * 1024,
+  modelBodyBytes: 32 * 1024 * 1024,
+  headsPerRequest: 100,
+} as const;
+
+/** Multiples of a second are what the provider takes. */
+export const wholeSeconds = (ms: number): number => Math.ceil(ms / secondMs) * secondMs;
+
+/** How late a deadline is: `late` says that nobody was awake to look, so whoever is waited for gets a new chance. */
+export function evaluateDeadline(deadlineAt: number, now: number): "pending" | "due" | "late" {
+  if (now < deadlineAt) return "pending";
+  return now - deadlineAt > deadlines.lateMs ? "late" : "due";
+}

@@ -1,0 +1,289 @@
+/**
+ * The life of one sandbox from its create call to its end, the same for builds and sessions: `stepSandbox` says what is
+ * owed next and when the sandbox has to be given up. Pure: no clock, no storage, no sockets; it does not know what the sandbox is for.
+ */
+import {
+  bridgeProtocolVersion,
+  type Failure,
+  type PhaseRecord,
+  type SandboxSource,
+  type SandboxStatus,
+} from "@open-inspect/protocol";
+import { deadlines, evaluateDeadline, limits } from "./deadlines.ts";
+import { createFailure } from "./failures.ts";
+import { endPhase, runningPhase, startPhase } from "./phases.ts";
+import { type GatewayFailure } from "./ports.ts";
+
+/** What the runtime is started with; the performer adds URLs and tokens, which are never stored. */
+export type Launch =
+  | { mode: "build"; buildId: string; cloneUrl: string; branch: string }
+  | { mode: "session"; sessionId: string; cloneUrl: string; branch: string; startFrom: "image" | "base"; model: string | null };
+
+export type SandboxLife =
+  | { at: "creating"; attempt: string; startedAt: number }
+  | { at: "starting"; attempt: string; sandboxId: string; startedAt: number }
+  | { at: "connecting"; attempt: string; sandboxId: string; startedAt: number; deadlineAt: number; pollAt: number }
+  | {
+      at: "up";
+      attempt: string;
+      sandboxId: string;
+      runtimeVersion: string;
+      connected: boolean;
+      pollAt: number;
+      /** silence before this moment is not held against the sandbox */
+      silentFrom: number;
+    }
+  | { at: "diagnosing"; attempt: string; sandboxId: string; failure: Failure; deadlineAt: number };
+
+export type SandboxInput =
+  | { type: "sandbox.created"; attempt: string; sandboxId: string; durationMs: number }
+  | { type: "sandbox.create_failed"; attempt: string; failure: GatewayFailure }
+  | { type: "runtime.started"; attempt: string }
+  | { type: "runtime.start_failed"; attempt: string; failure: GatewayFailure }
+  | { type: "runtime.connected"; attempt: string; runtimeVersion: string; protocol: number }
+  | { type: "bridge.closed"; attempt: string }
+  /** `status: null`: the gateway could not say */
+  | { type: "sandbox.polled"; attempt: string; status: SandboxStatus | null; lastLines: string[] }
+  | { type: "runtime.log"; attempt: string; lines: string[] }
+  | { type: "sandbox.swept"; attempt: string; pass: number }
+  /** time has passed. `heardAt`: the last frame on the bridge */
+  | { type: "clock"; heardAt: number | null; lastLines: string[] };
+
+export type SandboxEffect =
+  | {
+      type: "sandbox.create";
+      attempt: string;
+      name: string;
+      source: SandboxSource;
+      tags: Record<string, string>;
+      cpu: number;
+      memoryMiB: number;
+      timeoutMs: number;
+    }
+  | { type: "sandbox.start"; attempt: string; sandboxId: string; launch: Launch }
+  | { type: "sandbox.poll"; attempt: string; sandboxId: string }
+  | { type: "sandbox.log"; attempt: string; sandboxId: string }
+  | { type: "sandbox.terminate"; attempt: string; sandboxId: string; afterMs?: number }
+  /** ends whatever a create without an answer may have left: looked for by tag, several times */
+  | { type: "sandbox.sweep"; attempt: string; pass: number };
+
+/** Why a sandbox is given up. */
+export interface Verdict {
+  failure: Failure;
+  /** `outdated`: its runtime speaks another bridge protocol. `lifetime`: the provider ended it at its time limit. */
+  reason: "failed" | "outdated" | "lifetime";
+}
+
+export interface SandboxStep {
+  life: SandboxLife;
+  phases: PhaseRecord[];
+  effects: SandboxEffect[];
+  verdict: Verdict | null;
+}
+
+/** The failure that a refused or exhausted gateway call amounts to. */
+export function gatewayFailure(failure: GatewayFailure, phase: "sandbox" | "connect" | "snapshot"): Failure {
+  const lines = [failure.message];
+  switch (failure.kind) {
+    case "transient":
+      return createFailure("gateway_unavailable", { phase, lines });
+    case "unauthorized":
+      return createFailure("gateway_unavailable", {
+        phase,
+        lines,
+        message: "The sandbox gateway refused the control plane's signature.",
+        hint: "Set the same MODAL_API_SECRET on the Worker and on the gateway.",
+      });
+    case "not_found":
+      if (phase === "sandbox") return createFailure("image_missing", { phase, lines });
+      return createFailure(phase === "snapshot" ? "snapshot_failed" : "sandbox_lost", { phase, lines });
+    case "permanent":
+    case "invalid_request":
+      if (phase === "snapshot") return createFailure("snapshot_failed", { phase, lines });
+      return createFailure("sandbox_create_failed", { phase, lines, hint: failure.hint });
+  }
+}
+
+/** What is owed so that nothing of this sandbox stays behind. */
+export function endSandbox(life: SandboxLife): SandboxEffect[] {
+  if (life.at === "creating") return [{ type: "sandbox.sweep", attempt: life.attempt, pass: 1 }];
+  return [{ type: "sandbox.terminate", attempt: life.attempt, sandboxId: life.sandboxId }];
+}
+
+/** The next look for a sandbox whose create never answered; it may have been late. */
+export function continueSweep(input: { attempt: string; pass: number }): SandboxEffect[] {
+  if (input.pass >= limits.sweepPasses) return [];
+  return [{ type: "sandbox.sweep", attempt: input.attempt, pass: input.pass + 1 }];
+}
+
+/** A create that answers after its attempt is over: its sandbox belongs to nobody. */
+export function endOrphan(input: SandboxInput): SandboxEffect[] {
+  if (input.type !== "sandbox.created") return [];
+  return [{ type: "sandbox.terminate", attempt: input.attempt, sandboxId: input.sandboxId }];
+}
+
+/** When the machine wants to be woken by a clock at the latest; null while an owed effect's outcome is the next thing. */
+export function nextSandboxWakeAt(life: SandboxLife, heardAt: number | null): number | null {
+  switch (life.at) {
+    case "creating":
+    case "starting":
+      return null;
+    case "connecting":
+      return Math.min(life.deadlineAt, life.pollAt);
+    case "up":
+      return Math.min(life.pollAt, Math.max(heardAt ?? 0, life.silentFrom) + deadlines.bridgeSilentMs);
+    case "diagnosing":
+      return life.deadlineAt;
+  }
+}
+
+export function stepSandbox(
+  life: SandboxLife,
+  phases: readonly PhaseRecord[],
+  launch: Launch,
+  input: SandboxInput,
+  now: number,
+): SandboxStep {
+  const stay = (next: SandboxLife = life, effects: SandboxEffect[] = [], records = phases): SandboxStep => ({
+    life: next,
+    phases: [...records],
+    effects,
+    verdict: null,
+  });
+  const giveUp = (failure: Failure, reason: Verdict["reason"] = "failed"): SandboxStep => ({
+    life,
+    phases: [...phases],
+    effects: [],
+    verdict: { failure, reason },
+  });
+  if (input.type === "sandbox.swept") return stay(life, continueSweep(input));
+  if (input.type !== "clock" && input.attempt !== life.attempt) return stay(life, endOrphan(input));
+
+  switch (input.type) {
+    case "sandbox.created": {
+      if (life.at !== "creating") return stay();
+      const { attempt } = life;
+      const { sandboxId } = input;
+      const done = startPhase(endPhase(phases, "sandbox", "done", now - life.startedAt, now), "connect", now);
+      return stay(
+        { at: "starting", attempt, sandboxId, startedAt: now },
+        [{ type: "sandbox.start", attempt, sandboxId, launch }],
+        done,
+      );
+    }
+    case "sandbox.create_failed":
+      return life.at === "creating" ? giveUp(gatewayFailure(input.failure, "sandbox")) : stay();
+    case "runtime.started":
+      if (life.at !== "starting") return stay();
+      return stay({
+        ...life,
+        at: "connecting",
+        deadlineAt: now + deadlines.connectMs,
+        pollAt: now + deadlines.pollWhileConnectingMs,
+      });
+    case "runtime.start_failed":
+      return life.at === "starting" ? giveUp(gatewayFailure(input.failure, "connect")) : stay();
+    case "runtime.connected": {
+      if (life.at === "creating" || life.at === "diagnosing") return stay();
+      if (input.protocol !== bridgeProtocolVersion) {
+        return giveUp(
+          createFailure("internal", {
+            phase: "connect",
+            message: `The runtime speaks version ${input.protocol} of the bridge, the control plane version ${bridgeProtocolVersion}.`,
+            hint: "Deploy the gateway and the Worker from the same revision.",
+          }),
+          "outdated",
+        );
+      }
+      const records = life.at === "up" ? phases : endPhase(phases, "connect", "done", now - life.startedAt, now);
+      const { attempt, sandboxId } = life;
+      const { runtimeVersion } = input;
+      return stay(
+        { at: "up", attempt, sandboxId, runtimeVersion, connected: true, pollAt: now + deadlines.pollMs, silentFrom: now },
+        [],
+        [...records],
+      );
+    }
+    case "bridge.closed":
+      if (life.at !== "up") return stay();
+      return stay({ ...life, connected: false, pollAt: now + deadlines.pollAfterCloseMs });
+    case "sandbox.polled": {
+      if (life.at !== "connecting" && life.at !== "up") return stay();
+      if (input.status?.status !== "ended") return stay();
+      const { reason, exitCode } = input.status;
+      const phase = runningPhase(phases);
+      const how = endedSentences[reason];
+      const message = `The sandbox died${phase ? ` during ${phase}` : ""}: ${how}${exitCode === null ? "" : ` (exit code ${exitCode})`}.`;
+      const failure = createFailure("sandbox_lost", { phase, lines: input.lastLines, exitCode, message });
+      return giveUp(failure, reason === "timeout" ? "lifetime" : "failed");
+    }
+    case "runtime.log":
+      if (life.at !== "diagnosing") return stay();
+      return giveUp({ ...life.failure, lines: input.lines.slice(-limits.diagnosisLines) });
+    case "clock":
+      return stepClock(life, phases, input, now, stay, giveUp);
+  }
+}
+
+const endedSentences = {
+  exited: "its main process ended",
+  terminated: "it was terminated from outside",
+  timeout: "it reached the end of its lifetime",
+  unknown: "the provider does not say why",
+} as const;
+
+function stepClock(
+  life: SandboxLife,
+  phases: readonly PhaseRecord[],
+  input: Extract<SandboxInput, { type: "clock" }>,
+  now: number,
+  stay: (next?: SandboxLife, effects?: SandboxEffect[]) => SandboxStep,
+  giveUp: (failure: Failure) => SandboxStep,
+): SandboxStep {
+  switch (life.at) {
+    case "creating":
+    case "starting":
+      return stay();
+    case "diagnosing":
+      return now >= life.deadlineAt ? giveUp(life.failure) : stay();
+    case "connecting": {
+      const { attempt, sandboxId } = life;
+      const poll = now >= life.pollAt;
+      const effects: SandboxEffect[] = poll ? [{ type: "sandbox.poll", attempt, sandboxId }] : [];
+      const watched = poll ? { ...life, pollAt: now + deadlines.pollWhileConnectingMs } : life;
+      switch (evaluateDeadline(life.deadlineAt, now)) {
+        case "pending":
+          return stay(watched, effects);
+        case "late":
+          return stay({ ...watched, deadlineAt: now + deadlines.connectMs }, effects);
+        case "due": {
+          const failure = createFailure("runtime_never_connected", { phase: "connect" });
+          return stay({ at: "diagnosing", attempt, sandboxId, failure, deadlineAt: now + deadlines.diagnoseMs }, [
+            { type: "sandbox.log", attempt, sandboxId },
+          ]);
+        }
+      }
+      break;
+    }
+    case "up": {
+      const { attempt, sandboxId } = life;
+      const poll = now >= life.pollAt;
+      const effects: SandboxEffect[] = poll ? [{ type: "sandbox.poll", attempt, sandboxId }] : [];
+      const pause = life.connected ? deadlines.pollMs : deadlines.pollWhileClosedMs;
+      const watched = poll ? { ...life, pollAt: now + pause } : life;
+      const silentAt = Math.max(input.heardAt ?? 0, life.silentFrom) + deadlines.bridgeSilentMs;
+      switch (evaluateDeadline(silentAt, now)) {
+        case "pending":
+          return stay(watched, effects);
+        case "late":
+          return stay({ ...watched, silentFrom: now }, effects);
+        case "due": {
+          const phase = runningPhase(phases);
+          const seconds = Math.round(deadlines.bridgeSilentMs / 1000);
+          const message = `The sandbox${phase ? ` was at ${phase} and` : ""} has not been heard of for ${seconds} seconds.`;
+          return giveUp(createFailure("sandbox_lost", { phase, lines: input.lastLines, message }));
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,96 @@
+/** What a session remembers, and how it looks from outside. Pure data; the decisions are in `session.ts`. */
+import {
+  type ColdReasonCode,
+  type Failure,
+  type PhaseRecord,
+  type PromptView,
+  type SessionStatus,
+  type SessionSummary,
+  type SessionView,
+  type StartReceipt,
+} from "@open-inspect/protocol";
+import { createColdReason } from "./failures.ts";
+import { type StoredImage } from "./image-selection.ts";
+import { type ColdHistory } from "./receipt.ts";
+import { type SandboxLife } from "./sandbox.ts";
+
+/** What a session is asked to be; written once. */
+export interface SessionOrder {
+  id: string;
+  repository: { owner: string; name: string; cloneUrl: string; installationId: number };
+  branch: string;
+  model: string | null;
+  title: string;
+  /** when the Worker accepted the request */
+  acceptedAt: number;
+  image: StoredImage | null;
+  cold: ColdReasonCode | null;
+  history: ColdHistory;
+  /** ids of the first attempt and of the one from the base, should the image not start */
+  attempts: readonly [string, string];
+  startLimitMs: number;
+}
+
+export type SessionStage =
+  | { at: "starting"; life: SandboxLife; limitAt: number }
+  | { at: "ready"; life: Extract<SandboxLife, { at: "up" }> }
+  | { at: "stopping"; attempt: string; deadlineAt: number }
+  | { at: "ended"; status: "stopped" | "failed"; failure: Failure | null; endedAt: number };
+
+export interface SessionState extends Omit<SessionOrder, "attempts"> {
+  /** the attempt that lives, or lived last */
+  attempt: string;
+  /** the attempt from the base that is left; null when it was used or is not needed */
+  spareAttempt: string | null;
+  stage: SessionStage;
+  phases: PhaseRecord[];
+  bakedSha: string | null;
+  syncedSha: string | null;
+  setupRan: boolean | null;
+  readyAt: number | null;
+  receipt: StartReceipt | null;
+}
+
+export function statusOf(state: SessionState): SessionStatus {
+  switch (state.stage.at) {
+    case "starting":
+      return state.stage.life.at === "creating" ? "created" : "starting";
+    case "ready":
+      return "ready";
+    case "stopping":
+      return "stopping";
+    case "ended":
+      return state.stage.status;
+  }
+}
+
+export function summaryOf(state: SessionState): SessionSummary {
+  return {
+    id: state.id,
+    repository: { owner: state.repository.owner, name: state.repository.name },
+    branch: state.branch,
+    status: statusOf(state),
+    createdAt: state.acceptedAt,
+    readyAt: state.readyAt,
+    endedAt: state.stage.at === "ended" ? state.stage.endedAt : null,
+    startMs: state.receipt?.startMs ?? null,
+    startedFrom: state.receipt?.startedFrom ?? null,
+    title: state.title,
+  };
+}
+
+export function viewOf(state: SessionState, prompts: PromptView[]): SessionView {
+  const { image } = state;
+  return {
+    ...summaryOf(state),
+    image: image && { id: image.id, buildId: image.buildId, sha: image.sha },
+    cold: state.cold && createColdReason(state.cold),
+    phases: state.phases,
+    bakedSha: state.bakedSha,
+    syncedSha: state.syncedSha,
+    setupRanInSession: state.setupRan,
+    receipt: state.receipt,
+    prompts,
+    failure: state.stage.at === "ended" ? state.stage.failure : null,
+  };
+}

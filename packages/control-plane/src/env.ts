@@ -1,0 +1,73 @@
+/** The Worker's bindings and its configuration, parsed once. The only place that knows variables by name. */
+import { z } from "zod";
+import { type FeedObject } from "./objects/feed-object.ts";
+import { type ImageObject } from "./objects/image-object.ts";
+import { type SessionObject } from "./objects/session-object.ts";
+
+/** One repository to compare, as the tick hands it to the queue. */
+export interface HeadCheckMessage {
+  scope: string;
+  owner: string;
+  name: string;
+  installationId: number;
+}
+
+export interface Env {
+  ASSETS: Fetcher;
+  DB: D1Database;
+  IMAGES: DurableObjectNamespace<ImageObject>;
+  SESSIONS: DurableObjectNamespace<SessionObject>;
+  FEED: DurableObjectNamespace<FeedObject>;
+  HEAD_CHECKS: Queue<HeadCheckMessage>;
+  CONTROL_PLANE_URL: string;
+  GATEWAY_URL: string;
+  GITHUB_API_URL: string;
+  GITHUB_APP_ID: string;
+  MODEL_BASE_URL: string;
+  DEFAULT_MODEL: string;
+  DEVELOPER_IDENTITY: string;
+  BUILD_LIMIT_MS: string;
+  SESSION_START_LIMIT_MS: string;
+  GITHUB_APP_PRIVATE_KEY: string;
+  GITHUB_WEBHOOK_SECRET: string;
+  MODAL_API_SECRET: string;
+  MODEL_API_KEY: string;
+}
+
+const httpUrl = z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, ""));
+const limitMs = z.coerce.number().int().min(1_000).max(86_400_000);
+
+const configSchema = z.object({
+  /** where sandboxes reach this Worker */
+  CONTROL_PLANE_URL: httpUrl,
+  GATEWAY_URL: httpUrl,
+  GITHUB_API_URL: httpUrl,
+  GITHUB_APP_ID: z.string().regex(/^\d+$/, { error: "must be the number of the GitHub App" }),
+  /** PEM, PKCS#8 */
+  GITHUB_APP_PRIVATE_KEY: z.string().includes("BEGIN PRIVATE KEY", { error: "must be a PKCS#8 key in PEM" }),
+  GITHUB_WEBHOOK_SECRET: z.string().min(16),
+  MODAL_API_SECRET: z.string().min(16),
+  MODEL_BASE_URL: httpUrl,
+  MODEL_API_KEY: z.string().min(1),
+  DEFAULT_MODEL: z.string().min(1),
+  /** name of the person that everybody on this machine is; empty outside of development */
+  DEVELOPER_IDENTITY: z.string().optional(),
+  BUILD_LIMIT_MS: limitMs.default(1_800_000),
+  SESSION_START_LIMIT_MS: limitMs.default(1_800_000),
+});
+export type Config = z.output<typeof configSchema>;
+
+const parsed = new WeakMap<Env, Config>();
+
+/** @throws Error that names each missing or malformed variable, never its value. */
+export function readConfig(env: Env): Config {
+  const known = parsed.get(env);
+  if (known) return known;
+  const result = configSchema.safeParse(env);
+  if (!result.success) {
+    const faults = result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+    throw new Error(`The Worker is not configured. ${faults.join("; ")}. See docs/deploy.md.`);
+  }
+  parsed.set(env, result.data);
+  return result.data;
+}

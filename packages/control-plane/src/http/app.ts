@@ -1,0 +1,60 @@
+/** The Worker's routes put together: API, bridge, model proxy, and the single page for everything else. */
+import { Hono } from "hono";
+import { type App } from "./app-types.ts";
+import { requireJson, requirePerson } from "./auth.ts";
+import { bridge } from "./bridge.ts";
+import { builds } from "./builds.ts";
+import { ApiError, answerError, onError, onNotFound } from "./errors.ts";
+import { health } from "./health.ts";
+import { modelProxy } from "./model-proxy.ts";
+import { repositories } from "./repositories.ts";
+import { securityHeaders } from "./security.ts";
+import { sessions } from "./sessions.ts";
+import { requireUpgrade, upgradeRequest } from "./upgrade.ts";
+import { githubWebhook } from "./webhooks.ts";
+
+const person = new Hono<App>()
+  .use(requirePerson, requireJson)
+  .get("/feed", (c) => {
+    requireUpgrade(c);
+    return c.env.FEED.getByName("feed").fetch(upgradeRequest("/"));
+  })
+  .route("/repositories", repositories)
+  .route("/builds", builds)
+  .route("/sessions", sessions);
+
+const api = new Hono<App>().get("/health", health).post("/webhooks/github", githubWebhook).route("/", person);
+
+export const app = new Hono<App>()
+  .use(securityHeaders)
+  .route("/api", api)
+  .route("/bridge", bridge)
+  .route("/model", modelProxy)
+  .onError(onError)
+  .notFound(onNotFound);
+
+/** The methods that each path of the API knows, for an honest 405. */
+const methodsByPath: readonly [RegExp, readonly string[]][] = [
+  [/^\/api\/(health|feed|repositories)\/?$/, ["GET"]],
+  [/^\/api\/webhooks\/github\/?$/, ["POST"]],
+  [/^\/api\/repositories\/[^/]+\/[^/]+\/branches\/?$/, ["GET"]],
+  [/^\/api\/repositories\/[^/]+\/[^/]+\/image\/?$/, ["GET", "PUT"]],
+  [/^\/api\/repositories\/[^/]+\/[^/]+\/image\/builds\/?$/, ["POST"]],
+  [/^\/api\/builds\/[^/]+(\/(logs|events))?\/?$/, ["GET"]],
+  [/^\/api\/sessions\/?$/, ["GET", "POST"]],
+  [/^\/api\/sessions\/[^/]+(\/events)?\/?$/, ["GET"]],
+  [/^\/api\/sessions\/[^/]+\/stop\/?$/, ["POST"]],
+  [/^\/bridge\/(builds|sessions)\/[^/]+\/?$/, ["GET"]],
+  [/^\/model\/v1\/messages(\/count_tokens)?\/?$/, ["POST"]],
+];
+
+app.all("*", (c) => {
+  const { path, method } = c.req;
+  const known = methodsByPath.find(([pattern]) => pattern.test(path))?.[1];
+  if (known && !known.includes(method)) {
+    c.header("allow", known.join(", "));
+    return answerError(c, new ApiError("method_not_allowed", `${method} is not possible here.`, `Use ${known.join(" or ")}.`));
+  }
+  if (/^\/(api|bridge|model)(\/|$)/.test(path)) return c.notFound() as Response;
+  return c.env.ASSETS.fetch(c.req.raw);
+});

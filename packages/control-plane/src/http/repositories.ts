@@ -1,0 +1,80 @@
+/** `/api/repositories`: the list, the branches, the image's switch, its state and its refresh. */
+import {
+  type BranchList,
+  type BuildAccepted,
+  imageScopeOf,
+  putImageRequestSchema,
+  type RepositoryList,
+  type RepositoryRef,
+  repositoryRefSchema,
+} from "@open-inspect/protocol";
+import { type Context, Hono } from "hono";
+import { createRepositories } from "../adapters/d1/repositories.ts";
+import { gitHubOf } from "../compose.ts";
+import { type Target } from "../domain/image-scope-state.ts";
+import { readConfig } from "../env.ts";
+import { findRepository, syncRepositories } from "../repository-sync.ts";
+import { type App } from "./app-types.ts";
+import { ApiError, gitHubUnavailable, repositoryNotFound } from "./errors.ts";
+import { parse, readJson } from "./validation.ts";
+
+const refOf = (c: Context<App>): RepositoryRef =>
+  parse(repositoryRefSchema, { owner: c.req.param("owner"), name: c.req.param("name") }, "repository name");
+
+async function find(c: Context<App>) {
+  const ref = refOf(c);
+  const found = await findRepository(c.env, ref, (work) => c.executionCtx.waitUntil(work));
+  if (found) return found;
+  throw repositoryNotFound(ref.owner, ref.name);
+}
+
+/** The repository with the branch that GitHub says is the default one now; D1's answer stands in when GitHub does not answer. */
+async function withBranch(c: Context<App>, target: Target): Promise<Target & { branch: string }> {
+  const result = await gitHubOf(readConfig(c.env)).readHeads(target.installationId, [target]);
+  const [head] = result.ok ? result.value : [];
+  const branch = head ? (head.sha === null ? null : head.defaultBranch) : target.branch;
+  if (result.ok && !head) throw repositoryNotFound(target.owner, target.name);
+  if (branch !== null) return { ...target, branch };
+  throw new ApiError(
+    "repository_empty",
+    `${target.owner}/${target.name} has no branch yet.`,
+    "Push a first commit, then switch the image on.",
+  );
+}
+
+export const repositories = new Hono<App>()
+  .get("/", async (c) => {
+    const known = createRepositories(c.env.DB);
+    await syncRepositories(c.env, {
+      force: c.req.query("sync") === "force",
+      background: (work) => c.executionCtx.waitUntil(work),
+    });
+    return c.json({ repositories: await known.list() } satisfies RepositoryList);
+  })
+  .get("/:owner/:name/branches", async (c) => {
+    const { target } = await find(c);
+    const result = await gitHubOf(readConfig(c.env)).listBranches(target, target.installationId, target.branch);
+    if (!result.ok)
+      throw result.error.kind === "not_found" ? repositoryNotFound(target.owner, target.name) : gitHubUnavailable(result.error);
+    return c.json({ branches: result.value } satisfies BranchList);
+  })
+  .get("/:owner/:name/image", async (c) => c.json((await find(c)).view.image))
+  .put("/:owner/:name/image", async (c) => {
+    const { enabled } = await readJson(c, putImageRequestSchema);
+    const { target, view } = await find(c);
+    const object = c.env.IMAGES.getByName(imageScopeOf(target));
+    if (enabled) return c.json(await object.switchOn(await withBranch(c, target)));
+    return c.json(view.image.enabled ? await object.switchOff() : view.image);
+  })
+  .post("/:owner/:name/image/builds", async (c) => {
+    const { target, view } = await find(c);
+    const disabled = new ApiError(
+      "image_disabled",
+      "Pre-built images are switched off for this repository.",
+      "Switch them on first.",
+    );
+    if (!view.image.enabled) throw disabled;
+    const build = await c.env.IMAGES.getByName(imageScopeOf(target)).trigger("refresh", await withBranch(c, target), null);
+    if (!build) throw disabled;
+    return c.json({ build } satisfies BuildAccepted, 202);
+  });

@@ -1,0 +1,21 @@
+/** Headers of every answer, the single page's assets included. */
+import { createMiddleware } from "hono/factory";
+import { type App } from "./app-types.ts";
+
+const headers: Record<string, string> = {
+  "content-security-policy":
+    "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data: https:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'",
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY",
+  "referrer-policy": "no-referrer",
+  "permissions-policy": "camera=(), microphone=(), geolocation=()",
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-resource-policy": "same-origin",
+};
+
+export const securityHeaders = createMiddleware<App>(async (c, next) => {
+  await next();
+  if (c.res.status === 101) return;
+  for (const [name, value] of Object.entries(headers)) c.res.headers.set(name, value);
+  if (c.req.path.startsWith("/api/")) c.res.headers.set("cache-control", "no-store");
+});

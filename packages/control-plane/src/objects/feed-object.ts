@@ -1,0 +1,31 @@
+/** The dashboard's feed: one object, hibernatable sockets, every message to everybody. Stores nothing; a reconnect reads the lists again. */
+import { DurableObject } from "cloudflare:workers";
+import { type FeedMessage } from "@open-inspect/protocol";
+import { createViewers, sendText, shut } from "../adapters/sockets.ts";
+import { type Env } from "../env.ts";
+
+const topic = "feed";
+
+export class FeedObject extends DurableObject<Env> {
+  private readonly viewers = createViewers(this.ctx);
+
+  /** A WebSocket upgrade; the Worker has checked who asks. */
+  override fetch(): Response {
+    const { 0: client, 1: server } = new WebSocketPair();
+    this.viewers.accept(server, topic);
+    sendText(server, JSON.stringify({ type: "hello" } satisfies FeedMessage));
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  async publish(message: FeedMessage): Promise<void> {
+    this.viewers.send(topic, message);
+  }
+
+  override webSocketMessage(): void {
+    // Browsers only listen.
+  }
+
+  override webSocketClose(socket: WebSocket, code: number): void {
+    shut(socket, code === 1005 || code === 1006 ? 1000 : code, "bye");
+  }
+}

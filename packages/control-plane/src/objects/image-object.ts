@@ -1,0 +1,232 @@
+/** One object per image scope: a switchboard between requests, sockets, the alarm and the pure machine in `domain/image-build.ts`. */
+import { DurableObject } from "cloudflare:workers";
+import {
+  type BuildEvent,
+  type BuildLogs,
+  type BuildTrigger,
+  type BuildView,
+  bridgeCloseCodes,
+  type ImageState,
+  type RuntimeEvent,
+} from "@open-inspect/protocol";
+import { createBridge, isBridge } from "../adapters/bridge.ts";
+import { createImageRows } from "../adapters/d1/image-rows.ts";
+import { createSessions } from "../adapters/d1/sessions.ts";
+import { createLog } from "../adapters/log.ts";
+import { createViewers, refuseSocket, sendText, shut } from "../adapters/sockets.ts";
+import { createEffectStore } from "../adapters/sqlite/effect-store.ts";
+import { createLogStore } from "../adapters/sqlite/log-store.ts";
+import { dataPlaneOf, gitHubOf } from "../compose.ts";
+import { limits } from "../domain/deadlines.ts";
+import { type ImageInput, isImageEffectWanted, nextImageWakeAt, stepImage } from "../domain/image-build.ts";
+import { deriveImageRecords } from "../domain/image-records.ts";
+import { buildViews, emptyScope, imageStateOf, type ScopeState, type Target } from "../domain/image-scope-state.ts";
+import { runningPhase } from "../domain/phases.ts";
+import { type Env, readConfig } from "../env.ts";
+import { setAlarm } from "./alarm.ts";
+import { gitCredential } from "./credentials.ts";
+import { newBuildPlan } from "./ids.ts";
+import { imageAddress, imagePolicy, type OwedImageEffect, performImageEffect, recordLane } from "./image-effects.ts";
+import { createRunner, type Runner } from "./runner.ts";
+
+const now = () => Date.now();
+/** how long an answer waits for its rows to be in D1; they come later if D1 is slow */
+const settleMs = 1_000;
+const logPageBytes = 512 * 1024;
+
+export class ImageObject extends DurableObject<Env> {
+  private readonly scope = this.ctx.id.name ?? "";
+  private readonly log = createLog({ object: "image", scope: this.scope });
+  private readonly config = readConfig(this.env);
+  private readonly logs = createLogStore(this.ctx.storage.sql, {
+    headBytes: limits.logHeadBytes,
+    tailBytes: limits.logTailBytes,
+  });
+  private readonly viewers = createViewers(this.ctx);
+  private readonly rows = createImageRows(this.env.DB, this.scope);
+  private readonly dataPlane = dataPlaneOf(this.config);
+
+  private readonly bridge = createBridge(
+    this.ctx,
+    {
+      hello: (attempt, { runtimeVersion, protocol }) => {
+        this.runner.dispatch({ type: "runtime.connected", attempt, runtimeVersion, protocol });
+        return this.runner.state().live?.attempt === attempt;
+      },
+      event: (attempt, event, at) => this.take(attempt, event, at),
+      welcomed: () => this.runner.schedule(),
+      closed: (attempt) => void this.runner.dispatch({ type: "bridge.closed", attempt }),
+      credential: () => gitCredential(gitHubOf(this.config), this.runner.state().target, this.log),
+    },
+    now,
+  );
+
+  private readonly runner: Runner<ScopeState, ImageInput> = createRunner<ScopeState, ImageInput, OwedImageEffect>({
+    step: stepImage,
+    initial: emptyScope,
+    store: createEffectStore(this.ctx.storage, { state: (json) => JSON.parse(json), effect: (json) => JSON.parse(json) }),
+    address: imageAddress,
+    policy: imagePolicy,
+    isWanted: (state, effect) => {
+      switch (effect.type) {
+        case "record.scope":
+        case "record.build":
+        case "publish":
+          return true;
+        default:
+          return isImageEffectWanted(state, effect);
+      }
+    },
+    perform: (effect) =>
+      performImageEffect(effect, {
+        dataPlane: this.dataPlane,
+        config: this.config,
+        rows: this.rows,
+        feed: this.env.FEED.getByName("feed"),
+        lastLines: () => this.lastLines(),
+        creating: () => {},
+        now,
+      }),
+    derive: deriveImageRecords,
+    onCommit: (before, after) => this.note(before, after),
+    afterCommit: (before, after) => this.show(before, after),
+    nextWakeAt: (state) => nextImageWakeAt(state, state.live && this.bridge.heardAt(state.live.attempt)),
+    clock: ({ live }) => ({ type: "clock", heardAt: live && this.bridge.heardAt(live.attempt), lastLines: this.lastLines() }),
+    setAlarm: setAlarm(this.ctx),
+    background: (work) => this.ctx.waitUntil(work),
+    now,
+    log: this.log,
+  });
+
+  async switchOn(target: Target): Promise<ImageState> {
+    return this.answer({ type: "switch.on", target, plan: this.plan() });
+  }
+
+  async switchOff(): Promise<ImageState> {
+    return this.answer({ type: "switch.off" });
+  }
+
+  /** Starts a build, or remembers one while another runs; null while the images are switched off or the commit is built already. */
+  async trigger(trigger: BuildTrigger, target: Target, sha: string | null): Promise<BuildView | null> {
+    const plan = this.plan();
+    await this.answer({ type: "trigger", trigger, target, plan, sha });
+    const { next, live } = this.runner.state();
+    const id = next?.id ?? live?.id;
+    return buildViews(this.runner.state()).find((build) => build.id === id) ?? null;
+  }
+
+  /** What a tick found as the head of the default branch; null when it could not be read. */
+  async checkHead(head: { branch: string; sha: string } | null): Promise<ImageState> {
+    return this.answer({ type: "head", head, plan: this.plan() });
+  }
+
+  /** A session could not start from the image because the provider does not have it. */
+  async reportMissing(imageId: string): Promise<void> {
+    await this.answer({ type: "image.missing", imageId, plan: this.plan() });
+  }
+
+  async readLogs(buildId: string, after: number): Promise<BuildLogs> {
+    const { entries, next, end } = this.logs.read(buildId, after, logPageBytes);
+    const { live, next: waiting } = this.runner.state();
+    return { entries, next, complete: end && live?.id !== buildId && waiting?.id !== buildId };
+  }
+
+  /** Upgrades, checked by the Worker: `/bridge/<attempt>?build=`, or `/events?build=&after=`. */
+  override async fetch(request: Request): Promise<Response> {
+    const url = new URL(request.url);
+    const buildId = url.searchParams.get("build") ?? "";
+    const { live } = this.runner.state();
+    const [, kind, attempt = ""] = url.pathname.split("/");
+    if (kind === "bridge" && live?.id !== buildId) return refuseSocket(bridgeCloseCodes.ended, "the build is over");
+    if (kind === "bridge" && live?.attempt !== attempt)
+      return refuseSocket(bridgeCloseCodes.unauthorized, "the token is retired");
+    const stored = kind === "events" ? await createSessions(this.env.DB).findBuild(buildId) : null;
+    const { 0: client, 1: server } = new WebSocketPair();
+    if (kind === "bridge") this.bridge.accept(server, attempt);
+    else this.watch(server, buildId, Number(url.searchParams.get("after") ?? 0), stored?.build ?? null);
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  override webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): void {
+    if (isBridge(socket)) this.bridge.message(socket, data);
+  }
+
+  override webSocketClose(socket: WebSocket): void {
+    if (isBridge(socket)) this.bridge.close(socket);
+    shut(socket, 1000, "bye");
+  }
+
+  override webSocketError(socket: WebSocket): void {
+    if (isBridge(socket)) this.bridge.close(socket);
+  }
+
+  override alarm(): void {
+    this.runner.wake();
+  }
+
+  private plan() {
+    return newBuildPlan(now(), this.config.BUILD_LIMIT_MS);
+  }
+
+  private async answer(input: ImageInput): Promise<ImageState> {
+    const state = this.runner.dispatch(input);
+    await this.runner.settled(recordLane, settleMs);
+    return imageStateOf(state);
+  }
+
+  private take(attempt: string, event: RuntimeEvent, at: number): void {
+    const { live } = this.runner.state();
+    if (live?.attempt !== attempt) return;
+    if (event.type !== "log") {
+      this.runner.dispatch({ type: "runtime.event", attempt, event });
+      return;
+    }
+    const { phase, stream, text } = event;
+    const entry = this.logs.append(live.id, { at, phase, stream, text });
+    this.viewers.send(live.id, { type: "log", entries: [entry] } satisfies BuildEvent);
+  }
+
+  private lastLines(): string[] {
+    const { live } = this.runner.state();
+    return live ? this.logs.lastLines(live.id) : [];
+  }
+
+  /** Ours in the log: when a build begins and how it ends. */
+  private note(before: ScopeState, after: ScopeState): void {
+    const over = before.live && after.live?.id !== before.live.id ? after.last : null;
+    if (over) {
+      const text = over.failure ? `The build failed: ${over.failure.message}\n` : `The build ended: ${over.status}.\n`;
+      const phase = over.failure?.phase ?? (before.live && runningPhase(before.live.phases)) ?? "sandbox";
+      const entry = this.logs.append(over.id, { at: now(), phase, stream: "system", text });
+      this.viewers.send(over.id, { type: "log", entries: [entry] } satisfies BuildEvent);
+    }
+    if (after.live && after.live.id !== before.live?.id) {
+      this.logs.append(after.live.id, {
+        at: now(),
+        phase: "sandbox",
+        stream: "system",
+        text: `Build ${after.live.id} begins.\n`,
+      });
+      this.logs.keepNewest(limits.logsKept);
+    }
+  }
+
+  private show(before: ScopeState, after: ScopeState): void {
+    if (before === after) return;
+    if (before.live && before.live.attempt !== after.live?.attempt) this.bridge.end(before.live.attempt);
+    for (const build of buildViews(after)) this.viewers.send(build.id, { type: "build", build } satisfies BuildEvent);
+  }
+
+  /** @param stored the build as D1 has it, for builds that this object remembers no more */
+  private watch(socket: WebSocket, buildId: string, after: number, stored: BuildView | null): void {
+    this.viewers.accept(socket, buildId);
+    const build = buildViews(this.runner.state()).find((one) => one.id === buildId) ?? stored;
+    if (build) sendText(socket, JSON.stringify({ type: "build", build } satisfies BuildEvent));
+    for (let cursor = after; ; ) {
+      const { entries, next, end } = this.logs.read(buildId, cursor, logPageBytes);
+      if (entries.length > 0) sendText(socket, JSON.stringify({ type: "log", entries } satisfies BuildEvent));
+      if (end) return;
+      cursor = next;
+    }
+  }
+}

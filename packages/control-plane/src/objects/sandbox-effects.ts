@@ -1,0 +1,119 @@
+/** Performs the effects of a sandbox's life over the data plane, for builds and sessions alike. Decides nothing. */
+import { type RuntimeConfig } from "@open-inspect/protocol";
+import { mintToken } from "../adapters/sandbox-tokens.ts";
+import { deadlines, limits } from "../domain/deadlines.ts";
+import { type DataPlane } from "../domain/ports.ts";
+import { type Launch, type SandboxEffect, type SandboxInput } from "../domain/sandbox.ts";
+import { type Config } from "../env.ts";
+import { type EffectPolicy, type Performed } from "./runner.ts";
+
+const once = { tries: 1, firstPauseMs: 0, maxPauseMs: 0 };
+/** five retries within about half a minute: what passes by itself mostly has by then */
+const briefly = { tries: 6, firstPauseMs: 1_000, maxPauseMs: 15_000 };
+const untilDone = { tries: null, firstPauseMs: 1_000, maxPauseMs: 60_000 };
+
+/** `limitMs` is a little above the gateway client's own limit of the call. */
+export const sandboxPolicies: Record<SandboxEffect["type"], EffectPolicy> = {
+  "sandbox.create": { ...briefly, limitMs: 90_000 },
+  "sandbox.start": { ...briefly, limitMs: 60_000 },
+  "sandbox.poll": { ...once, limitMs: 45_000 },
+  "sandbox.log": { ...once, limitMs: 45_000 },
+  "sandbox.terminate": { ...untilDone, limitMs: 45_000 },
+  "sandbox.sweep": { ...untilDone, limitMs: 120_000 },
+};
+
+export function sandboxAddress(effect: SandboxEffect): { key: string; lane: string; delayMs: number } {
+  const key = `${effect.type}:${effect.attempt}`;
+  switch (effect.type) {
+    case "sandbox.create":
+    case "sandbox.start":
+      return { key, lane: `sandbox:${effect.attempt}`, delayMs: 0 };
+    case "sandbox.poll":
+    case "sandbox.log":
+      return { key, lane: key, delayMs: 0 };
+    case "sandbox.terminate":
+      return { key, lane: key, delayMs: effect.afterMs ?? 0 };
+    case "sandbox.sweep":
+      return { key: `${key}:${effect.pass}`, lane: key, delayMs: effect.pass > 1 ? deadlines.sweepPauseMs : 0 };
+  }
+}
+
+export interface SandboxWorld {
+  dataPlane: DataPlane;
+  config: Config;
+  /** the newest lines of output, for a failure's cause */
+  lastLines(): string[];
+  /** the create request is about to leave */
+  creating(): void;
+}
+
+type Outcome = Performed<SandboxInput | { type: "sandbox.ended"; attempt: string }>;
+
+export async function performSandboxEffect(effect: SandboxEffect, world: SandboxWorld): Promise<Outcome> {
+  const { dataPlane } = world;
+  const { attempt } = effect;
+  switch (effect.type) {
+    case "sandbox.create": {
+      const { source, tags, cpu, memoryMiB, timeoutMs } = effect;
+      world.creating();
+      const result = await dataPlane.createSandbox(effect.name, { source, tags, cpu, memoryMiB, timeoutMs });
+      if (result.ok) return { done: { type: "sandbox.created", attempt, ...result.value } };
+      const input = { type: "sandbox.create_failed", attempt, failure: result.error } as const;
+      return result.error.kind === "transient" ? { retry: input, cause: result.error.code } : { done: input };
+    }
+    case "sandbox.start": {
+      const result = await dataPlane.startSandbox(effect.sandboxId, await runtimeConfigOf(effect.launch, attempt, world.config));
+      if (result.ok) return { done: { type: "runtime.started", attempt } };
+      const input = { type: "runtime.start_failed", attempt, failure: result.error } as const;
+      return result.error.kind === "transient" ? { retry: input, cause: result.error.code } : { done: input };
+    }
+    case "sandbox.poll": {
+      const result = await dataPlane.sandboxStatus(effect.sandboxId);
+      return { done: { type: "sandbox.polled", attempt, status: result.ok ? result.value : null, lastLines: world.lastLines() } };
+    }
+    case "sandbox.log": {
+      const result = await dataPlane.sandboxLogs(effect.sandboxId, 0);
+      const lines = result.ok ? result.value.text.split("\n").filter((line) => line.trim() !== "") : [result.error.message];
+      return { done: { type: "runtime.log", attempt, lines: lines.slice(-limits.diagnosisLines) } };
+    }
+    case "sandbox.terminate": {
+      const result = await dataPlane.terminateSandbox(effect.sandboxId);
+      if (result.ok || result.error.kind === "not_found") return { done: { type: "sandbox.ended", attempt } };
+      return { retry: null, cause: result.error.code };
+    }
+    case "sandbox.sweep": {
+      const found = await dataPlane.listSandboxes({ attempt });
+      if (!found.ok) return { retry: null, cause: found.error.code };
+      for (const { sandboxId } of found.value.sandboxes) {
+        const result = await dataPlane.terminateSandbox(sandboxId);
+        if (!result.ok && result.error.kind !== "not_found") return { retry: null, cause: result.error.code };
+      }
+      return { done: { type: "sandbox.swept", attempt, pass: effect.pass } };
+    }
+  }
+}
+
+async function runtimeConfigOf(launch: Launch, attempt: string, config: Config): Promise<RuntimeConfig> {
+  const { CONTROL_PLANE_URL, MODAL_API_SECRET, DEFAULT_MODEL } = config;
+  const ownerId = launch.mode === "build" ? launch.buildId : launch.sessionId;
+  const common = {
+    bridgeUrl: `${CONTROL_PLANE_URL.replace(/^http/, "ws")}/bridge/${launch.mode}s/${ownerId}`,
+    bridgeToken: await mintToken(MODAL_API_SECRET, "bridge", { ownerId, attempt }),
+    cloneUrl: launch.cloneUrl,
+    branch: launch.branch,
+    gitTimeoutMs: deadlines.gitMs,
+  };
+  if (launch.mode === "build") return { mode: "build", buildId: launch.buildId, ...common };
+  return {
+    mode: "session",
+    sessionId: launch.sessionId,
+    ...common,
+    startFrom: launch.startFrom,
+    startHookTimeoutMs: deadlines.startHookMs,
+    agent: {
+      modelBaseUrl: `${CONTROL_PLANE_URL}/model`,
+      modelToken: await mintToken(MODAL_API_SECRET, "model", { ownerId, attempt }),
+      model: launch.model ?? DEFAULT_MODEL,
+    },
+  };
+}

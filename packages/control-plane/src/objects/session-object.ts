@@ -1,0 +1,280 @@
+/** One object per session: a switchboard between requests, sockets, the alarm and the pure machine in `domain/session.ts`. */
+import { DurableObject } from "cloudflare:workers";
+import { bridgeCloseCodes, type RuntimeEvent, type SessionEvent, type SessionView } from "@open-inspect/protocol";
+import { createBridge, isBridge } from "../adapters/bridge.ts";
+import { createSessions } from "../adapters/d1/sessions.ts";
+import { createLog } from "../adapters/log.ts";
+import { createViewers, refuseSocket, sendText, shut } from "../adapters/sockets.ts";
+import { createEffectStore } from "../adapters/sqlite/effect-store.ts";
+import { createLogStore } from "../adapters/sqlite/log-store.ts";
+import { createPromptStore } from "../adapters/sqlite/prompt-store.ts";
+import { dataPlaneOf, gitHubOf } from "../compose.ts";
+import { limits } from "../domain/deadlines.ts";
+import { isSessionEffectWanted, nextSessionWakeAt, type SessionInput, stepSession } from "../domain/session.ts";
+import { type SessionOrder, type SessionState, viewOf } from "../domain/session-state.ts";
+import { type Env, readConfig } from "../env.ts";
+import { setAlarm } from "./alarm.ts";
+import { gitCredential } from "./credentials.ts";
+import { createRunner, type Runner } from "./runner.ts";
+import {
+  deriveSessionRecords,
+  type OwedSessionEffect,
+  performSessionEffect,
+  recordLane,
+  sessionAddress,
+  sessionPolicy,
+} from "./session-effects.ts";
+
+const now = () => Date.now();
+const settleMs = 1_000;
+const logPageBytes = 512 * 1024;
+/** the log of a session has one owner */
+const logOwner = "session";
+
+export interface FirstPrompt {
+  id: string;
+  text: string;
+}
+
+export class SessionObject extends DurableObject<Env> {
+  private readonly log = createLog({ object: "session", session: this.ctx.id.name });
+  private readonly config = readConfig(this.env);
+  private readonly logs = createLogStore(this.ctx.storage.sql, {
+    headBytes: limits.logHeadBytes,
+    tailBytes: limits.logTailBytes,
+  });
+  private readonly prompts = createPromptStore(this.ctx.storage.sql);
+  private readonly viewers = createViewers(this.ctx);
+
+  private readonly bridge = createBridge(
+    this.ctx,
+    {
+      hello: (attempt, { runtimeVersion, protocol }) => {
+        const after = this.runner.dispatch({ type: "runtime.connected", attempt, runtimeVersion, protocol });
+        return this.liveAttempt(after) === attempt;
+      },
+      event: (attempt, event, at) => this.take(attempt, event, at),
+      welcomed: (attempt) => {
+        this.sendQueued(attempt);
+        this.runner.schedule();
+      },
+      closed: (attempt) => void this.runner.dispatch({ type: "bridge.closed", attempt }),
+      credential: () => gitCredential(gitHubOf(this.config), this.runner.state()?.repository ?? null, this.log),
+    },
+    now,
+  );
+
+  private readonly runner: Runner<SessionState | null, SessionInput> = createRunner<
+    SessionState | null,
+    SessionInput,
+    OwedSessionEffect
+  >({
+    step: stepSession,
+    initial: null,
+    store: createEffectStore(this.ctx.storage, { state: (json) => JSON.parse(json), effect: (json) => JSON.parse(json) }),
+    address: sessionAddress,
+    policy: sessionPolicy,
+    isWanted: (state, effect) =>
+      effect.type === "record.session" || effect.type === "publish" || isSessionEffectWanted(state, effect),
+    perform: (effect) => {
+      const { config, env } = this;
+      return performSessionEffect(effect, {
+        dataPlane: dataPlaneOf(config),
+        config,
+        env,
+        sessions: createSessions(env.DB),
+        lastLines: () => this.logs.lastLines(logOwner),
+        creating: () => this.noteCreateSent(),
+        shutdown: (attempt, reason) => void this.bridge.send(attempt, { type: "shutdown", reason }),
+      });
+    },
+    derive: deriveSessionRecords,
+    onCommit: (before, after, at) => {
+      if (after?.stage.at === "ended" && before?.stage.at !== "ended") {
+        this.prompts.endAll(after.stage.failure?.message ?? "The session was stopped.", at);
+      }
+    },
+    afterCommit: (before, after) => this.show(before, after),
+    nextWakeAt: (state) => nextSessionWakeAt(state, state && this.bridge.heardAt(state.attempt)),
+    clock: (state) => ({
+      type: "clock",
+      heardAt: state && this.bridge.heardAt(state.attempt),
+      lastLines: this.logs.lastLines(logOwner),
+    }),
+    setAlarm: setAlarm(this.ctx),
+    background: (work) => this.ctx.waitUntil(work),
+    now,
+    log: this.log,
+  });
+
+  /** Begins the session; the gateway's create call is on its way before this answers. A repetition changes nothing. */
+  async create(order: SessionOrder, prompt: FirstPrompt | null): Promise<{ view: SessionView; controlPlaneMs: number | null }> {
+    if (prompt && !this.runner.state()) this.prompts.add({ ...prompt, model: order.model, createdAt: order.acceptedAt });
+    this.runner.dispatch({ type: "create", order });
+    await this.runner.settled(recordLane, settleMs);
+    return { view: this.viewNow() ?? viewOf(this.existing(), []), controlPlaneMs: this.controlPlaneMs() };
+  }
+
+  /** null: there is no such session */
+  async view(): Promise<{ view: SessionView; controlPlaneMs: number | null } | null> {
+    const view = this.viewNow();
+    return view && { view, controlPlaneMs: this.controlPlaneMs() };
+  }
+
+  async stop(): Promise<SessionView | null> {
+    if (!this.runner.state()) return null;
+    this.runner.dispatch({ type: "stop" });
+    await this.runner.settled(recordLane, settleMs);
+    return this.viewNow();
+  }
+
+  /** Whether the attempt's sandbox may use the model. */
+  async mayUseModel(attempt: string): Promise<boolean> {
+    return this.liveAttempt(this.runner.state()) === attempt;
+  }
+
+  /** Upgrades, checked by the Worker: `/bridge/<attempt>`, or `/events?after=`. */
+  override async fetch(request: Request): Promise<Response> {
+    const url = new URL(request.url);
+    const state = this.runner.state();
+    const [, kind, attempt = ""] = url.pathname.split("/");
+    if (kind === "bridge" && (!state || state.stage.at === "ended"))
+      return refuseSocket(bridgeCloseCodes.ended, "the session is over");
+    if (kind === "bridge" && this.liveAttempt(state) !== attempt)
+      return refuseSocket(bridgeCloseCodes.unauthorized, "the token is retired");
+    const { 0: client, 1: server } = new WebSocketPair();
+    if (kind === "bridge") this.bridge.accept(server, attempt);
+    else this.watch(server, Number(url.searchParams.get("after") ?? 0));
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  override webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): void {
+    if (isBridge(socket)) this.bridge.message(socket, data);
+  }
+
+  override webSocketClose(socket: WebSocket): void {
+    if (isBridge(socket)) this.bridge.close(socket);
+    shut(socket, 1000, "bye");
+  }
+
+  override webSocketError(socket: WebSocket): void {
+    if (isBridge(socket)) this.bridge.close(socket);
+  }
+
+  override alarm(): void {
+    this.runner.wake();
+  }
+
+  private liveAttempt(state: SessionState | null): string | null {
+    return state && (state.stage.at === "starting" || state.stage.at === "ready") ? state.attempt : null;
+  }
+
+  private viewNow(): SessionView | null {
+    const state = this.runner.state();
+    return state && viewOf(state, this.prompts.list());
+  }
+
+  private existing(): SessionState {
+    const state = this.runner.state();
+    if (!state) throw new Error("The session was not created.");
+    return state;
+  }
+
+  private take(attempt: string, event: RuntimeEvent, at: number): void {
+    if (this.liveAttempt(this.runner.state()) !== attempt) return;
+    switch (event.type) {
+      case "log":
+        this.print({ at, phase: event.phase, stream: event.stream, text: event.text });
+        break;
+      case "agent.restarted":
+        this.print({
+          at,
+          phase: "agent",
+          stream: "system",
+          text: `The agent was restarted (${event.attempt}): ${event.reason}\n`,
+        });
+        break;
+      case "prompt.delta":
+        this.prompts.grew(event.promptId, event.partId, event.kind, event.delta);
+        this.viewers.send(logOwner, toDelta(event));
+        break;
+      case "prompt.started":
+        this.prompts.started(event.promptId);
+        this.showView();
+        break;
+      case "prompt.part":
+        this.prompts.part(event.promptId, event.part);
+        this.showView();
+        break;
+      case "prompt.finished":
+        this.prompts.finished(event.promptId, event.outcome, event.error, at);
+        this.showView();
+        break;
+      default:
+        this.runner.dispatch({ type: "runtime.event", attempt, event });
+        if (event.type === "session.ready") this.sendQueued(attempt);
+    }
+  }
+
+  /** Sent again after each reconnect until the runtime says that it began; the runtime knows a prompt by its id. */
+  private sendQueued(attempt: string): void {
+    const state = this.runner.state();
+    if (state?.stage.at !== "ready") return;
+    for (const { id, text, model, createdAt } of this.prompts.queued()) {
+      this.bridge.send(attempt, { type: "prompt", promptId: id, text, model, createdAt });
+    }
+  }
+
+  private print(entry: Parameters<typeof this.logs.append>[1]): void {
+    const stored = this.logs.append(logOwner, entry);
+    this.viewers.send(logOwner, { type: "log", entries: [stored] } satisfies SessionEvent);
+  }
+
+  /** The first create call's time is the one that counts: it is what the person waited for. */
+  private noteCreateSent(): void {
+    const { kv } = this.ctx.storage;
+    const state = this.runner.state();
+    if (!state || kv.get("createSentAt") !== undefined) return;
+    const at = now();
+    kv.put("createSentAt", at);
+    const text = `The sandbox was asked for ${at - state.acceptedAt} ms after the session was accepted.\n`;
+    this.print({ at, phase: "sandbox", stream: "system", text });
+  }
+
+  private controlPlaneMs(): number | null {
+    const state = this.runner.state();
+    const at = this.ctx.storage.kv.get<number>("createSentAt");
+    return state && at !== undefined ? Math.max(0, at - state.acceptedAt) : null;
+  }
+
+  private show(before: SessionState | null, after: SessionState | null): void {
+    if (!after || before === after) return;
+    const retired = before && this.liveAttempt(before) !== null && this.liveAttempt(before) !== this.liveAttempt(after);
+    // A stopping session's socket is kept until its sandbox is gone: the shutdown travels on it.
+    if (retired && after.stage.at !== "stopping") this.bridge.end(before.attempt);
+    if (after.stage.at === "ended") this.bridge.end(after.attempt);
+    this.showView();
+  }
+
+  private showView(): void {
+    const session = this.viewNow();
+    if (session) this.viewers.send(logOwner, { type: "session", session } satisfies SessionEvent);
+  }
+
+  private watch(socket: WebSocket, after: number): void {
+    this.viewers.accept(socket, logOwner);
+    const session = this.viewNow();
+    if (session) sendText(socket, JSON.stringify({ type: "session", session } satisfies SessionEvent));
+    for (let cursor = after; ; ) {
+      const { entries, next, end } = this.logs.read(logOwner, cursor, logPageBytes);
+      if (entries.length > 0) sendText(socket, JSON.stringify({ type: "log", entries } satisfies SessionEvent));
+      if (end) return;
+      cursor = next;
+    }
+  }
+}
+
+function toDelta(event: Extract<RuntimeEvent, { type: "prompt.delta" }>): SessionEvent {
+  const { promptId, partId, kind, delta } = event;
+  return { type: "delta", promptId, partId, kind, delta };
+}
