@@ -37,12 +37,8 @@ function frame(type: number, payload: Uint8Array): Buffer {
  * opened once, without following links, and every connection goes to that inode.
  */
 export function createAgentLink(socketPath: string): AgentLink {
-  const fd = openSync(socketPath, O_PATH | constants.O_NOFOLLOW);
-  if (!fstatSync(fd).isSocket()) {
-    closeSync(fd);
-    throw new EngineError("failed", "The guest replaced the socket of its agent.");
-  }
-  const address = `/proc/self/fd/${fd}`;
+  const fd = process.platform === "linux" ? openSocketInode(socketPath) : null;
+  const address = fd === null ? socketPath : `/proc/self/fd/${fd}`;
   let nextId = 1;
   let closed = false;
   const open = new Set<Socket>();
@@ -65,9 +61,16 @@ export function createAgentLink(socketPath: string): AgentLink {
       if (closed) return;
       closed = true;
       for (const socket of open) socket.destroy();
-      closeSync(fd);
+      if (fd !== null) closeSync(fd);
     },
   };
+}
+
+function openSocketInode(socketPath: string): number {
+  const fd = openSync(socketPath, O_PATH | constants.O_NOFOLLOW);
+  if (fstatSync(fd).isSocket()) return fd;
+  closeSync(fd);
+  throw new EngineError("failed", "The guest replaced the socket of its agent.");
 }
 
 type Output = { fd: 1 | 2; bytes: Uint8Array };

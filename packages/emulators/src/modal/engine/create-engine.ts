@@ -49,6 +49,9 @@ export async function createEngine(options: CreateEngineOptions): Promise<Sandbo
           await engine?.close();
           if (error instanceof EngineError && error.kind === "invalid") throw error;
           if (error instanceof EngineError && error.message.includes("is in use by process")) throw error;
+          log(
+            `sandboxes: ${mapping.kind}/${launcher}/${proc} does not work: ${error instanceof Error ? error.message : String(error)}`,
+          );
           failures.push(`${mapping.kind}/${launcher}/${proc}: ${error instanceof Error ? error.message : String(error)}`);
         }
       }

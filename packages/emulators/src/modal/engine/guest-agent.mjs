@@ -267,7 +267,11 @@ process.umask(0o022);
 process.on("SIGTERM", () => {});
 process.on("SIGHUP", () => {});
 // The engine holds the other end. When it is gone, so is this guest.
-process.stdin.on("end", () => process.exit(0)).on("error", () => process.exit(0));
+const leave = () => {
+  for (const run of live.values()) run.kill();
+  process.exit(0);
+};
+process.stdin.on("end", leave).on("error", leave);
 process.stdin.resume();
 
 await Promise.all([

@@ -203,7 +203,7 @@ function unshareArgs(plan: LaunchPlan, place: string): string[] {
     ...plan.views.filter(isLate).flatMap((view) => show(view.source, view.target, view.kind === "file")),
     ...plan.toolFiles.flatMap(({ name, source }) => show(source, `/opt/tools/bin/${name}`, true)),
     ...plan.toolLinks.map(({ name, target }) => `ln -s ${quote(target)} "$R"/opt/tools/bin/${quote(name)}`),
-    'mount -o remount,ro "$R/opt/tools"',
+    'mount -o remount,bind,ro "$R/opt/tools"',
     `hostname ${quote(plan.hostname)}`,
     "ip link set lo up || ifconfig lo up",
     'cd "$R"; mkdir run/.old; pivot_root . run/.old; cd /',

@@ -3,6 +3,7 @@
  * store, the launcher, the network and the snapshots together; how each of them works is theirs.
  */
 import { chmodSync, chownSync, copyFileSync, lchownSync, mkdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Cgroups, detectCgroups } from "./cgroups.ts";
@@ -41,6 +42,11 @@ const MAX_PIDS = 4096;
 const AGENT_MEMORY_BYTES = 96 * 1024 * 1024;
 const MIB = 1024 * 1024;
 const THAW_TIMEOUT_MS = 120_000;
+
+const hostAddresses = () =>
+  Object.values(networkInterfaces())
+    .flatMap((each) => each ?? [])
+    .map(({ address }) => address);
 
 interface Resident {
   live: LiveGuest;
@@ -141,7 +147,7 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
       const chain = record.layers;
       starting.set(spec.id, chain);
       const dir = store.guestDir(spec.id);
-      const rules = egressRules(spec.network, options.privateEgressCidrs);
+      const rules = egressRules(spec.network, options.privateEgressCidrs, hostAddresses());
       const cleanUps: (() => void | Promise<void>)[] = [() => store.moveToTrash(dir)];
       const cleanUp = async () => {
         for (const step of cleanUps.splice(0).reverse()) await step();

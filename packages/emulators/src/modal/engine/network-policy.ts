@@ -11,7 +11,10 @@ export interface EgressRules {
   allowsAddress(host: string, address: string): boolean;
 }
 
-/** Everything that is not the public internet (IANA special-purpose registries). */
+/**
+ * What is not the public internet (IANA special-purpose registries): loopback, private, link-local, shared, multicast,
+ * reserved. The documentation ranges are left out: they lead nowhere, or to a gateway that somebody gave such an address.
+ */
 const NOT_PUBLIC_V4 = [
   "0.0.0.0/8",
   "10.0.0.0/8",
@@ -20,12 +23,9 @@ const NOT_PUBLIC_V4 = [
   "169.254.0.0/16",
   "172.16.0.0/12",
   "192.0.0.0/24",
-  "192.0.2.0/24",
   "192.88.99.0/24",
   "192.168.0.0/16",
   "198.18.0.0/15",
-  "198.51.100.0/24",
-  "203.0.113.0/24",
   "224.0.0.0/4",
   "240.0.0.0/4",
 ];
@@ -36,7 +36,6 @@ const NOT_PUBLIC_V6 = [
   "64:ff9b:1::/48",
   "100::/64",
   "2001::/23",
-  "2001:db8::/32",
   "2002::/16",
   "fc00::/7",
   "fe80::/10",
@@ -44,21 +43,25 @@ const NOT_PUBLIC_V6 = [
   "ff00::/8",
 ];
 
-function blockList(cidrs: string[]): BlockList {
-  const list = new BlockList();
+interface AddressSet {
+  has(address: string): boolean;
+}
+
+/** One list per family: in a shared one `::/8` would hold every IPv4 address, as mapped ones. */
+function addressSet(cidrs: string[]): AddressSet {
+  const lists = { 4: new BlockList(), 6: new BlockList() };
   for (const cidr of cidrs) {
     const [address = "", prefix] = cidr.split("/");
     const family = isIP(address);
-    const bits = prefix === undefined ? (family === 6 ? 128 : 32) : Number(prefix);
-    if (family === 0 || !Number.isInteger(bits) || bits < 0 || bits > (family === 6 ? 128 : 32)) {
+    const longest = family === 6 ? 128 : 32;
+    const bits = prefix === undefined ? longest : Number(prefix);
+    if ((family !== 4 && family !== 6) || !Number.isInteger(bits) || bits < 0 || bits > longest) {
       throw new EngineError("invalid", `${cidr} is not a CIDR block.`);
     }
-    list.addSubnet(address, bits, family === 6 ? "ipv6" : "ipv4");
+    lists[family].addSubnet(address, bits, family === 6 ? "ipv6" : "ipv4");
   }
-  return list;
+  return { has: (address) => (isIP(address) === 6 ? lists[6].check(address, "ipv6") : lists[4].check(address, "ipv4")) };
 }
-
-const contains = (list: BlockList, address: string) => list.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");
 
 /** `::ffff:10.0.0.1` reaches 10.0.0.1 and is judged as that. */
 function plainAddress(address: string): string {
@@ -80,15 +83,19 @@ function domainMatcher(pattern: string): (host: string) => boolean {
 /**
  * A name on the domain list may resolve to any public address; an address on the CIDR list may be reached under any name.
  * With one list given and the other null, only the given one counts. Addresses that are not public stay out of reach
- * unless the operator of the engine named them in `privateCidrs`.
+ * unless the operator of the engine named them in `privateCidrs`, and so do the host's own, public or not.
  */
-export function egressRules(policy: NetworkPolicy, privateCidrs: string[] = []): EgressRules {
+export function egressRules(policy: NetworkPolicy, privateCidrs: string[] = [], hostAddresses: string[] = []): EgressRules {
   const domains = policy.outboundDomainAllowlist;
   const cidrs = policy.outboundCidrAllowlist;
   const matchers = domains?.map(domainMatcher) ?? [];
-  const allowedCidrs = blockList(cidrs ?? []);
-  const notPublic = blockList([...NOT_PUBLIC_V4, ...NOT_PUBLIC_V6]);
-  const reachablePrivate = blockList(privateCidrs);
+  const allowedCidrs = addressSet(cidrs ?? []);
+  const notPublic = addressSet([
+    ...NOT_PUBLIC_V4,
+    ...NOT_PUBLIC_V6,
+    ...hostAddresses.map((address) => address.replace(/%.*$/, "")),
+  ]);
+  const reachablePrivate = addressSet(privateCidrs);
   const anyEgress =
     !policy.blockNetwork &&
     !(domains?.length === 0 && (cidrs === null || cidrs.length === 0)) &&
@@ -102,8 +109,8 @@ export function egressRules(policy: NetworkPolicy, privateCidrs: string[] = []):
     allowsAddress(host, rawAddress) {
       const address = plainAddress(rawAddress);
       if (!anyEgress || isIP(address) === 0) return false;
-      if (contains(notPublic, address) && !contains(reachablePrivate, address)) return false;
-      return nameAllowed(normal(host)) || (cidrs !== null && contains(allowedCidrs, address));
+      if (notPublic.has(address) && !reachablePrivate.has(address)) return false;
+      return nameAllowed(normal(host)) || (cidrs !== null && allowedCidrs.has(address));
     },
   };
 }

@@ -132,12 +132,17 @@ function singleMapping(uid: number, gid: number): UserMapping {
   };
 }
 
+function isInitialUserNamespace(): boolean {
+  return /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync("/proc/self/uid_map", "utf8"));
+}
+
 /** The mappings worth trying for this user, best first. Whether they work is found out by starting a guest. */
 export function candidateMappings(): UserMapping[] {
   const uid = process.getuid?.() ?? -1;
   const gid = process.getgid?.() ?? -1;
   if (process.platform !== "linux" || uid < 0) return [];
-  if (uid === 0) return [rootMapping(), singleMapping(uid, gid)];
+  // Root of the machine must never stand behind a guest; root of a container's own user namespace is just a user.
+  if (uid === 0) return isInitialUserNamespace() ? [rootMapping()] : [rootMapping(), singleMapping(uid, gid)];
   const uids = subordinateRange("/etc/subuid", uid);
   const gids = subordinateRange("/etc/subgid", uid);
   const single = singleMapping(uid, gid);
