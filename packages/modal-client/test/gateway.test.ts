@@ -52,12 +52,17 @@ async function createStarted(request = fromBase()): Promise<string> {
   expect(succeeded(await main.client.start(sandboxId, { config })).started).toBe(true);
   return sandboxId;
 }
-/** By the program itself: `comm` and `cmdline` may be a thread's name and a wrapper's. */
-const nodePids = async (sandboxId: string) =>
-  (await world.shell(sandboxId, "for p in /proc/[0-9]*; do case $(readlink $p/exe) in */node) basename $p;; esac; done"))
+/** The program must be node itself: tini and wrappers carry the same file in their arguments. */
+const runtimePids = async (sandboxId: string) =>
+  (
+    await world.shell(
+      sandboxId,
+      "for p in /proc/[0-9]*; do case $(readlink $p/exe) in */node) grep -a -q openinspect/runtime $p/cmdline && basename $p;; esac; done",
+    )
+  )
     .split("\n")
     .filter((pid) => pid !== "");
-const runtimeCount = async (sandboxId: string) => (await nodePids(sandboxId)).length;
+const runtimeCount = async (sandboxId: string) => (await runtimePids(sandboxId)).length;
 const logOf = (sandboxId: string) =>
   eventually(async () => {
     const log = succeeded(await main.client.logs(sandboxId, 0));

@@ -115,10 +115,13 @@ export async function startWorld(): Promise<World> {
       return output;
     },
     async close() {
-      for (const running of gateways) await running.close();
-      await emulator.stop();
-      await engine.close();
-      await rm(stateDir, { recursive: true, force: true });
+      try {
+        for (const running of gateways) await running.close();
+        await emulator.stop();
+      } finally {
+        await engine.close();
+        await rm(stateDir, { recursive: true, force: true });
+      }
     },
   };
 }

@@ -34,6 +34,8 @@ export interface Gateway {
   /** Builds the base image in the background. Returns at once; `health` says when it is there. */
   warmUp(): void;
   health(): GatewayHealth;
+  /** Sends those who only wait for the base image away, so that draining does not wait for them. */
+  stopWaiting(): void;
   close(): void;
 }
 
@@ -64,6 +66,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     }),
     warmUp: images.warmUp,
     health,
+    stopWaiting: images.close,
     close() {
       images.close();
       sandboxes.close();

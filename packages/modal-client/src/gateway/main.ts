@@ -17,6 +17,7 @@ try {
     if (stopping) return;
     stopping = true;
     log.info("stopping", { signal });
+    gateway.stopWaiting();
     await server.drain();
     gateway.close();
     process.exit(0);

@@ -12,6 +12,7 @@ export interface ListeningServer {
 /** Longer than proxies and workerd keep an idle connection, so that theirs is the side that closes. */
 const keepAliveMs = 75_000;
 const requestLimitMs = 30_000;
+const drainSweepMs = 50;
 
 /** @param port 0 takes any free one */
 export async function listen(
@@ -35,11 +36,13 @@ export async function listen(
     drain(limitMs = gatewayDeadlinesMs.drain) {
       drained ??= new Promise((resolve) => {
         const cut = setTimeout(() => server.closeAllConnections(), limitMs);
+        // A connection whose last request is answered is kept open for the next, which will not come.
+        const sweep = setInterval(() => server.closeIdleConnections(), drainSweepMs);
         server.close(() => {
           clearTimeout(cut);
+          clearInterval(sweep);
           resolve();
         });
-        server.closeIdleConnections();
       });
       return drained;
     },
