@@ -11,6 +11,7 @@ export default defineConfig({
     // An inlined module would be an inline script or a data: URL, which the Content-Security-Policy refuses.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 600,
     // Libraries change seldom: a deploy of our own code leaves them in the browser's cache.
     rolldownOptions: { output: { codeSplitting: { groups: [{ name: "libraries", test: /node_modules/ }] } } },
   },

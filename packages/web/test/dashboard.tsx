@@ -7,7 +7,7 @@ import { createAppRouter } from "../src/app/router.tsx";
 import { createApi } from "../src/lib/api.ts";
 import { type SocketLike } from "../src/lib/live-socket.ts";
 
-export interface Asked {
+interface Asked {
   method: string;
   path: string;
   body: unknown;

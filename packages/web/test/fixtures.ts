@@ -15,10 +15,10 @@ import {
 export const sha = (start: string): string => start.padEnd(40, "0");
 const id = (prefix: string, number: number) => `${prefix}_${String(number).padStart(26, "0")}`;
 export const buildId = (number: number) => id("bld", number);
-export const imageId = (number: number) => id("img", number);
+const imageId = (number: number) => id("img", number);
 export const sessionId = (number: number) => id("ses", number);
 export const promptId = (number: number) => id("prm", number);
-export const minuteMs = 60_000;
+const minuteMs = 60_000;
 
 export const setupFailure: Failure = {
   code: "setup_failed",

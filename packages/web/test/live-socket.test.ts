@@ -75,6 +75,28 @@ it("a connection that never opens is given up and tried again", () => {
   close();
 });
 
+it("a browser that refuses the connection does not break the page", () => {
+  const states: LiveState[] = [];
+  class Refused {
+    onopen = null;
+    onmessage = null;
+    onclose = null;
+    constructor() {
+      throw new DOMException("refused", "SecurityError");
+    }
+    close() {}
+  }
+  const close = openLiveSocket({
+    WebSocket: Refused,
+    url: () => "ws://dashboard.test/api/feed",
+    schema,
+    onMessage: () => {},
+    onState: (state) => states.push(state),
+  });
+  expect(states).toEqual(["connecting", "reconnecting"]);
+  close();
+});
+
 it("what does not parse is left out, what follows it is not", () => {
   vi.spyOn(console, "warn").mockImplementation(() => {});
   const { sockets, values, close } = open();

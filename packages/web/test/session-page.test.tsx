@@ -124,6 +124,18 @@ it("an answer grows by deltas, and what it says can never become HTML", async ()
   expect(within(answer).getByText("const a = 1;").tagName).toBe("PRE");
 });
 
+it("a whole view that follows deltas is not grown by them a second time", async () => {
+  const view = { ...session(), prompts: [prompt([{ kind: "text", id: "a", text: "one" }])] };
+  const { sockets } = openSession(view);
+  await screen.findByText("one");
+  const socket = sockets.of(`/api${path}/events`);
+  socket.send({ type: "delta", promptId: promptId(1), kind: "text", partId: "a", delta: " two" });
+  socket.send({ type: "session", session: { ...session(), prompts: [prompt([{ kind: "text", id: "a", text: "one two" }])] } });
+  await screen.findByText("one two");
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  expect(screen.getByRole("region", { name: "Answer" }).textContent).toBe("one two");
+});
+
 it("a tool call is folded and opens to its output", async () => {
   const tool = {
     kind: "tool",

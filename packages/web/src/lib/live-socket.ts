@@ -67,7 +67,14 @@ export function openLiveSocket<T>(options: LiveSocketOptions<T>): () => void {
 
   function connect(): void {
     drop();
-    const current = new options.WebSocket(options.url());
+    let current: SocketLike;
+    try {
+      current = new options.WebSocket(options.url());
+    } catch {
+      // A browser may refuse at once, for reasons of security: the page goes on without news.
+      lost();
+      return;
+    }
     socket = current;
     timer = setTimeout(lost, connectDeadlineMs);
     current.onopen = () => {

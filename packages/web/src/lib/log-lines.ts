@@ -10,7 +10,7 @@ export interface LogLine {
   text: string;
 }
 
-export interface LogLines {
+interface LogLines {
   lines: readonly LogLine[];
   /** lines that were let go because the log is longer than a page should hold */
   dropped: number;

@@ -28,7 +28,7 @@ export function useServices(): Services {
 }
 
 /** Address of a socket below `/api` on the page's own origin. */
-export function socketUrl(path: string): string {
+function socketUrl(path: string): string {
   const url = new URL(`/api${path}`, location.href);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   return url.href;

@@ -49,7 +49,7 @@ export function SectionTitle({ children, aside }: { children: ReactNode; aside?:
   );
 }
 
-export function Skeleton({ className }: { className?: string }) {
+function Skeleton({ className }: { className?: string }) {
   return <span aria-hidden="true" className={cn("block animate-pulse rounded bg-hover", className)} />;
 }
 

@@ -7,7 +7,7 @@ import { checkWords, describeActivity, isBuildFinal } from "../../lib/words.ts";
 import { Age, Elapsed } from "../../ui/age.tsx";
 import { Commit } from "../../ui/commit.tsx";
 
-export function ImageSummary({ image }: { image: ImageState }) {
+export function ImageSummary({ image, hasBranch }: { image: ImageState; hasBranch: boolean }) {
   const { active, latestBuild, lastCheck } = image;
   const parts: { key: string; content: ReactNode }[] = [];
   const add = (key: string, content: ReactNode) => parts.push({ key, content });
@@ -34,7 +34,9 @@ export function ImageSummary({ image }: { image: ImageState }) {
     );
   }
   if (image.status === "none") add("none", <>Switched on; no build has completed yet</>);
-  if (image.status === "disabled") add("disabled", <>Sessions clone and set up from nothing</>);
+  if (image.status === "disabled") {
+    add("disabled", hasBranch ? <>Sessions clone and set up from nothing</> : <>No branch yet: push a first commit</>);
+  }
   if (lastCheck !== null && image.enabled) {
     add(
       "check",

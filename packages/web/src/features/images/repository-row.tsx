@@ -66,7 +66,7 @@ export function RepositoryRow({ repository }: { repository: RepositoryView }) {
         />
       </div>
       <div className="mt-1 space-y-2">
-        <ImageSummary image={image} />
+        <ImageSummary image={image} hasBranch={repository.defaultBranch !== null} />
         {error ? <ErrorNotice error={error} /> : null}
         {failure ? <FailurePanel failure={failure} /> : null}
         {open ? <RepositoryDetails repository={repository} id={detailsId} /> : null}

@@ -7,7 +7,7 @@ import { useTitle } from "../../lib/clock.ts";
 import { createLogBuffer, type LogBuffer } from "../../lib/log-lines.ts";
 import { sessionKey, useSession } from "../../lib/queries.ts";
 import { useLiveChannel, useServices } from "../../lib/services.tsx";
-import { applyDelta } from "../../lib/session-deltas.ts";
+import { applyDeltas, createDeltaQueue } from "../../lib/session-deltas.ts";
 import { describeReceipt } from "../../lib/start-sentences.ts";
 import { isSessionEnded, sessionWords } from "../../lib/words.ts";
 import { Age } from "../../ui/age.tsx";
@@ -24,6 +24,11 @@ import { StartCard } from "./start-card.tsx";
 export function SessionPage({ id }: { id: string }) {
   const { queryClient } = useServices();
   const [log] = useState(() => createLogBuffer());
+  const [deltas] = useState(() =>
+    createDeltaQueue((waiting) =>
+      queryClient.setQueryData<SessionView>(sessionKey(id), (current) => current && applyDeltas(current, waiting)),
+    ),
+  );
   const { data: session, error, refetch } = useSession(id);
 
   const live = useLiveChannel<SessionEvent>(id, {
@@ -32,8 +37,11 @@ export function SessionPage({ id }: { id: string }) {
     isComplete: () => session !== undefined && isSessionEnded(session.status),
     onMessage(message) {
       if (message.type === "log") log.append(message.entries);
-      else if (message.type === "session") queryClient.setQueryData(sessionKey(id), message.session);
-      else queryClient.setQueryData<SessionView>(sessionKey(id), (current) => current && applyDelta(current, message));
+      else if (message.type === "delta") deltas.push(message);
+      else {
+        deltas.clear();
+        queryClient.setQueryData(sessionKey(id), message.session);
+      }
     },
   });
 

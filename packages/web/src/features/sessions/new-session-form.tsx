@@ -126,7 +126,12 @@ export function NewSessionForm({ repository: wanted }: { repository: string | nu
         ) : null}
         {start.isError ? <ErrorNotice className="mt-3" error={start.error} /> : null}
         <div className="mt-4 flex flex-wrap items-center justify-between gap-3">
-          <Forecast repository={repository} branch={branch} wanted={repositories.isSuccess ? picked : null} />
+          <Forecast
+            repository={repository}
+            branch={branch}
+            wanted={repositories.isSuccess ? picked : null}
+            none={repositories.isSuccess && all.length === 0}
+          />
           <Button
             type="submit"
             look="solid"
@@ -160,11 +165,27 @@ interface ForecastProps {
   branch: string | null;
   /** the repository that was asked for, once the list is here */
   wanted: string | null;
+  /** there is no repository at all */
+  none: boolean;
 }
 
-function Forecast({ repository, branch, wanted }: ForecastProps) {
+const linkStyles = "text-fg underline decoration-line-strong underline-offset-2 hover:decoration-fg";
+
+function Forecast({ repository, branch, wanted, none }: ForecastProps) {
   const now = useNow(5_000);
   const line = "flex min-w-0 flex-1 basis-64 items-start gap-2 text-muted text-sm [&_svg]:mt-0.5 [&_svg]:size-4 [&_svg]:shrink-0";
+  if (none) {
+    return (
+      <p className={line}>
+        <span>
+          There is no repository yet:{" "}
+          <Link to="/settings/images" className={linkStyles}>
+            how to add one
+          </Link>
+        </span>
+      </p>
+    );
+  }
   if (repository === null) {
     return <p className={line}>{wanted === null ? "Choose a repository to start." : `There is no repository ${wanted} here.`}</p>;
   }
@@ -176,7 +197,7 @@ function Forecast({ repository, branch, wanted }: ForecastProps) {
       <span>
         {sentence}{" "}
         {repository.image.enabled ? null : (
-          <Link to="/settings/images" className="text-fg underline decoration-line-strong underline-offset-2 hover:decoration-fg">
+          <Link to="/settings/images" className={linkStyles}>
             Switch them on
           </Link>
         )}
