@@ -30,7 +30,8 @@ export const requireJson = createMiddleware<App>(async (c, next) => {
   const { method } = c.req;
   const type = c.req.header("content-type");
   const json = type !== undefined && /^application\/json\s*(;|$)/i.test(type);
-  if (method !== "GET" && method !== "HEAD" && !json && (type !== undefined || c.req.raw.body !== null)) {
+  const hasBody = Number(c.req.header("content-length") ?? 0) > 0 || c.req.header("transfer-encoding") !== undefined;
+  if (method !== "GET" && method !== "HEAD" && !json && (type !== undefined || hasBody)) {
     throw new ApiError(
       "invalid_request",
       "The content type is not application/json.",
