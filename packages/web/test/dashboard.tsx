@@ -98,6 +98,7 @@ export function openDashboard(path: string, routes: Routes) {
     asked,
     sockets,
     router,
+    queryClient: services.queryClient,
     count: (method: string, at: string) => asked.filter((each) => each.method === method && each.path === at).length,
   };
 }

@@ -5,6 +5,7 @@ import { ok, openDashboard, type Routes, refuse } from "./dashboard.tsx";
 import {
   active,
   build,
+  buildId,
   buildingImage,
   disabledImage,
   failedImage,
@@ -131,6 +132,18 @@ describe("rebuild button", () => {
     await user.click(await screen.findByRole("button", { name: "Rebuild now for acme/web" }));
     await screen.findByText("cloning");
     expect(count("POST", "/api/repositories/acme/web/image/builds")).toBe(1);
+  });
+
+  it("asked beside a running build, says that another follows and keeps showing the running one", async () => {
+    const { user } = openImages([repository("web", buildingImage())], {
+      "POST /api/repositories/acme/web/image/builds": {
+        status: 202,
+        body: { build: runningBuild({ id: buildId(9), status: "queued", phase: null }) },
+      },
+    });
+    await user.click(await screen.findByRole("button", { name: "Rebuild now for acme/web" }));
+    expect(await screen.findByText("Asked for: another build follows this one.")).toBeTruthy();
+    expect(screen.getByText("running setup.sh")).toBeTruthy();
   });
 
   it("is off while images are switched off", async () => {

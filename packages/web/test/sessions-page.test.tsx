@@ -1,6 +1,6 @@
 /** The sessions list, the shell around it, and addresses that lead nowhere. */
-import { screen, waitFor, within } from "@testing-library/react";
-import { expect, it } from "vitest";
+import { act, screen, waitFor, within } from "@testing-library/react";
+import { expect, it, vi } from "vitest";
 import { ok, openDashboard } from "./dashboard.tsx";
 import { sessionId, summary } from "./fixtures.ts";
 
@@ -60,4 +60,18 @@ it("an unknown address says so and leads back", async () => {
   openDashboard("/nowhere", {});
   expect(await screen.findByText("There is no page at this address")).toBeTruthy();
   expect(screen.getByRole("link", { name: "Go to Sessions" })).toBeTruthy();
+});
+
+it("a page that breaks says so, leaves the navigation standing, and can be tried again", async () => {
+  vi.spyOn(console, "error").mockImplementation(() => {});
+  vi.spyOn(console, "warn").mockImplementation(() => {});
+  const { user, queryClient } = openDashboard("/", {});
+  await screen.findByText("No session yet");
+  act(() => void queryClient.setQueryData(["sessions"], { sessions: null }));
+  expect(await screen.findByRole("heading", { level: 1, name: "This page broke" })).toBeTruthy();
+  expect(screen.getAllByRole("link", { name: "Images" }).length).toBeGreaterThan(0);
+  queryClient.setQueryData(["sessions"], { sessions: [] });
+  await user.click(screen.getByRole("button", { name: "Try again" }));
+  expect(await screen.findByText("No session yet")).toBeTruthy();
+  vi.restoreAllMocks();
 });

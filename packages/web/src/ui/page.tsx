@@ -23,7 +23,7 @@ export function Page({ title, lead, subtitle, actions, children }: PageProps) {
             <h1 className="min-w-0 break-words font-semibold text-xl tracking-tight">{title}</h1>
             {lead}
           </div>
-          {subtitle ? <div className="mt-1 text-muted text-sm">{subtitle}</div> : null}
+          {subtitle ? <div className="mt-1 break-words text-muted text-sm">{subtitle}</div> : null}
         </div>
         {actions ? <div className="flex shrink-0 items-center gap-2">{actions}</div> : null}
       </header>

@@ -22,15 +22,19 @@ export function BuildPage({ id }: { id: string }) {
   const { queryClient, announcer } = useServices();
   const [log] = useState(() => createLogBuffer());
   const { data: build, error, refetch } = useBuild(id);
+  const views = useRef(0);
 
   const live = useLiveChannel<BuildEvent>(id, {
     path: build === undefined ? null : () => `/builds/${id}/events${log.after() === null ? "" : `?after=${log.after()}`}`,
     schema: buildEventSchema,
-    // A finished build whose log has not come yet is worth another connection.
-    isComplete: () => build !== undefined && isBuildFinal(build) && log.after() !== null,
+    // A finished build whose log has not come yet is worth one more connection.
+    isComplete: () => build !== undefined && isBuildFinal(build) && (log.after() !== null || views.current > 1),
     onMessage(message) {
       if (message.type === "log") log.append(message.entries);
-      else queryClient.setQueryData(buildKey(id), message.build);
+      else {
+        views.current += 1;
+        queryClient.setQueryData(buildKey(id), message.build);
+      }
     },
   });
 

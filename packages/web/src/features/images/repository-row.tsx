@@ -22,6 +22,9 @@ export function RepositoryRow({ repository }: { repository: RepositoryView }) {
   const fullName = `${repository.owner}/${repository.name}`;
   const failure = image.status === "failed" ? (image.latestBuild?.failure ?? null) : null;
   const error = toggle.error ?? rebuild.error;
+  const asked = rebuild.data;
+  const isBehind =
+    asked !== undefined && asked.behind !== null && asked.behind === image.latestBuild?.id && image.status === "building";
 
   return (
     <li aria-label={fullName} data-repository={fullName} className="px-4 py-3.5">
@@ -67,6 +70,11 @@ export function RepositoryRow({ repository }: { repository: RepositoryView }) {
       </div>
       <div className="mt-1 space-y-2">
         <ImageSummary image={image} hasBranch={repository.defaultBranch !== null} />
+        {isBehind ? (
+          <p role="status" className="text-muted text-sm">
+            {asked.build.id === asked.behind ? "A build is running already." : "Asked for: another build follows this one."}
+          </p>
+        ) : null}
         {error ? <ErrorNotice error={error} /> : null}
         {failure ? <FailurePanel failure={failure} /> : null}
         {open ? <RepositoryDetails repository={repository} id={detailsId} /> : null}

@@ -47,9 +47,16 @@ export function useImageActions({ owner, name }: RepositoryRef) {
   });
 
   const rebuild = useMutation({
-    mutationFn: () => api.requestBuild({ owner, name }),
+    mutationFn: async () => {
+      const asked = read();
+      const { build } = await api.requestBuild({ owner, name });
+      return { build, behind: asked?.status === "building" ? (asked.latestBuild?.id ?? null) : null };
+    },
     onMutate: () => ({ shown: read() }),
-    onSuccess: ({ build }, _nothing, { shown }) => replace(shown, shown && { ...shown, status: "building", latestBuild: build }),
+    onSuccess: ({ build, behind }, _nothing, { shown }) => {
+      // A request beside a running build changes nothing yet: the running one goes on being shown.
+      if (behind === null) replace(shown, shown && { ...shown, status: "building", latestBuild: build });
+    },
   });
 
   return { toggle, rebuild };
