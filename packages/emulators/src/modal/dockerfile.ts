@@ -74,6 +74,8 @@ function unquote(raw: string): string {
   });
 }
 
+export const hasVariables = (template: string): boolean => /(^|[^\\])\$/.test(template);
+
 /** Replaces `$A`, `${A}`, `${A:-word}` and `${A:+word}`; `\$` is a dollar. */
 export function expandVariables(template: string, env: Record<string, string>): string {
   return template.replace(/\\\$|\$(?:(\w+)|\{(\w+)(?::([-+])([^}]*))?\})/g, (all, plain, name, operator, word) => {

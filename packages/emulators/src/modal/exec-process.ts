@@ -58,17 +58,15 @@ export function createExecProcess(process: GuestProcess, routing: OutputRouting)
     const rest = data.subarray(written - offset);
     if (rest.length > 0) {
       if (closed || exitCode !== null) fail(Status.FAILED_PRECONDITION, "Standard input of this process is closed.");
-      try {
-        await process.write(rest);
-      } catch {
-        fail(Status.FAILED_PRECONDITION, "The process no longer reads its standard input.");
-      }
+      // a process that ends meanwhile will never take the bytes
+      const taken = await Promise.race([process.write(rest).then(() => true), exit.then(() => false)]).catch(() => false);
+      if (!taken) fail(Status.FAILED_PRECONDITION, "The process no longer reads its standard input.");
       written += rest.length;
     }
     if (eof && !closed) {
       closed = true;
       // the process may have ended meanwhile: its stdin is closed either way
-      await process.closeStdin().catch(() => {});
+      await Promise.race([process.closeStdin().catch(() => {}), exit]);
     }
   }
 

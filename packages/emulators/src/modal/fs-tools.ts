@@ -109,7 +109,9 @@ export async function startFsTool(guest: Guest, json: string): Promise<GuestProc
     timeoutMs: null,
     pty: false,
   });
-  const listener: { push: (fd: 1 | 2, bytes: Uint8Array) => void } = { push: () => {} };
+  // the script may be through before anyone listens
+  const early: [fd: 1 | 2, bytes: Uint8Array][] = [];
+  const listener: { push: (fd: 1 | 2, bytes: Uint8Array) => void } = { push: (fd, bytes) => void early.push([fd, bytes]) };
   const listing: Uint8Array[] = [];
   const noise = createOutputTail(5);
   const isListing = command?.kind === "list" || command?.kind === "stat";
@@ -137,6 +139,7 @@ export async function startFsTool(guest: Guest, json: string): Promise<GuestProc
     closeStdin: () => inner.closeStdin(),
     onOutput: (push) => {
       listener.push = push;
+      for (const [fd, bytes] of early.splice(0)) push(fd, bytes);
     },
     exit,
     kill: () => inner.kill(),

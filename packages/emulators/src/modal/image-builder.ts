@@ -3,17 +3,22 @@
  * one. Knows nothing of gRPC messages or of who asks.
  */
 import { createHash } from "node:crypto";
-import { DockerfileError, type DockerfileStep, expandVariables, parseDockerfile } from "./dockerfile.ts";
+import { posix } from "node:path";
+import { DockerfileError, type DockerfileStep, expandVariables, hasVariables, parseDockerfile } from "./dockerfile.ts";
 import { type Guest, type SandboxEngine } from "./engine/engine.ts";
 import { newImageId } from "./ids.ts";
 import { type Images } from "./images.ts";
 import { createOutputTail } from "./output-tail.ts";
 import { type ImageRecord } from "./state-store.ts";
+import { within } from "./waiting.ts";
 
 const buildLimitMs = 60 * 60 * 1000;
 /** Of a failed command's output, what its error shows. */
 const shownLines = 50;
+/** Of the failed instruction itself: one that carries a file is long. */
+const shownInstruction = 300;
 const keptResults = 500;
+const closeLimitMs = 10_000;
 
 export interface LayerSpec {
   commands: string[];
@@ -31,6 +36,22 @@ export interface ImageBuilder {
   /** null: no build of that image is known to this process */
   result(imageId: string): Promise<BuildResult> | null;
   close(): Promise<void>;
+}
+
+/** The environment that a process gets from the guest alone. */
+async function readEnvironment(guest: Guest): Promise<Record<string, string>> {
+  const process = await guest.exec({ argv: ["/usr/bin/env", "-0"], env: {}, workdir: "/", timeoutMs: 10_000, pty: false });
+  const output: Uint8Array[] = [];
+  process.onOutput((fd, bytes) => {
+    if (fd === 1) output.push(bytes);
+  });
+  await process.exit;
+  const entries = Buffer.concat(output).toString("utf8").split("\0");
+  return Object.fromEntries(entries.filter((entry) => entry.includes("=")).map((entry) => splitOnce(entry)));
+}
+function splitOnce(entry: string): [string, string] {
+  const at = entry.indexOf("=");
+  return [entry.slice(0, at), entry.slice(at + 1)];
 }
 
 export function createImageBuilder(deps: {
@@ -59,57 +80,69 @@ export function createImageBuilder(deps: {
     endsAt: number,
   ) {
     const tail = createOutputTail(shownLines);
+    const shown = text.length > shownInstruction ? `${text.slice(0, shownInstruction)}…` : text;
     const leftMs = endsAt - now();
     if (leftMs <= 0)
-      throw new DockerfileError(`${text}\nnot started: the build took longer than ${buildLimitMs / 60_000} minutes.`);
+      throw new DockerfileError(`${shown}\nnot started: the build took longer than ${buildLimitMs / 60_000} minutes.`);
     const process = await guest.exec({ argv, env, workdir, timeoutMs: leftMs, pty: false });
     process.onOutput((_fd, bytes) => tail.add(bytes));
     await process.closeStdin();
     const code = await process.exit;
-    if (code !== 0) throw new DockerfileError(`${text}\nended with code ${code}. The last lines of its output:\n${tail.text()}`);
+    if (code !== 0) throw new DockerfileError(`${shown}\nended with code ${code}. The last lines of its output:\n${tail.text()}`);
   }
 
-  async function runSteps(
-    imageId: string,
-    parentFilesystem: string,
-    parent: ImageRecord | null,
-    steps: DockerfileStep[],
-    secrets: Record<string, string>,
-  ) {
-    const env = { ...parent?.env };
-    let workdir = parent?.workdir ?? null;
+  async function createBuildGuest(imageId: string, filesystem: string): Promise<Guest> {
+    const guest = await engine.createGuest({
+      id: `build-${imageId}`,
+      filesystem,
+      env: {},
+      workdir: null,
+      cpu: null,
+      memoryMiB: null,
+      network: { blockNetwork: false, outboundDomainAllowlist: null, outboundCidrAllowlist: null },
+    });
+    guests.add(guest);
+    return guest;
+  }
+
+  async function runSteps(spec: LayerSpec, imageId: string, parentFilesystem: string, steps: DockerfileStep[]) {
+    const env = { ...spec.parent?.env };
+    let workdir = spec.parent?.workdir ?? null;
     const endsAt = now() + buildLimitMs;
-    let guest: Guest | null = null;
+    let started: Promise<Guest> | null = null;
+    let inherited: Promise<Record<string, string>> | null = null;
+    let isChanged = false;
+    const guest = () => {
+      started ??= createBuildGuest(imageId, parentFilesystem);
+      return started;
+    };
+    // what the image does not set, such as PATH, comes from the guest itself
+    const expand = async (template: string) => {
+      if (!hasVariables(template)) return expandVariables(template, env);
+      inherited ??= guest().then(readEnvironment);
+      return expandVariables(template, { ...(await inherited), ...env });
+    };
     try {
       for (const step of steps) {
         if (step.kind === "env") {
-          for (const [name, template] of step.entries) env[name] = expandVariables(template, env);
+          for (const [name, template] of step.entries) env[name] = await expand(template);
           continue;
         }
-        guest ??= await engine.createGuest({
-          id: `build-${imageId}`,
-          filesystem: parentFilesystem,
-          env: {},
-          workdir: null,
-          cpu: null,
-          memoryMiB: null,
-          network: { blockNetwork: false, outboundDomainAllowlist: null, outboundCidrAllowlist: null },
-        });
-        guests.add(guest);
+        isChanged = true;
         if (step.kind === "run") {
-          await runStep(guest, step.argv, { ...env, ...secrets }, workdir ?? "/", step.text, endsAt);
+          await runStep(await guest(), step.argv, { ...env, ...spec.secrets }, workdir ?? "/", step.text, endsAt);
         } else {
-          const target = expandVariables(step.template, env);
-          workdir = target.startsWith("/") ? target : `${(workdir ?? "/").replace(/\/$/, "")}/${target}`;
-          await runStep(guest, ["/bin/mkdir", "-p", "--", workdir], env, "/", step.text, endsAt);
+          workdir = posix.resolve(workdir ?? "/", await expand(step.template));
+          await runStep(await guest(), ["/bin/mkdir", "-p", "--", workdir], env, "/", step.text, endsAt);
         }
       }
-      const filesystem = guest ? await engine.snapshot(guest.id) : parentFilesystem;
-      return { filesystem, env, workdir, isNew: guest !== null };
+      const filesystem = isChanged ? await engine.snapshot((await guest()).id) : parentFilesystem;
+      return { filesystem, env, workdir, isNew: isChanged };
     } finally {
-      if (guest) {
-        guests.delete(guest);
-        await guest.kill();
+      const running = await (started as Promise<Guest> | null)?.catch(() => null);
+      if (running) {
+        guests.delete(running);
+        await running.kill();
       }
     }
   }
@@ -119,7 +152,7 @@ export function createImageBuilder(deps: {
     try {
       const { from, steps } = parseDockerfile(spec.commands);
       const parentFilesystem = spec.parent?.filesystem ?? (await engine.filesystemFromTag(from));
-      const layer = await runSteps(imageId, parentFilesystem, spec.parent, steps, spec.secrets);
+      const layer = await runSteps(spec, imageId, parentFilesystem, steps);
       await images.add(
         {
           filesystem: layer.filesystem,
@@ -161,8 +194,8 @@ export function createImageBuilder(deps: {
     },
     result: (imageId) => results.get(imageId) ?? (images.get(imageId) ? Promise.resolve({ ok: true }) : null),
     close: async () => {
-      await Promise.all([...guests].map((guest) => guest.kill()));
-      await Promise.all(results.values());
+      const killed = Promise.all([...guests].map((guest) => guest.kill()));
+      await within(Promise.all([killed, ...results.values()]), closeLimitMs, new AbortController().signal);
     },
   };
 

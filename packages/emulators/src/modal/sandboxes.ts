@@ -3,8 +3,10 @@ import { Status } from "nice-grpc";
 import { type SandboxEngine } from "./engine/engine.ts";
 import { fail } from "./rpc.ts";
 import { endings, type Sandbox, type SandboxSpec, startSandbox } from "./sandbox.ts";
+import { within } from "./waiting.ts";
 
 const keptEnded = 500;
+const endLimitMs = 20_000;
 
 export interface SandboxFilter {
   /** null: any */
@@ -96,7 +98,8 @@ export function createSandboxes(deps: { engine: SandboxEngine; now: () => number
     endAll: async () => {
       closed = true;
       await Promise.allSettled(starting);
-      await Promise.all([...byId.values()].map((sandbox) => sandbox.end(endings.terminated)));
+      const ended = Promise.all([...byId.values()].map((sandbox) => sandbox.end(endings.terminated)));
+      await within(ended, endLimitMs, new AbortController().signal);
     },
   };
 }

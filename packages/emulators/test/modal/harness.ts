@@ -4,9 +4,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ModalClient } from "modal";
+import { createEngine } from "../../src/modal/engine/create-engine.ts";
 import { type SandboxEngine } from "../../src/modal/engine/engine.ts";
 import { type ModalEmulator, type ModalEmulatorOptions, startModalEmulator } from "../../src/modal/modal.ts";
-import { createPlainEngine } from "./plain-engine.ts";
+
+/** the host's own toolchain, seen read-only */
+export const baseTag = "local/host-toolchain";
+
+const realEngine = (stateDir: string) => createEngine({ stateDir, forwardedPorts: [], tools: { node: process.execPath } });
 
 export interface Harness {
   emulator: ModalEmulator;
@@ -35,7 +40,7 @@ export function connectTo(url: string, environment: Record<string, string> = {})
 
 export async function startHarness(
   options: Partial<ModalEmulatorOptions> = {},
-  makeEngine: (stateDir: string) => SandboxEngine | Promise<SandboxEngine> = createPlainEngine,
+  makeEngine: (stateDir: string) => Promise<SandboxEngine> = realEngine,
 ): Promise<Harness> {
   const stateDir = await mkdtemp(join(tmpdir(), "modal-emulator-"));
   const start = () => startModalEmulator({ stateDir: join(stateDir, "state"), engine: harness.engine, ...options });
@@ -62,4 +67,10 @@ export async function startHarness(
     },
   };
   return result;
+}
+
+export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
 }
