@@ -7,7 +7,7 @@ import { z } from "zod";
 import { type Permissions, type StateFile, type TokenRecord } from "./state.ts";
 
 export const hashToken = (token: string) => createHash("sha256").update(token).digest("hex");
-export const tokenLifetimeMs = 60 * 60 * 1000;
+const tokenLifetimeMs = 60 * 60 * 1000;
 const jwtLifetimeMaxSeconds = 600;
 /** GitHub allows for clocks that differ a little. */
 const clockSkewSeconds = 60;

@@ -172,6 +172,7 @@ export function createGitHttp(ports: {
         const tooBig = (await input) instanceof Error;
         return refuse(req, res, tooBig ? 400 : 500, tooBig ? "The request could not be read." : "Internal server error.");
       }
+      // Before the answer ends: who has pushed sees the new refs in whatever is asked next.
       if (receiving) await ports.onReceived(repository, identity);
       begin();
       res.end();

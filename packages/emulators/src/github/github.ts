@@ -20,6 +20,7 @@ import { openState } from "./state.ts";
 import { createWebhooks } from "./webhooks.ts";
 
 const longestRequestMs = 900_000;
+const keepAliveMs = 75_000;
 /** As on GitHub, a push that moves more branches than this is not announced. */
 const announcedMax = 5000;
 
@@ -35,6 +36,8 @@ export interface GithubEmulatorOptions {
   webhookUrl?: string | null;
   /** may read and push everything; its token is the password for git */
   person: { login: string; token: string };
+  /** wait before the first retry of a webhook, doubled for each further one */
+  webhookRetryMs?: number;
   /** requests per hour, as GitHub counts them */
   rateLimit?: { authenticated: number; anonymous: number };
   log?: (line: string) => void;
@@ -77,7 +80,13 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
   const access = createAccess({ tokens, person });
   const git = await createGit(options.dataDir);
   const repositories = createRepositories({ dataDir: options.dataDir, file, git, personLogin: person.login, now, log });
-  const webhooks = createWebhooks({ appId: app.id, secret: app.webhookSecret, hookId: 500_000 + app.id, log });
+  const webhooks = createWebhooks({
+    appId: app.id,
+    secret: app.webhookSecret,
+    hookId: 500_000 + app.id,
+    retryDelayMs: options.webhookRetryMs ?? 500,
+    log,
+  });
   webhooks.setUrl(options.webhookUrl ?? null);
   const faults = createFaults();
 
@@ -94,28 +103,30 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
     log,
   };
 
-  /** Finds out what a push changed and announces each branch and tag of it. */
-  const announce = async (repository: Repository, identity: Identity) => {
+  // One announcement after the other, so that events leave in the order of the pushes.
+  let announcing = Promise.resolve();
+  /** Finds out what a push changed; then, without keeping anyone waiting, announces each branch and tag of it. */
+  const received = async (repository: Repository, identity: Identity) => {
     const changes = await repositories.refresh(repository);
-    if (changes.length > announcedMax) return;
+    if (changes.length === 0 || changes.length > announcedMax || !webhooks.hasUrl()) return;
     const current = repositories.find(repository.owner.login, repository.name) ?? repository;
-    const refs = await repositories.refs(repository);
     const changed = new Set(changes.map((change) => change.ref));
-    const others = [...refs].filter(([ref, { type }]) => !changed.has(ref) && type === "commit").map(([, { sha }]) => sha);
+    const refs = [...(await repositories.refs(repository))];
+    const others = refs.filter(([ref, { type }]) => !changed.has(ref) && type === "commit").map(([, { sha }]) => sha);
     const befores = changes.map((change) => change.before).filter((sha) => sha !== null);
-    for (const change of changes) {
-      const payload = await pushEvent(ports, { repository: current, change, identity, others: [...others, ...befores] });
-      webhooks.send("push", payload);
-    }
+    const announce = async () => {
+      for (const change of changes) {
+        webhooks.send("push", await pushEvent(ports, { repository: current, change, identity, others: [...others, ...befores] }));
+      }
+    };
+    announcing = announcing.then(announce).catch((error: Error) => log(`github: a push was not announced: ${error.message}`));
   };
-  const announceSafely = (repository: Repository, identity: Identity) =>
-    announce(repository, identity).catch((error: Error) => log(`github: a push was not announced: ${error.message}`));
 
   const commitTo = async (repository: Repository, commit: NewCommit) => {
     await repositories.refs(repository);
     const author = { name: person.login, email: `${person.login}@users.noreply.github.invalid` };
     const sha = await writeCommit({ git, gitDir: repositories.gitDir(repository), now, author }, commit);
-    await announceSafely(repository, { kind: "person", login: person.login });
+    await received(repository, { kind: "person", login: person.login });
     return sha;
   };
   const addRepository = async (request: AddRepository): Promise<RepositoryInfo> => {
@@ -138,7 +149,7 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
   const api = createApi({ ...ports, rateLimit, count: faults.count });
   const adminToken = options.adminToken ?? null;
   const admin = createAdmin({ adminToken, faults, webhooks, repositories, addRepository, writeCommit: commitTo });
-  const serveGit = createGitHttp({ git, repositories, access, onReceived: announceSafely, log });
+  const serveGit = createGitHttp({ git, repositories, access, onReceived: received, log });
   // The listener would otherwise replace Request and Response for the whole process.
   const serveApi = getRequestListener(api.fetch, { overrideGlobalObjects: false });
   const serveAdmin = getRequestListener(admin.fetch, { overrideGlobalObjects: false });
@@ -150,7 +161,9 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
       res.writeHead(421, { "content-type": "text/plain" }).end("The GitHub emulator answers on loopback only.\n");
       return;
     }
-    const target = new URL(req.url ?? "/", url);
+    // Clients made for GitHub's own servers elsewhere (`gh`, PyGithub) put the API below these paths.
+    req.url = (req.url ?? "/").replace(/^\/api\/v3(?=\/)/, "").replace(/^\/api\/graphql$/, "/graphql");
+    const target = new URL(req.url, url);
     if (target.pathname === adminPrefix || target.pathname.startsWith(`${adminPrefix}/`)) return serveAdmin(req, res);
     const gitRequest = parseGitRequest(req.method ?? "GET", target);
     if (!(await faults.pass(req, res, kindOf(target, gitRequest)))) return;
@@ -165,6 +178,8 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
     });
   });
   server.requestTimeout = longestRequestMs;
+  // Longer than clients keep idle connections: none of them meets one that is just being closed.
+  server.keepAliveTimeout = keepAliveMs;
   server.on("clientError", (_error, socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -187,7 +202,7 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeAllConnections();
       git.stop();
-      await Promise.all([closed, webhooks.stop()]);
+      await Promise.all([closed, announcing, webhooks.stop()]);
       await file.save();
     },
   };

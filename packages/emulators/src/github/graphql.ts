@@ -42,7 +42,7 @@ const schema = buildSchema(`
 `);
 
 /** GitHub refuses larger documents; this also bounds what one request can cost. */
-export const queryMaxBytes = 256 * 1024;
+const queryMaxBytes = 256 * 1024;
 const nodesMax = 100;
 
 export const graphqlRequestSchema = z.object({
@@ -50,9 +50,9 @@ export const graphqlRequestSchema = z.object({
   variables: z.record(z.string(), z.unknown()).nullish(),
   operationName: z.string().nullish(),
 });
-export type GraphqlRequest = z.infer<typeof graphqlRequestSchema>;
+type GraphqlRequest = z.infer<typeof graphqlRequestSchema>;
 
-export interface GraphqlAllowance {
+interface GraphqlAllowance {
   limit: number;
   remaining: number;
   used: number;

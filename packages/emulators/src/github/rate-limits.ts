@@ -40,7 +40,6 @@ export function createRateLimits(ports: { authenticated: number; anonymous: numb
     },
   };
 }
-export type RateLimits = ReturnType<typeof createRateLimits>;
 
 /** One entry of `GET /rate_limit`. */
 export function allowanceShape(allowance: Allowance) {

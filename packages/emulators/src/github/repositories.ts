@@ -189,7 +189,11 @@ export function createRepositories(ports: {
       const key = `${request.owner}/${request.name}`.toLowerCase();
       const turn = (adding.get(key) ?? Promise.resolve()).catch(() => {}).then(() => addNow(request));
       adding.set(key, turn);
-      return turn;
+      try {
+        return await turn;
+      } finally {
+        if (adding.get(key) === turn) adding.delete(key);
+      }
     },
     list: () => file.state.repositories.map(withOwner),
     accounts: () => file.state.accounts,

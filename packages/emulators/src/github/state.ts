@@ -6,7 +6,7 @@ import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 
-export const permissionLevels = ["read", "write"] as const;
+const permissionLevels = ["read", "write"] as const;
 export const permissionsSchema = z.record(z.string(), z.enum(permissionLevels));
 export type Permissions = z.infer<typeof permissionsSchema>;
 
@@ -52,7 +52,7 @@ const stateSchema = z.object({
   repositories: z.array(repositorySchema),
   tokens: z.array(tokenSchema),
 });
-export type GithubState = z.infer<typeof stateSchema>;
+type GithubState = z.infer<typeof stateSchema>;
 
 export interface StateFile {
   /** Live: change it, then `save()`. */

@@ -8,7 +8,6 @@ import { setTimeout as delay } from "node:timers/promises";
 /** GitHub gives a receiver ten seconds. */
 const deliveryTimeoutMs = 10_000;
 const retriesMax = 3;
-const retryDelayMs = 500;
 const pendingMax = 200;
 const keptMax = 100;
 
@@ -21,7 +20,13 @@ export interface Delivery {
   code: number | null;
 }
 
-export function createWebhooks(ports: { appId: number; secret: string; hookId: number; log: (line: string) => void }) {
+export function createWebhooks(ports: {
+  appId: number;
+  secret: string;
+  hookId: number;
+  retryDelayMs: number;
+  log: (line: string) => void;
+}) {
   let url: string | null = null;
   const kept: { delivery: Delivery; body: string }[] = [];
   const stopping = new AbortController();
@@ -54,7 +59,7 @@ export function createWebhooks(ports: { appId: number; secret: string; hookId: n
     delivery.status = "pending";
     let reason = "there is no webhook URL";
     for (let attempt = 0; attempt <= retriesMax && url !== null; attempt++) {
-      if (attempt > 0) await delay(retryDelayMs * 2 ** (attempt - 1), undefined, { signal: stopping.signal, ref: false });
+      if (attempt > 0) await delay(ports.retryDelayMs * 2 ** (attempt - 1), undefined, { signal: stopping.signal, ref: false });
       delivery.attempts++;
       try {
         delivery.code = await post(url, delivery, body);
@@ -87,6 +92,7 @@ export function createWebhooks(ports: { appId: number; secret: string; hookId: n
     setUrl(next: string | null) {
       url = next;
     },
+    hasUrl: () => url !== null,
     /** Begins a delivery in the background. Without a webhook URL nothing is sent, as for an app without one. */
     send(event: string, payload: object): void {
       if (url === null || stopping.signal.aborted) return;

@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import { authenticated, git, person, startWorld, temporaryFolder } from "./support.ts";
+import { addCommits, authenticated, git, gitEnv, person, startWorld, temporaryFolder } from "./support.ts";
 
 const readme = { message: "Begin", files: { "README.md": "# Sample\n" } };
 const clonesMax = 12;
@@ -62,6 +62,15 @@ test("a token to read with cannot push, and a public repository takes no push wi
   await git(clone, "push", "-q", authenticated(cloneUrl, writer.token), "main");
 });
 
+test("an archived repository is read-only", async () => {
+  const world = await startWorld();
+  const { cloneUrl } = await world.github.addRepository({ owner: "acme", name: "old", archived: true, empty: true });
+  const folder = await temporaryFolder();
+  await git(folder, "clone", "-q", authenticated(cloneUrl, person.token), "clone");
+  await git(join(folder, "clone"), "commit", "-q", "--allow-empty", "-m", "Mine");
+  await expect(git(join(folder, "clone"), "push", "-q", "origin", "HEAD")).rejects.toThrow(/archived|403/);
+});
+
 test("the first push to an empty repository makes its branch the default one", async () => {
   const world = await startWorld();
   const { cloneUrl } = await world.github.addRepository({ owner: "acme", name: "fresh", empty: true });
@@ -92,18 +101,12 @@ test("large packs stream both ways, in chunks and compressed, shallow and withou
   await git(folder, "clone", "-q", "--no-checkout", "--filter=blob:none", cloneUrl, "blobless");
   expect(await git(join(folder, "blobless"), "rev-list", "--objects", "--missing=print", "HEAD")).toMatch(/^\?[0-9a-f]{40}$/m);
   // Many different heads: git compresses the long list of what it wants.
-  for (let index = 0; index < 30; index++) await git(work, "commit", "-q", "--allow-empty", "-m", `commit ${index}`);
+  await addCommits(work, "main", 30);
   const heads = Array.from({ length: 30 }, (_, index) => `main~${index}:refs/heads/b${index}`);
   await git(work, "push", "-q", authenticated(cloneUrl, person.token), ...heads);
   const { stderr } = await promisify(execFile)("git", ["clone", "-q", cloneUrl, "many"], {
     cwd: folder,
-    env: {
-      PATH: process.env.PATH ?? "",
-      HOME: "/nonexistent",
-      GIT_CONFIG_NOSYSTEM: "1",
-      GIT_TRACE_CURL: "1",
-      GIT_TRACE_CURL_NO_DATA: "1",
-    },
+    env: { ...gitEnv, GIT_TRACE_CURL: "1", GIT_TRACE_CURL_NO_DATA: "1" },
     maxBuffer: 1 << 26,
   });
   expect(stderr).toMatch(/Content-Encoding: gzip/i);
@@ -171,7 +174,7 @@ test("no git is left when the client goes away in the middle", async () => {
   await other.github.addRepository({ owner: "acme", name: "large", empty: true });
   const folder = await temporaryFolder();
   await git(folder, "init", "-q", "work");
-  await writeFile(join(folder, "work", "large.bin"), randomBytes(24 * 1024 * 1024));
+  await writeFile(join(folder, "work", "large.bin"), randomBytes(16 * 1024 * 1024));
   await git(join(folder, "work"), "add", ".");
   await git(join(folder, "work"), "commit", "-qm", "Large");
   await git(join(folder, "work"), "push", "-q", authenticated(`${other.github.url}/acme/large.git`, person.token), "main");

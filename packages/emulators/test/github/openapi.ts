@@ -5,13 +5,14 @@ import { Ajv, type ValidateFunction } from "ajv";
 import formats from "ajv-formats";
 import { z } from "zod";
 
-const documentSchema = z.object({
-  paths: z.record(z.string(), z.record(z.string(), z.unknown())),
-  components: z.record(z.string(), z.record(z.string(), z.unknown())),
-  "x-webhooks": z.record(z.string(), z.unknown()),
-});
+interface Description {
+  paths: Record<string, Record<string, unknown>>;
+  components: Record<string, Record<string, unknown>>;
+  "x-webhooks": Record<string, unknown>;
+}
 const path = createRequire(import.meta.url).resolve("@octokit/openapi/generated/api.github.com.json");
-const document = documentSchema.parse(JSON.parse(readFileSync(path, "utf8")));
+// Twelve megabytes of a pinned package: their outer shape is taken on trust.
+const document: Description = JSON.parse(readFileSync(path, "utf8"));
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -35,29 +36,27 @@ const ajv = new Ajv({ strict: false, allErrors: true, validateFormats: true });
 formats.default(ajv);
 ajv.addFormat("uri-template", true);
 ajv.addFormat("repo.nwo", true);
-const root = "https://api.github.com/description";
-const converted = Object.fromEntries(
-  Object.entries(document.components).map(([kind, entries]) => [
-    kind,
-    kind === "schemas"
-      ? Object.fromEntries(Object.entries(entries).map(([name, value]) => [name, toJsonSchema(value)]))
-      : entries,
-  ]),
-);
-ajv.addSchema({ $id: root, components: converted }, undefined, true, false);
-
-const absolute = (schema: unknown): unknown => {
-  if (Array.isArray(schema)) return schema.map(absolute);
+/** The converted schema, its references turned to `$defs`, and the names of the components that it refers to. */
+function localize(schema: unknown, refersTo: Set<string>): unknown {
+  if (Array.isArray(schema)) return schema.map((entry) => localize(entry, refersTo));
   if (!isObject(schema)) return schema;
-  return Object.fromEntries(
-    Object.entries(schema).map(([key, value]) => [key, key === "$ref" ? `${root}${String(value)}` : absolute(value)]),
-  );
-};
+  if (typeof schema.$ref === "string") {
+    const name = schema.$ref.replace("#/components/schemas/", "");
+    refersTo.add(name);
+    return { $ref: `#/$defs/${name}` };
+  }
+  return Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, localize(value, refersTo)]));
+}
 const compiled = new Map<string, ValidateFunction>();
 function check(key: string, schema: unknown, body: unknown): void {
   let validate = compiled.get(key);
   if (validate === undefined) {
-    validate = ajv.compile({ ...z.record(z.string(), z.unknown()).parse(absolute(toJsonSchema(schema))) });
+    const wanted = new Set<string>();
+    const own = localize(toJsonSchema(schema), wanted);
+    // A Set being walked goes on to what is added meanwhile: the closure over all references.
+    const definitions: Record<string, unknown> = {};
+    for (const name of wanted) definitions[name] = localize(toJsonSchema(document.components.schemas?.[name]), wanted);
+    validate = ajv.compile({ allOf: [own], $defs: definitions });
     compiled.set(key, validate);
   }
   if (!validate(body)) throw new Error(`${key}: ${ajv.errorsText(validate.errors, { separator: "\n" })}`);

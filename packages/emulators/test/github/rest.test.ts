@@ -231,6 +231,17 @@ test("a request without a User-Agent, or for another host, is turned away", asyn
   expect(await status({ "user-agent": "test", host: "evil.example:80" })).toBe(421);
 });
 
+test("clients that put the API below /api/v3 and /api/graphql find it there", async () => {
+  const world = await startWorld();
+  await world.github.addRepository({ owner: "acme", name: "sample", empty: true });
+  const headers = { authorization: `token ${person.token}` };
+  const rest = await fetch(`${world.github.url}/api/v3/repos/acme/sample`, { headers });
+  expect(await rest.json()).toMatchObject({ full_name: "acme/sample" });
+  const body = JSON.stringify({ query: '{ repository(owner: "acme", name: "sample") { isEmpty } }' });
+  const graphql = await fetch(`${world.github.url}/api/graphql`, { method: "POST", headers, body });
+  expect(await graphql.json()).toEqual({ data: { repository: { isEmpty: true } } });
+});
+
 test("the check against the description can fail", () => {
   const check = (body: unknown) => () => validateAnswer("GET", "/repos/a/b/branches", 200, "application/json", body);
   const commit = { sha: "a".repeat(40), url: "http://127.0.0.1/x" };

@@ -48,6 +48,7 @@ export async function startWorld(overrides: Partial<GithubEmulatorOptions> = {})
     dataDir,
     app,
     person,
+    webhookRetryMs: 40,
     log: (line) => logs.push(line),
     ...overrides,
   });
@@ -97,28 +98,33 @@ export async function failureOf(promise: Promise<unknown>): Promise<{ status: nu
 }
 
 const run = promisify(execFile);
-/** The real git as a person would run it, without any configuration of this machine. Returns standard output. */
+/** The environment of a git that knows nothing of this machine's configuration. */
+export const gitEnv = {
+  PATH: process.env.PATH ?? "",
+  HOME: "/nonexistent",
+  GIT_CONFIG_NOSYSTEM: "1",
+  GIT_TERMINAL_PROMPT: "0",
+  GIT_AUTHOR_NAME: "Ada",
+  GIT_AUTHOR_EMAIL: "ada@example.com",
+  GIT_COMMITTER_NAME: "Ada",
+  GIT_COMMITTER_EMAIL: "ada@example.com",
+};
+/** The real git as a person would run it. Returns standard output. */
 export async function git(cwd: string, ...args: string[]): Promise<string> {
-  const identity = {
-    GIT_AUTHOR_NAME: "Ada",
-    GIT_AUTHOR_EMAIL: "ada@example.com",
-    GIT_COMMITTER_NAME: "Ada",
-    GIT_COMMITTER_EMAIL: "ada@example.com",
-  };
-  const env = {
-    PATH: process.env.PATH ?? "",
-    HOME: "/nonexistent",
-    GIT_CONFIG_NOSYSTEM: "1",
-    GIT_TERMINAL_PROMPT: "0",
-    ...identity,
-  };
-  const { stdout } = await run("git", ["-c", "init.defaultBranch=main", ...args], {
-    cwd,
-    env,
-    timeout: 20_000,
-    maxBuffer: 1 << 26,
-  });
+  const options = { cwd, env: gitEnv, timeout: 20_000, maxBuffer: 1 << 26 };
+  const { stdout } = await run("git", ["-c", "init.defaultBranch=main", ...args], options);
   return stdout.trim();
+}
+/** Adds empty commits to a branch in one go. */
+export async function addCommits(cwd: string, branch: string, count: number): Promise<void> {
+  const parent = await git(cwd, "rev-parse", branch);
+  const commits = Array.from({ length: count }, (_, index) => {
+    const from = index === 0 ? `from ${parent}\n` : "";
+    return `commit refs/heads/${branch}\ncommitter Ada <ada@example.com> ${1_800_000_000 + index} +0000\ndata 0\n${from}\n`;
+  });
+  const importing = run("git", ["fast-import", "--quiet"], { cwd, env: gitEnv, timeout: 20_000 });
+  importing.child.stdin?.end(commits.join(""));
+  await importing;
 }
 
 /** The clone URL with a token as its password. */
