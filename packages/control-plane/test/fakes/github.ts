@@ -1,0 +1,95 @@
+/** The part of GitHub's API that the control plane calls, in memory. Runs in Node; the emulator that is checked against GitHub's description is a package of its own. */
+import { type Fetch } from "./world.ts";
+
+export interface FakeRepository {
+  owner: string;
+  name: string;
+  defaultBranch: string;
+  branches: Record<string, string>;
+}
+export type GitHubOrder =
+  | { do: "repositories"; repositories: FakeRepository[] }
+  | { do: "down"; status: number | null }
+  | { do: "state" };
+export interface GitHubState {
+  calls: string[];
+  tokenBodies: unknown[];
+}
+
+export const someSha = (digit: string): string => digit.repeat(40);
+
+export function createFakeGitHub(): Fetch {
+  let repositories: FakeRepository[] = [
+    { owner: "Acme", name: "Shop", defaultBranch: "main", branches: { main: someSha("a"), feature: someSha("b") } },
+    { owner: "acme", name: "empty", defaultBranch: "main", branches: {} },
+  ];
+  let down: number | null = null;
+  const calls: string[] = [];
+  const tokenBodies: unknown[] = [];
+
+  const shape = ({ owner, name, defaultBranch }: FakeRepository) => ({
+    name,
+    owner: { login: owner },
+    default_branch: defaultBranch,
+    private: false,
+    size: 0,
+    clone_url: `http://github.test/${owner}/${name}.git`,
+  });
+  const notFound = () => Response.json({ message: "Not Found" }, { status: 404 });
+  const find = (owner: unknown, name: unknown) =>
+    repositories.find((one) => `${one.owner}/${one.name}`.toLowerCase() === `${owner}/${name}`.toLowerCase());
+
+  function heads(variables: Record<string, string>): Response {
+    const data: Record<string, unknown> = {};
+    const errors: unknown[] = [];
+    for (let index = 0; `o${index}` in variables; index++) {
+      const found = find(variables[`o${index}`], variables[`n${index}`]);
+      const sha = found?.branches[found.defaultBranch];
+      if (!found) errors.push({ type: "NOT_FOUND", path: [`r${index}`], message: "Could not resolve to a Repository" });
+      data[`r${index}`] = found
+        ? {
+            name: found.name,
+            owner: { login: found.owner },
+            defaultBranchRef: sha ? { name: found.defaultBranch, target: { oid: sha } } : null,
+          }
+        : null;
+    }
+    return Response.json(errors.length > 0 ? { data, errors } : { data });
+  }
+
+  return async (request) => {
+    const url = new URL(request.url);
+    if (url.pathname === "/__control") {
+      const order = (await request.json()) as GitHubOrder;
+      if (order.do === "repositories") repositories = order.repositories;
+      if (order.do === "down") down = order.status;
+      return Response.json({ calls, tokenBodies } satisfies GitHubState);
+    }
+    calls.push(`${request.method} ${url.pathname}`);
+    if (down !== null) return Response.json({ message: "fake outage" }, { status: down });
+    const [, first, owner, name, kind, branch] = url.pathname.split("/").map(decodeURIComponent);
+    if (first === "app" && url.pathname.endsWith("/access_tokens")) {
+      const text = await request.text();
+      tokenBodies.push(text === "" ? null : JSON.parse(text));
+      return Response.json(
+        { token: `ghs_fake${tokenBodies.length}`, expires_at: new Date(Date.now() + 3_600_000).toISOString() },
+        { status: 201 },
+      );
+    }
+    if (url.pathname === "/app/installations") return Response.json([{ id: 7, suspended_at: null }]);
+    if (url.pathname === "/installation/repositories") {
+      return Response.json({ total_count: repositories.length, repositories: repositories.map(shape) });
+    }
+    if (url.pathname === "/graphql") {
+      const body = (await request.json()) as { variables: Record<string, string> };
+      return heads(body.variables);
+    }
+    const found = first === "repos" ? find(owner, name) : undefined;
+    if (!found || kind !== "branches") return notFound();
+    if (branch === undefined) {
+      return Response.json(Object.entries(found.branches).map(([known, sha]) => ({ name: known, commit: { sha } })));
+    }
+    const sha = found.branches[branch];
+    return sha ? Response.json({ name: branch, commit: { sha } }) : notFound();
+  };
+}

@@ -1,0 +1,130 @@
+/** What tests of the whole Worker share: requests to its API, orders to the world outside, and a sandbox's runtime to play. */
+import { runDurableObjectAlarm } from "cloudflare:test";
+import { env, exports } from "cloudflare:workers";
+import {
+  type BridgeDown,
+  type BridgeUp,
+  bridgeDownSchema,
+  bridgeProtocolVersion,
+  type RuntimeConfig,
+  type RuntimeEvent,
+} from "@open-inspect/protocol";
+import { vi } from "vitest";
+import { type FakeSandbox, type GatewayOrder, type GatewayState } from "../fakes/gateway.ts";
+import { type GitHubOrder, type GitHubState } from "../fakes/github.ts";
+
+export const origin = "http://127.0.0.1:8787";
+export const someSha = (digit: string): string => digit.repeat(40);
+
+export function call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Response> {
+  return exports.default.fetch(`${origin}${path}`, {
+    method,
+    headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
+    ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+  });
+}
+
+export async function json<T>(
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<{ status: number; body: T; headers: Headers }> {
+  const response = await call(method, path, body);
+  return { status: response.status, body: (await response.json()) as T, headers: response.headers };
+}
+
+const order = async <T>(host: string, content: unknown): Promise<T> =>
+  (await fetch(`http://${host}/__control`, { method: "POST", body: JSON.stringify(content) })).json<T>();
+export const gateway = (content: GatewayOrder) => order<GatewayState>("gateway.test", content);
+export const github = (content: GitHubOrder) => order<GitHubState>("github.test", content);
+
+/** Asks again until the answer is there; each question is bounded by the whole. */
+export async function eventually<T>(ask: () => Promise<T | undefined | null | false>, what: string, limitMs = 8_000): Promise<T> {
+  const until = performance.now() + limitMs;
+  for (;;) {
+    const answer = await ask();
+    if (answer) return answer;
+    if (performance.now() > until) throw new Error(`never came true: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 15));
+  }
+}
+
+/** The newest sandbox that a runtime was started in, of a build or session. */
+export function startedSandbox(ownerId: string): Promise<FakeSandbox & { config: RuntimeConfig }> {
+  return eventually(async () => {
+    const { sandboxes } = await gateway({ do: "state" });
+    const found = sandboxes.findLast(
+      (one) => one.status.status === "running" && one.config !== null && ownerOf(one.config) === ownerId,
+    );
+    return found?.config ? { ...found, config: found.config } : null;
+  }, `a runtime is started for ${ownerId}`);
+}
+
+const ownerOf = (config: RuntimeConfig): string => (config.mode === "build" ? config.buildId : config.sessionId);
+
+export interface FakeRuntime {
+  socket: WebSocket;
+  received: BridgeDown[];
+  closed: { code: number } | null;
+  event(event: RuntimeEvent): void;
+  send(message: BridgeUp): void;
+  seq: number;
+}
+
+/** Plays the runtime in a sandbox: dials with its token and says hello. */
+export async function connectRuntime(
+  config: RuntimeConfig,
+  more: { bootId?: string; seq?: number; protocol?: number; token?: string } = {},
+) {
+  const response = await exports.default.fetch(config.bridgeUrl.replace(/^ws/, "http"), {
+    headers: { upgrade: "websocket", authorization: `Bearer ${more.token ?? config.bridgeToken}` },
+  });
+  const socket = response.webSocket;
+  if (!socket) throw new Error(`no upgrade: ${response.status}`);
+  const runtime: FakeRuntime = {
+    socket,
+    received: [],
+    closed: null,
+    seq: more.seq ?? 0,
+    send: (message) => socket.send(JSON.stringify(message)),
+    event(event) {
+      this.seq += 1;
+      this.send({ type: "event", seq: this.seq, at: Date.now(), event });
+    },
+  };
+  socket.addEventListener("message", ({ data }) => runtime.received.push(bridgeDownSchema.parse(JSON.parse(String(data)))));
+  socket.addEventListener("close", ({ code }) => {
+    runtime.closed = { code };
+  });
+  socket.accept();
+  const { bootId = "boot-1", protocol = bridgeProtocolVersion } = more;
+  runtime.send({ type: "hello", protocol, runtimeVersion: "runtime-1", bootId });
+  await eventually(
+    async () => runtime.closed ?? runtime.received.some((one) => one.type === "welcome"),
+    "the bridge answers hello",
+  );
+  return runtime;
+}
+
+/** All that a good build says. */
+export function playBuild(runtime: FakeRuntime, sha = someSha("a")): void {
+  runtime.event({ type: "phase.started", phase: "clone" });
+  runtime.event({ type: "workspace.synced", sha, bakedSha: null });
+  runtime.event({ type: "phase.finished", phase: "clone", outcome: "done", durationMs: 700 });
+  runtime.event({ type: "phase.started", phase: "setup" });
+  runtime.event({ type: "log", phase: "setup", stream: "stdout", text: "installing\n" });
+  runtime.event({ type: "phase.finished", phase: "setup", outcome: "done", durationMs: 9_000 });
+  runtime.event({ type: "build.finished", sha, setupRan: true });
+}
+
+export const imageObject = (scope = "repo:acme/shop") => env.IMAGES.getByName(scope);
+export const sessionObject = (id: string) => env.SESSIONS.getByName(id);
+
+/** Moves the clock that the Worker sees. Timers go on as they are. */
+export function passTime(ms: number): void {
+  if (!vi.isFakeTimers()) vi.useFakeTimers({ toFake: ["Date"] });
+  vi.setSystemTime(Date.now() + ms);
+}
+
+/** Fires the object's alarm now, whatever time it is set to. */
+export const ring = (stub: DurableObjectStub): Promise<boolean> => runDurableObjectAlarm(stub);
