@@ -82,7 +82,11 @@ export function openDashboard(path: string, routes: Routes) {
   };
   const fetch = async (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {
     const method = init?.method ?? "GET";
-    const request: Asked = { method, path: String(input), body: typeof init?.body === "string" ? JSON.parse(init.body) : null };
+    const request: Asked = {
+      method,
+      path: input instanceof Request ? input.url : input.toString(),
+      body: typeof init?.body === "string" ? JSON.parse(init.body) : null,
+    };
     asked.push(request);
     const route = answers[`${method} ${request.path}`];
     if (route === undefined) throw new Error(`unexpected ${method} ${request.path}`);

@@ -76,7 +76,7 @@ describe("states", () => {
 
 describe("switch", () => {
   it("moves at once and takes over the server's answer", async () => {
-    let answer = (_: unknown) => {};
+    let answer: (body: unknown) => void = () => {};
     const { user, asked } = openImages([repository("web", disabledImage)], {
       "PUT /api/repositories/acme/web/image": () =>
         new Promise((resolve) => {

@@ -25,8 +25,8 @@ export interface LogBuffer {
   append(entries: readonly LogEntry[]): void;
   /** cursor for reading on: the highest seq seen, or null at the beginning */
   after(): number | null;
-  subscribe(listener: () => void): () => void;
-  snapshot(): LogLines;
+  subscribe: (listener: () => void) => () => void;
+  snapshot: () => LogLines;
 }
 
 /** A progress bar overwrites its line with carriage returns: what a terminal would show is the last version. */
