@@ -49,7 +49,7 @@ export function createAdminApp({ faults, images, sandboxes, describe }: AdminDep
         id: spec.id,
         name: spec.name,
         tags,
-        imageId: spec.imageId,
+        imageId: spec.image.id,
         createdAt: spec.createdAt * 1000,
         ...(state.status === "running" ? { status: state.status } : { status: state.status, result: state.result }),
       })),

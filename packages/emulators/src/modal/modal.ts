@@ -2,7 +2,7 @@
  * Starts the Modal emulator: the gRPC services that the unmodified `modal` SDK calls, on one plaintext HTTP/2 port of loopback,
  * and an HTTP side door for tests. Knows no engine: it drives the one it is given and leaves it open.
  */
-import { randomBytes } from "node:crypto";
+import { createHmac } from "node:crypto";
 import { type ServerType, serve } from "@hono/node-server";
 import { createServer } from "nice-grpc";
 import { type Credentials, createAccess } from "./access.ts";
@@ -70,7 +70,9 @@ export async function startModalEmulator(options: ModalEmulatorOptions): Promise
   const sandboxes = createSandboxes({ engine, now, log });
   const secrets = createSecrets();
   const faults = createFaults();
-  const access = createAccess(createTokens(randomBytes(32), tokenLifeMs), options.credentials ?? null, now);
+  // the same after a restart: clients hold on to their tokens
+  const tokenKey = createHmac("sha256", store.state.salt).update("tokens").digest();
+  const access = createAccess(createTokens(tokenKey, tokenLifeMs), options.credentials ?? null, now);
   let port = 0;
 
   const grpc = createServer({

@@ -48,14 +48,13 @@ export function createRouterHandlers({ access, engine, images, sandboxes, secret
     sandboxOf(taskId, context).execs.get(execId);
 
   async function snapshot(sandbox: Sandbox, ttlSeconds: number | undefined, guestId: string): Promise<string> {
-    const base = images.get(sandbox.spec.imageId);
     const filesystem = await engine.snapshot(guestId);
     const ttlMs = ttlSeconds === undefined ? defaultTtlMs : ttlSeconds === keepForever ? null : ttlSeconds * 1000;
     const image = await images.add({
       filesystem,
       ownsFilesystem: true,
-      env: base?.env ?? {},
-      workdir: base?.workdir ?? null,
+      env: sandbox.spec.image.env,
+      workdir: sandbox.spec.image.workdir,
       origin: { kind: "snapshot", sandboxId: sandbox.spec.id },
       expiresAt: ttlMs === null ? null : now() + ttlMs,
     });

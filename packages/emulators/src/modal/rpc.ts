@@ -94,7 +94,8 @@ export function clientStream<T>(
   };
 }
 
-function toMethod<Q extends boolean, S extends boolean>(
+/** Throws when the method streams otherwise than asked for. */
+export function toMethod<Q extends boolean, S extends boolean>(
   service: WireService,
   method: WireMethod,
   requestStream: Q,

@@ -48,7 +48,7 @@ export function toSandboxSpec(
     id: newSandboxId(version),
     taskId: newTaskId(),
     appId,
-    imageId: image.id,
+    image: { id: image.id, env: image.env, workdir: image.workdir },
     name: name ?? null,
     tags,
     guest: {

@@ -87,7 +87,7 @@ export function createSandboxHandlers(deps: SandboxServiceDeps): RpcHandlers {
         createdAt: sandbox.spec.createdAt,
         appId: sandbox.spec.appId,
         name: sandbox.spec.name ?? "",
-        imageId: sandbox.spec.imageId,
+        imageId: sandbox.spec.image.id,
         tags: tagsToWire(sandbox.tags),
         timeoutSecs: sandbox.spec.timeoutMs / 1000,
         taskInfo: { id: sandbox.spec.taskId, sandboxId: sandbox.spec.id, startedAt: sandbox.spec.createdAt },

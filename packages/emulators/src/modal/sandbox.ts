@@ -7,6 +7,7 @@ import { type Guest, type GuestSpec, type SandboxEngine } from "./engine/engine.
 import { createExecProcess, type ExecProcess } from "./exec-process.ts";
 import { createExecs, type Execs } from "./execs.ts";
 import { fail } from "./rpc.ts";
+import { type ImageRecord } from "./state-store.ts";
 import { openTunnels, type Tunnels } from "./tunnels.ts";
 import { resultStatus, type WireResult } from "./wire.ts";
 
@@ -17,7 +18,7 @@ export interface SandboxSpec {
   id: string;
   taskId: string;
   appId: string;
-  imageId: string;
+  image: Pick<ImageRecord, "id" | "env" | "workdir">;
   name: string | null;
   tags: Record<string, string>;
   /** seconds, unique and rising: the SDK pages by it */

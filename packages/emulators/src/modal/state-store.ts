@@ -27,7 +27,7 @@ export type ImageRecord = z.infer<typeof imageSchema>;
 
 const stateSchema = z.object({
   version: z.literal(1),
-  /** makes the digests of recipes, which cover secrets, useless without this file's reader being the emulator's owner */
+  /** keys the digests of recipes, which cover secrets, and the tokens */
   salt: z.string(),
   apps: z.array(appSchema),
   images: z.array(imageSchema),

@@ -43,9 +43,8 @@ export async function startHarness(
   makeEngine: (stateDir: string) => Promise<SandboxEngine> = realEngine,
 ): Promise<Harness> {
   const stateDir = await mkdtemp(join(tmpdir(), "modal-emulator-"));
-  const start = () => startModalEmulator({ stateDir: join(stateDir, "state"), engine: harness.engine, ...options });
   const engine = await makeEngine(join(stateDir, "engine"));
-  const harness = { engine } as Pick<Harness, "engine"> & { emulator?: ModalEmulator };
+  const start = (port = 0) => startModalEmulator({ stateDir: join(stateDir, "state"), engine, port, ...options });
   const emulator = await start();
   const result: Harness = {
     emulator,
@@ -57,8 +56,9 @@ export async function startHarness(
       if (answer.status !== 201) throw new Error(await answer.text());
     },
     restart: async () => {
+      const port = Number(new URL(result.emulator.url).port);
       await result.emulator.stop();
-      result.emulator = await start();
+      result.emulator = await start(port);
     },
     stop: async () => {
       await result.emulator.stop();

@@ -138,13 +138,14 @@ describe("images", () => {
   });
 
   it("leave a parent, a child and a running sandbox intact when they are deleted", async () => {
-    const parent = await base().dockerfileCommands(["RUN echo p > /root/parent"]).build(app);
+    const parent = await base().dockerfileCommands(["ENV FROM=parent", "RUN echo p > /root/parent"]).build(app);
     const renamed = await client.images.fromId(parent.imageId);
     const child = await renamed.dockerfileCommands(["ENV ONLY=env"]).build(app);
     const sandbox = await client.sandboxes.create(app, parent);
     await client.images.delete(parent.imageId);
     expect(await run(child, "cat /root/parent; echo $ONLY")).toBe("p\nenv\n");
     expect(await (await sandbox.exec(["cat", "/root/parent"])).stdout.readText()).toBe("p\n");
+    expect(await run(await sandbox.snapshotFilesystem(), "cat /root/parent; echo $FROM")).toBe("p\nparent\n");
     await sandbox.terminate();
   });
 
@@ -160,10 +161,9 @@ describe("images", () => {
     const sandbox = await client.sandboxes.create(app, built, { name: "mortal" });
     const snapshot = await sandbox.snapshotFilesystem({ ttlMs: 60_000 });
     await built.publish("kept:1");
-    const { appId } = app;
     await harness.restart();
-    await reconnect();
-    expect(app.appId).toBe(appId);
+    // the same client: its connection and its token outlive the server
+    expect((await client.apps.fromName("images")).appId).toBe(app.appId);
     expect(await run(await client.images.fromId(snapshot.imageId), "cat /root/f; echo $A")).toBe("built\n1\n");
     expect((await client.images.fromName("kept:1")).imageId).toBe(built.imageId);
     const rebuilt = await base().dockerfileCommands(["ENV A=1", "RUN echo built > /root/f"]).build(app);

@@ -1,7 +1,12 @@
-import { type App, ModalClient } from "modal";
+import { join } from "node:path";
+import { type App, type ModalClient } from "modal";
+import { createChannel, createClient, Metadata } from "nice-grpc";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { z } from "zod";
 import { loadModalDefinitions } from "../../src/modal/definitions.ts";
-import { baseTag, collect, connectTo, type Harness, startHarness } from "./harness.ts";
+import { startModalEmulator } from "../../src/modal/modal.ts";
+import { toMethod } from "../../src/modal/rpc.ts";
+import { baseTag, collect, type Harness, startHarness } from "./harness.ts";
 
 let harness: Harness;
 let client: ModalClient;
@@ -32,23 +37,66 @@ describe("the installed SDK", () => {
 });
 
 describe("access", () => {
-  it("refuses a call without a token secret", async () => {
-    const { cpClient } = connectTo(harness.emulator.url);
-    const bare = new ModalClient({ cpClient, tokenId: "", tokenSecret: "" });
-    expect(bare).toBeDefined();
-    const refused = connectTo(harness.emulator.url, { MODAL_TOKEN_SECRET: "" });
-    await expect(refused.apps.fromName("contract")).rejects.toThrow(/token|credential/i);
+  const anyPair = { "x-modal-token-id": "ak-1", "x-modal-token-secret": "as-1" };
+
+  async function call(key: "authTokenGet" | "appGetOrCreate", headers: Record<string, string>, url = harness.emulator.url) {
+    const { control } = loadModalDefinitions();
+    const method = control.methods[key];
+    if (!method) throw new Error(`no method ${key}`);
+    const channel = createChannel(url.replace("http://", ""));
+    try {
+      const raw = createClient({ [key]: toMethod(control, method, false, false) }, channel);
+      return await raw[key]?.({ appName: "raw", objectCreationType: 1 }, { metadata: Metadata(headers) });
+    } finally {
+      channel.close();
+    }
+  }
+
+  it("needs a token id and a token secret", async () => {
+    await expect(call("authTokenGet", {})).rejects.toMatchObject({ code: 16 });
+    await expect(call("authTokenGet", { "x-modal-token-id": "ak-1" })).rejects.toMatchObject({ code: 16 });
+  });
+
+  it("needs the token that AuthTokenGet gave, and no other", async () => {
+    const answer = z.object({ token: z.string() }).parse(await call("authTokenGet", anyPair));
+    await expect(call("appGetOrCreate", anyPair)).rejects.toMatchObject({ code: 16 });
+    const forged = answer.token.replace(/.$/, (last) => (last === "A" ? "Q" : "A"));
+    await expect(call("appGetOrCreate", { ...anyPair, "x-modal-auth-token": forged })).rejects.toMatchObject({ code: 16 });
+    await expect(call("appGetOrCreate", { ...anyPair, "x-modal-auth-token": answer.token })).resolves.toMatchObject({
+      appId: expect.stringMatching(/^ap-/),
+    });
   });
 
   it("refuses a wrong pair when a pair is given", async () => {
-    const strict = await startHarness({ credentials: { tokenId: "ak-right", tokenSecret: "as-right" } });
+    const strict = await startModalEmulator({
+      engine: harness.engine,
+      stateDir: join(harness.stateDir, "strict"),
+      credentials: { tokenId: "ak-right", tokenSecret: "as-right" },
+    });
     try {
-      await expect(strict.connect().apps.fromName("x", { createIfMissing: true })).rejects.toMatchObject({
-        name: "ClientError",
-        code: 16,
-      });
+      await expect(call("authTokenGet", anyPair, strict.url)).rejects.toMatchObject({ code: 16 });
+      const right = { "x-modal-token-id": "ak-right", "x-modal-token-secret": "as-right" };
+      await expect(call("authTokenGet", right, strict.url)).resolves.toMatchObject({ token: expect.any(String) });
     } finally {
       await strict.stop();
+    }
+  });
+
+  it("lets no sandbox's token reach another sandbox", async () => {
+    const [mine, other] = [await client.sandboxes.create(app, base()), await client.sandboxes.create(app, base())];
+    const mixed = await client.cpClient.sandboxGetTaskIdV2({ sandboxId: other.sandboxId });
+    const { jwt } = await client.cpClient.sandboxGetCommandRouterAccess({ sandboxId: mine.sandboxId });
+    const { router } = loadModalDefinitions();
+    const method = router.methods.taskExecPoll;
+    if (!method) throw new Error("no method");
+    const channel = createChannel(harness.emulator.url.replace("http://", ""));
+    try {
+      const raw = createClient({ poll: toMethod(router, method, false, false) }, channel);
+      const metadata = Metadata({ authorization: `Bearer ${jwt}` });
+      await expect(raw.poll({ taskId: mixed.taskId, execId: "x" }, { metadata })).rejects.toMatchObject({ code: 7 });
+    } finally {
+      channel.close();
+      await Promise.all([mine.terminate(), other.terminate()]);
     }
   });
 });
@@ -102,7 +150,7 @@ describe("sandboxes", () => {
     await won[0]?.value.terminate();
   });
 
-  it("are listed by tag, newest first, over more than one page", async () => {
+  it("are listed by tag, newest first, to the end of the pages", async () => {
     const other = await client.apps.fromName("lists", { createIfMissing: true });
     const tags = { kind: "listed" };
     const made: string[] = [];
