@@ -87,7 +87,7 @@ export async function createDirectoryEngine(options: EngineOptions & { log: (lin
     const inside = (text: string) => text.replace(INSIDE, (path) => dir + path);
     const agent = spawn(
       process.execPath,
-      [fileURLToPath(new URL("./guest-agent.mjs", import.meta.url)), JSON.stringify(config)],
+      [fileURLToPath(new URL("./guest-agent.cjs", import.meta.url)), JSON.stringify(config)],
       {
         env: baseEnv,
         cwd: dir,

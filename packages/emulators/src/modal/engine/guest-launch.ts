@@ -91,7 +91,10 @@ export function overlayOptions(mapping: UserMapping, lowerDirs: string[], upper:
     : `${lower},upperdir=${upper.dir},workdir=${upper.work},${mapping.overlayOptions},volatile`;
 }
 
-/** @returns argv of one process that becomes the launcher and prints what the agent prints */
+/**
+ * @returns argv of one process that becomes the launcher and prints what the agent prints. Should the engine die before the
+ * launcher has tied itself to it, the agent ends the guest: its input is at its end.
+ */
 export function buildLaunch(plan: LaunchPlan): string[] {
   const { mapping, guestDir } = plan;
   const options = overlayOptions(mapping, plan.lowerDirs, {
@@ -108,30 +111,25 @@ export function buildLaunch(plan: LaunchPlan): string[] {
     "cd /",
   ];
   const seccomp = plan.launcher === "bwrap" && plan.seccompFile !== null ? [`exec 9< ${quote(plan.seccompFile)}`] : [];
-  const noNesting = "echo 0 > /proc/sys/user/max_user_namespaces 2>/dev/null || :";
   if (mapping.mountsAsHostRoot) {
     const script = [
       ...mount,
       `mount --rbind ${quote(guestDir)} ${quote(place)}`,
       ...seccomp,
-      `exec ${mapping.enter(plan.holderPid).map(quote).join(" ")} sh -c ${quote(`${noNesting}; exec "$@"`)} sh "$@"`,
+      `exec ${mapping.enter(plan.holderPid).map(quote).join(" ")} "$@"`,
     ].join("\n");
     return [
-      ...["setpriv", "--pdeathsig", "KILL", "nsenter", `--mount=/proc/${plan.stagePid}/ns/mnt`, "--"],
+      ...["nsenter", `--mount=/proc/${plan.stagePid}/ns/mnt`, "--"],
       ...["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", ...inner],
     ];
   }
   const script = [
     ...mount,
     ...(plan.materialise ? [`R=${quote(`${guestDir}/root`)}`, "set +e", MATERIALISE, "set -e"] : []),
-    noNesting,
     ...seccomp,
     'exec "$@"',
   ].join("\n");
-  return [
-    ...mapping.enter(plan.holderPid),
-    ...["setpriv", "--pdeathsig", "KILL", "unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", ...inner],
-  ];
+  return [...mapping.enter(plan.holderPid), ...["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", ...inner]];
 }
 
 function rlimitArgs(plan: LaunchPlan): string[] {
@@ -150,7 +148,7 @@ function bwrapArgs(plan: LaunchPlan, place: string): string[] {
     ...plan.views.filter((view) => !isLate(view)).flatMap(({ source, target }) => ["--ro-bind", source, target]),
     ...(plan.proc === "own" ? ["--proc", "/proc"] : ["--ro-bind", "/proc", "/proc"]),
     ...["--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm", "--tmpfs", "/run", "--dir", "/run/lock"],
-    ...["--ro-bind", plan.node, `${AGENT_DIR}/node`, "--ro-bind", plan.agentFile, `${AGENT_DIR}/agent.mjs`],
+    ...["--ro-bind", plan.node, `${AGENT_DIR}/node`, "--ro-bind", plan.agentFile, `${AGENT_DIR}/agent.cjs`],
     ...["--bind", `${place}/ctl`, "/run/ctl", "--ro-bind", `${place}/net`, "/run/net"],
     ...["--tmpfs", "/opt/tools", "--perms", "0755", "--dir", "/opt/tools/bin", "--perms", "0755", "--dir", "/run/host-certs"],
     ...plan.views.filter(isLate).flatMap(({ source, target }) => ["--ro-bind", source, target]),
@@ -162,7 +160,7 @@ function bwrapArgs(plan: LaunchPlan, place: string): string[] {
     ...Object.entries(plan.agentEnv).flatMap(([name, value]) => ["--setenv", name, value]),
     ...["--cap-drop", "ALL", ...KEPT_CAPABILITIES.flatMap((name) => ["--cap-add", `CAP_${name.toUpperCase()}`])],
     ...(plan.seccompFile === null ? [] : ["--seccomp", "9"]),
-    ...["--chdir", "/", "--", `${AGENT_DIR}/node`, `${AGENT_DIR}/agent.mjs`, ...plan.agentArgs],
+    ...["--chdir", "/", "--", `${AGENT_DIR}/node`, `${AGENT_DIR}/agent.cjs`, ...plan.agentArgs],
   ];
 }
 
@@ -180,7 +178,7 @@ function unshareArgs(plan: LaunchPlan, place: string): string[] {
   ];
   const caps = `-all,${KEPT_CAPABILITIES.map((name) => `+${name}`).join(",")}`;
   const env = Object.entries(plan.agentEnv).map(([name, value]) => quote(`${name}=${value}`));
-  const agent = [`${AGENT_DIR}/node`, `${AGENT_DIR}/agent.mjs`, ...plan.agentArgs].map(quote).join(" ");
+  const agent = [`${AGENT_DIR}/node`, `${AGENT_DIR}/agent.cjs`, ...plan.agentArgs].map(quote).join(" ");
   const init = `trap : TERM INT HUP; exec 8<&0; ${agent} <&8 8<&- & exec 8<&- </dev/null; wait $!`;
   const script = [
     "set -e",
@@ -196,7 +194,7 @@ function unshareArgs(plan: LaunchPlan, place: string): string[] {
     'ln -s fd/0 "$R/dev/stdin"; ln -s fd/1 "$R/dev/stdout"; ln -s fd/2 "$R/dev/stderr"',
     'mount -t tmpfs -o mode=755,nosuid,nodev run "$R/run"; mkdir "$R/run/lock"',
     ...show(plan.node, `${AGENT_DIR}/node`, true),
-    ...show(plan.agentFile, `${AGENT_DIR}/agent.mjs`, true),
+    ...show(plan.agentFile, `${AGENT_DIR}/agent.cjs`, true),
     ...show(`${place}/ctl`, "/run/ctl", false, true),
     ...show(`${place}/net`, "/run/net", false),
     'mount -t tmpfs -o mode=755,nosuid,nodev tools "$R/opt/tools"; mkdir "$R/opt/tools/bin"',

@@ -18,12 +18,12 @@ export interface HostStage {
   pid: number | null;
   /** where the launcher finds a file or directory of the host */
   visible(path: string): string;
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** For users whose own files are open to their guests. */
 export function noStage(): HostStage {
-  return { dir: "", pid: null, visible: (path) => path, close() {} };
+  return { dir: "", pid: null, visible: (path) => path, async close() {} };
 }
 
 const quote = (word: string) => `'${word.replaceAll("'", "'\\''")}'`;
@@ -45,12 +45,16 @@ export async function openHostStage(paths: string[], avoid: string[]): Promise<H
     env: HOST_ENV,
     cwd: "/",
   });
+  const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
   await waitForLine(child, "ready", STAGE_TIMEOUT_MS);
   child.stdin.on("error", () => {});
   return {
     dir,
     pid: child.pid ?? null,
     visible: (path) => staged.get(path) ?? path,
-    close: () => child.stdin.end(),
+    close() {
+      child.stdin.end();
+      return closed;
+    },
   };
 }

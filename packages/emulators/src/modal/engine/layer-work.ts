@@ -20,7 +20,7 @@ export interface LayerWork {
   importTar(tarFile: string, to: string): Promise<void>;
   emptyTrash(trashDir: string): Promise<void>;
   sync(dir: string): Promise<void>;
-  close(): void;
+  close(): Promise<void>;
 }
 
 export async function openLayerWork(mapping: UserMapping): Promise<LayerWork> {
@@ -57,7 +57,7 @@ export async function openLayerWork(mapping: UserMapping): Promise<LayerWork> {
           timeoutMs: COPY_TIMEOUT_MS,
         });
       } finally {
-        if (holder === null) shifted.release();
+        if (holder === null) await shifted.release();
       }
     },
     emptyTrash(trashDir) {
@@ -75,6 +75,6 @@ export async function openLayerWork(mapping: UserMapping): Promise<LayerWork> {
     async sync(dir) {
       await run(["sync", "-f", dir], { timeoutMs: SYNC_TIMEOUT_MS });
     },
-    close: () => holder?.release(),
+    close: async () => holder?.release(),
   };
 }

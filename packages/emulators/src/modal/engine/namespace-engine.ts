@@ -23,7 +23,7 @@ import { type LiveGuest, startLiveGuest } from "./live-guest.ts";
 import { egressRules } from "./network-policy.ts";
 import { recoverStore } from "./recovery.ts";
 import { buildSeccompProgram } from "./seccomp.ts";
-import { type UserMapping } from "./user-mapping.ts";
+import { spareHolders, type UserMapping } from "./user-mapping.ts";
 
 export interface NamespaceEngineOptions extends EngineOptions {
   log: (line: string) => void;
@@ -61,17 +61,14 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
   if (options.forwardedPorts.includes(PROXY_PORT))
     throw new EngineError("invalid", `Port ${PROXY_PORT} is the guests' proxy and cannot be forwarded.`);
   mkdirSync(options.stateDir, { recursive: true });
-  const unlock = lockStateDir(options.stateDir);
-  const undo: (() => void)[] = [unlock];
-  const abandon = () =>
-    undo
-      .splice(0)
-      .reverse()
-      .forEach((step) => void step());
+  const undo: (() => void | Promise<void>)[] = [lockStateDir(options.stateDir)];
+  const abandon = async () => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
   try {
     return await open();
   } catch (error) {
-    abandon();
+    await abandon();
     throw error;
   }
 
@@ -82,8 +79,8 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
     const cgroupPrefix = `open-inspect-${Buffer.from(root).toString("base64url").slice(-24)}-`;
     await recoverStore({ store, cgroups, cgroupPrefix, log });
 
-    const agentFile = join(root, "guest-agent.mjs");
-    copyFileSync(fileURLToPath(new URL("./guest-agent.mjs", import.meta.url)), agentFile);
+    const agentFile = join(root, "guest-agent.cjs");
+    copyFileSync(fileURLToPath(new URL("./guest-agent.cjs", import.meta.url)), agentFile);
     const seccomp = launcher === "bwrap" ? buildSeccompProgram(process.arch) : null;
     const seccompFile = seccomp === null ? null : join(root, "seccomp.bpf");
     if (seccomp !== null && seccompFile !== null) writeFileSync(seccompFile, seccomp, { mode: 0o644 });
@@ -95,8 +92,12 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
     const work = await openLayerWork(mapping);
     undo.push(work.close);
 
+    const holders = spareHolders(mapping);
+    undo.push(holders.close);
+
     const residents = new Map<string, Resident>();
     const starting = new Map<string, string[]>();
+    const launches = new Set<Promise<LiveGuest>>();
     const building = new Map<string, Promise<FilesystemId>>();
     let closing = false;
 
@@ -150,7 +151,13 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
       const rules = egressRules(spec.network, options.privateEgressCidrs, hostAddresses());
       const cleanUps: (() => void | Promise<void>)[] = [() => store.moveToTrash(dir)];
       const cleanUp = async () => {
-        for (const step of cleanUps.splice(0).reverse()) await step();
+        for (const step of cleanUps.splice(0).reverse()) {
+          try {
+            await step();
+          } catch (error) {
+            log(`guest ${spec.id}: cleaning up failed: ${error instanceof Error ? error.message : String(error)}`);
+          }
+        }
       };
       try {
         await keeper.whenStored(chain, THAW_TIMEOUT_MS);
@@ -169,61 +176,64 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
           }) ?? null;
         if (cgroup !== null) cleanUps.push(() => cgroup.remove());
         store.writeGuestMeta(spec.id, { processes: [], cgroupDirs: cgroup?.dirs ?? [] });
+        const holding = holders.take();
+        cleanUps.push(async () => (await holding).release());
         const network = await openGuestNetwork(join(dir, "net"), options.forwardedPorts, rules, (line) =>
           log(`guest ${spec.id}: ${line}`),
         );
         cleanUps.push(network.close);
-        const holder = await mapping.openHolder();
+        const holder = await holding;
         const view = guestView(record.base, offer, stage.visible);
         const ports = [...options.forwardedPorts.map((port) => ({ port, path: `/run/net/${portSocket(port)}` }))];
         if (rules.anyEgress) ports.push({ port: PROXY_PORT, path: `/run/net/${PROXY_SOCKET}` });
         const agentConfig = { socket: "/run/ctl/agent.sock", fifoDir: "/run/agent-fifos", forwards: ports };
         const baseEnv = guestBaseEnv(rules.anyEgress, offer.caBundle);
-        try {
-          const live = await startLiveGuest({
-            spec,
-            dir,
-            baseEnv,
-            cgroup,
-            log,
-            argv: buildLaunch({
-              ...view,
-              launcher,
-              mapping,
-              holderPid: holder.pid,
-              stagePid: stage.pid,
-              stageDir: stage.dir,
-              layersDir: store.layersDir,
-              guestDir: dir,
-              guestDirFromLayers: `../sandboxes/${spec.id}`,
-              lowerDirs: chain.map((layer) => `${layer}/fs`),
-              hostname: spec.id.slice(0, 63),
-              agentEnv: { PATH: baseEnv.PATH ?? "", HOME: "/root", LANG: "C.UTF-8" },
-              agentArgs: [JSON.stringify(agentConfig)],
-              node: stage.visible(offer.node),
-              agentFile: stage.visible(offer.agentFile),
-              joinFiles: cgroup?.joinFiles ?? [],
-              seccompFile: seccompFile === null ? null : stage.visible(seccompFile),
-              rlimits: {
-                pids: cgroups?.limits.pids ? null : MAX_PIDS,
-                dataBytes: cgroups?.limits.memory || spec.memoryMiB === null ? null : spec.memoryMiB * MIB + AGENT_MEMORY_BYTES,
-              },
-              proc: options.proc,
-              materialise: !mapping.mountsAsHostRoot && chain.length > 1,
-            }),
-            async onGone() {
-              await residents.get(spec.id)?.snapshot?.takeUpper();
-              residents.delete(spec.id);
-              await cleanUp();
-              keeper.collect();
+        const live = await startLiveGuest({
+          spec,
+          dir,
+          baseEnv,
+          cgroup,
+          log,
+          argv: buildLaunch({
+            ...view,
+            launcher,
+            mapping,
+            holderPid: holder.pid,
+            stagePid: stage.pid,
+            stageDir: stage.dir,
+            layersDir: store.layersDir,
+            guestDir: dir,
+            guestDirFromLayers: `../sandboxes/${spec.id}`,
+            lowerDirs: chain.map((layer) => `${layer}/fs`),
+            hostname: spec.id.slice(0, 63),
+            agentEnv: { PATH: baseEnv.PATH ?? "", HOME: "/root", LANG: "C.UTF-8" },
+            agentArgs: [JSON.stringify(agentConfig)],
+            node: stage.visible(offer.node),
+            agentFile: stage.visible(offer.agentFile),
+            joinFiles: cgroup?.joinFiles ?? [],
+            seccompFile: seccompFile === null ? null : stage.visible(seccompFile),
+            rlimits: {
+              pids: cgroups?.limits.pids ? null : MAX_PIDS,
+              dataBytes: cgroups?.limits.memory || spec.memoryMiB === null ? null : spec.memoryMiB * MIB + AGENT_MEMORY_BYTES,
             },
-          });
-          residents.set(spec.id, { live, base: record.base, chain, snapshot: null, turn: Promise.resolve() });
-          store.writeGuestMeta(spec.id, { processes: live.processes, cgroupDirs: cgroup?.dirs ?? [] });
-          return live;
-        } finally {
-          holder.release();
-        }
+            proc: options.proc,
+            materialise: !mapping.mountsAsHostRoot && chain.length > 1,
+          }),
+          async onGone() {
+            await residents.get(spec.id)?.snapshot?.takeUpper();
+            residents.delete(spec.id);
+            await cleanUp();
+            keeper.collect();
+          },
+        });
+        residents.set(spec.id, { live, base: record.base, chain, snapshot: null, turn: Promise.resolve() });
+        // It may have ended while this was on its way.
+        void live.guest.ended.then(() => {
+          if (residents.get(spec.id)?.live === live) residents.delete(spec.id);
+        });
+        holder.release();
+        store.writeGuestMeta(spec.id, { processes: live.processes, cgroupDirs: cgroup?.dirs ?? [] });
+        return live;
       } catch (error) {
         await cleanUp();
         throw error instanceof EngineError
@@ -303,7 +313,9 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
         if (!GUEST_ID.test(spec.id)) throw new EngineError("invalid", `${spec.id} cannot name a guest.`);
         if (residents.has(spec.id) || starting.has(spec.id))
           throw new EngineError("invalid", `There is a guest ${spec.id} already.`);
-        return (await startGuest(spec)).guest;
+        const launch = startGuest(spec);
+        launches.add(launch);
+        return (await launch.finally(() => launches.delete(launch))).guest;
       },
       async snapshot(guestId) {
         const resident = residents.get(guestId);
@@ -319,9 +331,10 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
       },
       async close() {
         closing = true;
+        await Promise.allSettled(launches);
         await Promise.all([...residents.values()].map(({ live }) => live.guest.kill()));
         await keeper.close();
-        abandon();
+        await abandon();
       },
     };
   }

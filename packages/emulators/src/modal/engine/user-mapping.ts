@@ -14,7 +14,7 @@ export type MappingKind = "root" | "subuid" | "single";
 /** A process that keeps a user namespace open until it is entered. Dies with the engine: it reads a pipe of ours. */
 export interface NamespaceHolder {
   pid: number;
-  release(): void;
+  release(): Promise<void>;
 }
 
 export interface UserMapping {
@@ -34,18 +34,31 @@ export interface UserMapping {
   enter(holder: number): string[];
 }
 
+/** Once the users are mapped it forbids further user namespaces inside: a guest has no use for them, an attacker has. */
+const HOLDER_SCRIPT = "echo ready; read -r _; echo 0 > /proc/sys/user/max_user_namespaces; echo mapped; read -r _";
 const ROOT_FIRST_ID = 100_000;
 const ID_COUNT = 65_536;
 
 async function startHolder(): Promise<ChildProcess & { pid: number }> {
-  const child = spawn("unshare", ["--user", "sh", "-c", "echo ready; read -r _"], { env: HOST_ENV, cwd: "/" });
+  const child = spawn("unshare", ["--user", "--keep-caps", "sh", "-c", HOLDER_SCRIPT], { env: HOST_ENV, cwd: "/" });
   await waitForLine(child, "ready", HOLDER_TIMEOUT_MS);
   return Object.assign(child, { pid: child.pid ?? 0 });
 }
 
-function holderOf(child: ChildProcess & { pid: number }): NamespaceHolder {
+/** Call it when the users are mapped. */
+async function holderOf(child: ChildProcess & { pid: number }): Promise<NamespaceHolder> {
   child.stdin?.on("error", () => {});
-  return { pid: child.pid, release: () => child.stdin?.end() };
+  const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
+  const mapped = waitForLine(child, "mapped", HOLDER_TIMEOUT_MS);
+  child.stdin?.write("\n");
+  await mapped;
+  return {
+    pid: child.pid,
+    release() {
+      child.stdin?.end();
+      return closed;
+    },
+  };
 }
 
 function rootMapping(): UserMapping {
@@ -147,4 +160,28 @@ export function candidateMappings(): UserMapping[] {
   const gids = subordinateRange("/etc/subgid", uid);
   const single = singleMapping(uid, gid);
   return uids !== null && gids !== null ? [subordinateMapping(uid, gid, uids, gids), single] : [single];
+}
+
+/** Keeps one namespace ready, so that a guest does not wait for it. */
+export function spareHolders(mapping: UserMapping): { take(): Promise<NamespaceHolder>; close(): Promise<void> } {
+  let spare: Promise<NamespaceHolder> | null = null;
+  const open = () => {
+    const opened = mapping.openHolder();
+    opened.catch(() => {});
+    return opened;
+  };
+  return {
+    take() {
+      const taken = spare ?? open();
+      spare = open();
+      return taken;
+    },
+    async close() {
+      await spare?.then(
+        (holder) => holder.release(),
+        () => {},
+      );
+      spare = null;
+    },
+  };
 }

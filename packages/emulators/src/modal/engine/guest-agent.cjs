@@ -1,14 +1,14 @@
 /**
  * Runs inside a guest: starts the processes that the engine asks for and carries their bytes; forwards loopback ports to
  * the engine's sockets. Knows nothing of images, snapshots or policy. No dependencies: this one file is all that is shown
- * to the guest. Zombies are reaped by PID 1 (the launcher), not here.
+ * to the guest. Zombies are reaped by PID 1 (the launcher), not here. CommonJS: Node starts it 5 ms sooner than a module.
  *
  * One connection per process on the unix socket. Frames: type (1 byte), length (4 bytes, big endian), payload.
  */
-import { spawn, spawnSync } from "node:child_process";
-import fs from "node:fs";
-import net from "node:net";
-import os from "node:os";
+const { spawn, spawnSync } = require("node:child_process");
+const fs = require("node:fs");
+const net = require("node:net");
+const os = require("node:os");
 
 const FRAME = { start: 1, stdin: 2, stdinEnd: 3, started: 10, stdout: 11, stderr: 12, exit: 13 };
 /** After a process ended, how long a daemon that kept its pipes may go on talking into its output. */
@@ -274,13 +274,14 @@ const leave = () => {
 process.stdin.on("end", leave).on("error", leave);
 process.stdin.resume();
 
-await Promise.all([
+Promise.all([
   ...config.forwards.map(forward),
   new Promise((resolve, reject) => {
     const server = net.createServer({ allowHalfOpen: true }, serve);
     server.on("error", reject);
     server.listen(config.socket, 128, resolve);
   }),
-]);
-process.stdout.write("READY\n");
-refillFifos();
+]).then(() => {
+  process.stdout.write("READY\n");
+  refillFifos();
+});
