@@ -126,6 +126,7 @@ export const logEntrySchema = z.object({
   phase: phaseSchema,
   /** `system` lines are ours; `gap` says in `text` how much output was left out here */
   stream: z.enum(["stdout", "stderr", "system", "gap"]),
+  /** as it was printed, newlines included; a piece of stdout or stderr may begin or end within a line */
   text: z.string(),
 });
 export type LogEntry = z.infer<typeof logEntrySchema>;
