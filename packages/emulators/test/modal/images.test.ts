@@ -40,6 +40,12 @@ describe("image builds", () => {
     );
   });
 
+  it("take a file that travels in their lines", async () => {
+    const chunk = "x".repeat(40_000);
+    const image = base().dockerfileCommands(Array.from({ length: 5 }, () => `RUN printf %s ${chunk} >> /root/file`));
+    expect(await run(image, "wc -c < /root/file")).toBe("200000\n");
+  });
+
   it("are cached by content, for each layer", async () => {
     const layers = () => base().dockerfileCommands(["RUN head -c 8 /dev/urandom | base64 > /root/random"]);
     const first = await layers().build(app);

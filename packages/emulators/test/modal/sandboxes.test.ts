@@ -175,19 +175,6 @@ describe("sandboxes", () => {
     await sandbox.terminate();
   });
 
-  it("end with 124 at their time limit", async () => {
-    const sandbox = await client.sandboxes.create(app, base(), { timeoutMs: 1000 });
-    expect(await sandbox.wait()).toBe(124);
-  });
-
-  it("end when idle, and not while a process runs", async () => {
-    const sandbox = await client.sandboxes.create(app, base(), { idleTimeoutMs: 1000 });
-    const process = await sandbox.exec(["sleep", "1.4"]);
-    expect(await process.wait()).toBe(0);
-    expect(await sandbox.poll()).toBeNull();
-    expect(await sandbox.wait()).toBe(137);
-  });
-
   it("run their command, show its output and end with its code", async () => {
     const sandbox = await client.sandboxes.create(app, base(), {
       command: ["sh", "-c", 'read line; echo "got $line"; echo warn >&2; exit 4'],
@@ -267,5 +254,20 @@ describe("sandboxes", () => {
     expect((await collect(old.sandboxes.list({ appId: oldApp.appId, tags: { a: "b" } }))).length).toBe(1);
     expect((await sandbox.snapshotFilesystem()).imageId).toMatch(/^im-/);
     expect(await sandbox.terminate({ wait: true })).toBe(137);
+  });
+});
+
+describe.concurrent("the limits of a sandbox", () => {
+  it("end it with 124 at its time limit", async () => {
+    const sandbox = await client.sandboxes.create(app, base(), { timeoutMs: 1000 });
+    expect(await sandbox.wait()).toBe(124);
+  });
+
+  it("end it when idle, and not while a process runs", async () => {
+    const sandbox = await client.sandboxes.create(app, base(), { idleTimeoutMs: 2000 });
+    const process = await sandbox.exec(["sleep", "2.5"]);
+    expect(await process.wait()).toBe(0);
+    expect(await sandbox.poll()).toBeNull();
+    expect(await sandbox.wait()).toBe(137);
   });
 });
