@@ -75,8 +75,9 @@ function unpackArchive(archive: { url: string; integrity: string }, into: string
 }
 
 const npmModules = "/usr/local/lib/node_modules";
+/** Node trusts what Debian trusts, so that a registry behind a company's own authority works. */
 const installNpm = (...packages: string[]): string =>
-  `npm install -g --ignore-scripts --no-audit --no-fund ${packages.join(" ")}`;
+  `NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt npm install -g --ignore-scripts --no-audit --no-fund ${packages.join(" ")}`;
 
 /** The whole definition, in the order in which its layers are built: what changes least comes first. */
 export const debianBaseImage: BaseImageDefinition = {
@@ -95,7 +96,7 @@ export const debianBaseImage: BaseImageDefinition = {
       instructions: [
         unpackArchive(nodeArchive, "/opt/node"),
         unpackArchive(npmArchive, `${npmModules}/npm`),
-        `RUN ln -sf /opt/node/bin/node /usr/local/bin/node && ln -sf ${npmModules}/npm/bin/npm-cli.js /usr/local/bin/npm && ln -sf ${npmModules}/npm/bin/npx-cli.js /usr/local/bin/npx && chmod 755 ${npmModules}/npm/bin/npm-cli.js ${npmModules}/npm/bin/npx-cli.js && npm config set -g prefix /usr/local && node --version && npm --version`,
+        `RUN mkdir -p /usr/local/bin && ln -sf /opt/node/bin/node /usr/local/bin/node && ln -sf ${npmModules}/npm/bin/npm-cli.js /usr/local/bin/npm && ln -sf ${npmModules}/npm/bin/npx-cli.js /usr/local/bin/npx && chmod 755 ${npmModules}/npm/bin/npm-cli.js ${npmModules}/npm/bin/npx-cli.js && npm config set -g prefix /usr/local && node --version && npm --version`,
       ],
     },
     {

@@ -82,6 +82,8 @@ export const callDeadlinesMs = {
   terminate: 35_000,
   list: 45_000,
   deleteImage: 35_000,
+  /** one request for a snapshot, of which there may be many: the gateway holds none open for longer than 80 s */
+  snapshotRequest: 110_000,
   /** added to the snapshot's own limit */
   snapshotMargin: 60_000,
 } as const;
@@ -156,10 +158,11 @@ export function createGatewayClient(options: GatewayClientOptions): GatewayClien
       const deadlineMs = own.deadlineMs ?? request.timeoutMs + callDeadlinesMs.snapshotMargin;
       const until = now() + deadlineMs;
       for (;;) {
-        const left = { ...own, deadlineMs: Math.max(1, until - now()) };
+        const left = { ...own, deadlineMs: Math.max(1, Math.min(until - now(), callDeadlinesMs.snapshotRequest)) };
         const result = await call("POST", `${sandboxPath(id)}/snapshot`, request, snapshotResponseSchema, deadlineMs, left);
         // A proxy in between may cut long requests, so the gateway answers early and the call is joined again.
-        if (result.ok || result.error.code !== "snapshot_in_progress" || now() + snapshotJoinPauseMs >= until) return result;
+        const joinable = !result.ok && ["snapshot_in_progress", "gateway_timeout"].includes(result.error.code);
+        if (!joinable || now() + snapshotJoinPauseMs >= until) return result;
         await new Promise((resolve) => setTimeout(resolve, snapshotJoinPauseMs));
       }
     },

@@ -1,4 +1,5 @@
 /** The control plane's client signs what it sends, waits no longer than it may, and says what every answer means. */
+import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
@@ -35,6 +36,15 @@ const answering = (status: number, content: unknown) =>
   );
 const clientOf = (baseUrl: string) => createGatewayClient({ baseUrl, secret });
 const running = { status: "running" };
+
+test("client and signing import nothing of Node: they run in workerd", () => {
+  for (const name of ["client.ts", "signing.ts"]) {
+    const source = readFileSync(new URL(`../src/${name}`, import.meta.url), "utf8");
+    const imported = [...source.matchAll(/from "([^"]+)"/g)].map((match) => match[1]);
+    for (const specifier of imported) expect(["@open-inspect/protocol", "zod", "./signing.ts"]).toContain(specifier);
+    expect(source).not.toMatch(/\b(process|Buffer|require)\b[.(]/);
+  }
+});
 
 describe("what is sent", () => {
   test("every call goes to its path with a signature that the gateway accepts", async () => {

@@ -486,6 +486,17 @@ describe("the base image", () => {
     await waiting.close();
   });
 
+  test("that Modal has lost is built again", async () => {
+    const { base } = main.gateway.health();
+    await world.modal.images.delete(base.providerImageId ?? "");
+    expect(await main.client.create(freshName(), fromBase())).toMatchObject({
+      ok: false,
+      error: { kind: "transient", code: "base_not_ready" },
+    });
+    const sandboxId = await create();
+    expect(await world.shell(sandboxId, "sha256sum < /opt/openinspect/runtime.mjs")).toContain(bundle.sha256);
+  });
+
   test("is built again after a failure of Modal", async () => {
     await world.fault({ method: "ImageGetOrCreate", kind: "error", code: "UNAVAILABLE", times: 4 });
     const retrying = await world.startGateway();
