@@ -73,12 +73,14 @@ export function untilReady(api: Api, id: string, deadlineMs: number): Promise<Se
   });
 }
 
-/** Waits until the active image is of `sha`; a failed build of it throws with its cause and lines. */
+/** Waits until the active image is of `sha`; a build that fails meanwhile throws with its cause and lines. */
 export function untilImageOf(api: Api, repository: string, sha: string, deadlineMs: number) {
+  const calledAt = Date.now();
   return until(`image of ${repository} at ${sha.slice(0, 7)}`, deadlineMs, async () => {
     const image = await api.image(repository);
     const build = image.latestBuild;
-    if (build?.status === "failed" && build.failure) throw new Error([build.failure.message, ...build.failure.lines].join("\n"));
+    if (build?.failure && (build.finishedAt ?? 0) >= calledAt)
+      throw new Error([build.failure.message, ...build.failure.lines].join("\n"));
     return image.active?.sha === sha && build !== null && image.status === "ready" ? { active: image.active, build } : null;
   });
 }

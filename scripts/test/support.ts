@@ -71,6 +71,7 @@ export async function startTestSystem(vars: Record<string, string> = {}, webhook
     dataDir,
     async createRepository(name) {
       await post(`${system.githubUrl}/__emulator/repositories`, { owner: "acme", name, empty: true });
+      await fetch(`${system.url}/api/repositories?sync=force`);
       return `acme/${name}`;
     },
     faultModal: (fault) => post(`${system.modalAdminUrl}/faults`, fault),
@@ -82,7 +83,7 @@ export async function startTestSystem(vars: Record<string, string> = {}, webhook
     runningSandboxes,
     untilNoSandboxes: () =>
       until("no sandbox left", 30_000, async () => ((await runningSandboxes()).length === 0 ? true : null)).then(() => undefined),
-    killSandbox: (id) => post(`${system.modalAdminUrl}/sandboxes/${id}/kill`, { reason: "killed by a test" }),
+    killSandbox: (id) => post(`${system.modalAdminUrl}/sandboxes/${id}/kill`, { reason: "died" }),
     async close() {
       await system.stop();
       if (process.env.KEEP_DATA === undefined) rmSync(dataDir, { recursive: true, force: true });

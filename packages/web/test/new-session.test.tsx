@@ -34,6 +34,17 @@ it("each option says in words how its sessions would start", async () => {
   ]);
 });
 
+it("an image that serves counts as prebuilt whatever its newest build does", async () => {
+  const { user } = openDashboard("/sessions/new", {
+    "GET /api/repositories": ok({
+      repositories: [repository("web", { ...buildingImage(), active: active() }), repository("api", failedImage(active()))],
+    }),
+  });
+  await ready();
+  await user.click(screen.getByRole("combobox", { name: "Repository" }));
+  expect(screen.getAllByRole("option").map((option) => option.textContent)).toEqual(["acme/web Prebuilt", "acme/api Prebuilt"]);
+});
+
 it("a repository is found and chosen by keyboard alone", async () => {
   const { user } = openForm();
   await ready();

@@ -100,7 +100,10 @@ export function createApi(fetch: typeof globalThis.fetch, base = "/api"): Api {
       );
     }
     if (!response.ok) throw await parseFailure(response);
-    const parsed = schema.safeParse(await response.json().catch(() => null));
+    const answer: unknown = await response.json().catch(() => null);
+    // Nobody waits for an answer that was cut off by leaving the page.
+    signal?.throwIfAborted();
+    const parsed = schema.safeParse(answer);
     if (parsed.success) return parsed.data;
     console.error(`${method} ${path}: not what the protocol says`, parsed.error);
     throw new ApiError(

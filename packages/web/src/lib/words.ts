@@ -4,6 +4,7 @@ import {
   type BuildTrigger,
   type BuildView,
   type HeadCheck,
+  type ImageState,
   type ImageStatus,
   type Phase,
   type PromptView,
@@ -26,14 +27,12 @@ export const imageWords: Record<ImageStatus, Word> = {
   disabled: { word: "Disabled", tone: "neutral" },
 };
 
-/** What a repository's image means to someone who is about to start a session. */
-export const startWords: Record<ImageStatus, Word> = {
-  ready: { word: "Prebuilt", tone: "ok" },
-  building: { word: "Building", tone: "warn", busy: true },
-  failed: { word: "Failed", tone: "bad" },
-  none: { word: "No image", tone: "neutral" },
-  disabled: { word: "No image", tone: "neutral" },
-};
+/** What a repository's image means to someone who is about to start a session: an image that serves outweighs what its newest build does. */
+export function startWord(image: ImageState): Word {
+  if (image.enabled && image.active !== null) return { word: "Prebuilt", tone: "ok" };
+  if (image.status === "building" || image.status === "failed") return imageWords[image.status];
+  return imageWords.none;
+}
 
 export const sessionWords: Record<SessionStatus, Word> = {
   created: { word: "Created", tone: "warn", busy: true },

@@ -5,9 +5,11 @@ import { stripAnsi } from "../lib/ansi.ts";
 import { phaseNames } from "../lib/words.ts";
 import { Disclosure } from "./disclosure.tsx";
 
+const previewLines = 5;
+
 interface FailurePanelProps {
   failure: Failure;
-  /** shows the lines at once, where the failure is what the page is about */
+  /** shows all lines at once, where the failure is what the page is about */
   open?: boolean;
   children?: ReactNode;
 }
@@ -24,17 +26,25 @@ export function FailurePanel({ failure, open = false, children }: FailurePanelPr
         {where.length > 0 ? <span className="font-normal text-bad/90"> ({where.join(", ")})</span> : null}
       </p>
       {failure.hint ? <p className="mt-0.5 break-words text-fg/85">{failure.hint}</p> : null}
-      {failure.lines.length > 0 ? (
-        <Disclosure
-          open={open}
-          className="mt-1.5"
-          summary={failure.lines.length === 1 ? "Last line of output" : `Last ${failure.lines.length} lines of output`}
-        >
-          <OutputBlock label="Last lines of output" text={failure.lines.join("\n")} className="mt-1.5" />
-        </Disclosure>
-      ) : null}
+      {failure.lines.length > 0 ? <Lines lines={failure.lines} open={open} /> : null}
       {children}
     </div>
+  );
+}
+
+/** The last few lines are always in view: they are the real cause. The rest is one click away. */
+function Lines({ lines, open }: { lines: string[]; open: boolean }) {
+  const shown = open ? lines : lines.slice(-previewLines);
+  const rest = lines.slice(0, lines.length - shown.length);
+  return (
+    <>
+      {rest.length > 0 ? (
+        <Disclosure className="mt-1.5" summary={`${rest.length} more ${rest.length === 1 ? "line" : "lines"} before`}>
+          <OutputBlock label="Earlier lines of output" text={rest.join("\n")} className="mt-1.5" />
+        </Disclosure>
+      ) : null}
+      <OutputBlock label="Last lines of output" text={shown.join("\n")} className="mt-1.5" />
+    </>
   );
 }
 

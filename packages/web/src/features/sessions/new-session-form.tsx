@@ -9,7 +9,7 @@ import { cn } from "../../lib/cn.ts";
 import { sessionKey, useBranches, useRepositories } from "../../lib/queries.ts";
 import { useServices } from "../../lib/services.tsx";
 import { describeForecast } from "../../lib/start-sentences.ts";
-import { startWords } from "../../lib/words.ts";
+import { startWord } from "../../lib/words.ts";
 import { StatusBadge } from "../../ui/badge.tsx";
 import { Button } from "../../ui/button.tsx";
 import { Combobox } from "../../ui/combobox.tsx";
@@ -78,7 +78,7 @@ export function NewSessionForm({ repository: wanted }: { repository: string | nu
               options={all.map((each) => ({
                 value: fullNameOf(each),
                 label: fullNameOf(each),
-                note: <StatusBadge status={each.image.status} {...startWords[each.image.status]} />,
+                note: <StatusBadge status={each.image.status} {...startWord(each.image)} />,
               }))}
             />
           </Field>
