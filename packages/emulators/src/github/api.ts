@@ -74,12 +74,12 @@ export function createApi(
   addRepositoryRoutes(api, ports);
 
   api.notFound((c) => {
-    ports.log(`github: no route for ${c.req.method} ${c.req.path}`);
+    ports.log(`no route for ${c.req.method} ${c.req.path}`);
     return notFound().getResponse();
   });
   api.onError((error, c) => {
     if (error instanceof HTTPException) return error.getResponse();
-    if (!c.req.raw.signal.aborted) ports.log(`github: ${c.req.method} ${c.req.path} failed: ${error.message}`);
+    if (!c.req.raw.signal.aborted) ports.log(`${c.req.method} ${c.req.path} failed: ${error.message}`);
     return apiError(500, "Server Error").getResponse();
   });
   return api;

@@ -3,7 +3,7 @@
  * Does not know what a push is announced to; it only says that one ended.
  */
 import { type IncomingMessage, type ServerResponse } from "node:http";
-import { Transform } from "node:stream";
+import { Transform, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { type Access, type Decision, type Identity } from "./access.ts";
@@ -12,6 +12,8 @@ import { type Repositories, type Repository } from "./repositories.ts";
 import { createSlots } from "./slots.ts";
 
 const operationTimeoutMs = 600_000;
+/** Git itself says something every five seconds while it works. */
+const idleTimeoutMs = 120_000;
 const fetchRequestMaxBytes = 32 * 1024 * 1024;
 const pushRequestMaxBytes = 2 * 1024 * 1024 * 1024;
 
@@ -88,9 +90,7 @@ export function createGitHttp(ports: {
     try {
       await serve(req, res, target, repository, identity);
     } catch (error) {
-      ports.log(
-        `github: ${target.service} of ${target.owner}/${target.name}: ${error instanceof Error ? error.message : "failed"}`,
-      );
+      ports.log(`${target.service} of ${target.owner}/${target.name}: ${error instanceof Error ? error.message : "failed"}`);
       if (res.headersSent) res.destroy();
       else refuse(req, res, 500, "Internal server error.");
     } finally {
@@ -125,12 +125,17 @@ export function createGitHttp(ports: {
     const deadline = setTimeout(kill, operationTimeoutMs);
     // A push that has arrived as a whole is finished even when nobody waits for its answer any more.
     const onGone = () => {
+      child.stdout.unpipe(res);
+      child.stdout.resume();
       if (!receiving || !req.complete) kill();
     };
     res.once("close", onGone);
-    const ended = new Promise<number>((resolve, reject) => {
+    const onIdle = () => req.socket.destroy();
+    req.socket.setTimeout(idleTimeoutMs, onIdle);
+    // null: killed
+    const ended = new Promise<number | null>((resolve, reject) => {
       child.once("error", reject);
-      child.once("close", (code) => resolve(code ?? 128));
+      child.once("close", resolve);
     });
     let complaint = "";
     child.stderr.on("data", (chunk: Buffer) => {
@@ -149,51 +154,52 @@ export function createGitHttp(ports: {
         if (advertising && !/(^|:)version=2(:|$)/.test(protocol)) res.write(`${pkt(`# service=${target.service}\n`)}0000`);
       };
       child.stdout.once("data", begin);
-      const input = receiveBody(req, child.stdin, advertising, receiving ? pushRequestMaxBytes : fetchRequestMaxBytes).catch(
-        (error: Error) => {
-          // git that has said all it wants to say closes its input early; that is no failure.
-          if (child.exitCode === null && !child.stdin.destroyed) kill();
-          return error;
-        },
-      );
-      const output = pipeline(child.stdout, res, { end: false }).catch(() => {});
+      const maxBytes = receiving ? pushRequestMaxBytes : fetchRequestMaxBytes;
+      let unreadable = false;
+      const input = advertising
+        ? Promise.resolve(child.stdin.end())
+        : feed(req, child.stdin, maxBytes).catch(() => {
+            unreadable = true;
+            kill();
+          });
+      child.stdout.pipe(res, { end: false });
       const code = await ended;
-      await Promise.all([input, output]);
-      // After the client has gone the complaint is only that nobody reads.
-      if (code !== 0 && !res.destroyed && complaint !== "") {
-        ports.log(
-          `github: ${target.service}: ${complaint
-            .trim()
-            .split(/[\r\n]/)
-            .at(-1)}`,
-        );
-      }
-      if (!res.headersSent && !res.destroyed && code !== 0) {
-        const tooBig = (await input) instanceof Error;
-        return refuse(req, res, tooBig ? 400 : 500, tooBig ? "The request could not be read." : "Internal server error.");
-      }
+      await input;
       // Before the answer ends: who has pushed sees the new refs in whatever is asked next.
       if (receiving) await ports.onReceived(repository, identity);
+      if (code !== 0 && !res.destroyed) {
+        const lastLine = complaint
+          .trim()
+          .split(/[\r\n]/)
+          .at(-1);
+        ports.log(`${target.service}: ${lastLine || "ended early"}`);
+        if (!res.headersSent && unreadable) return refuse(req, res, 400, "The request could not be read.");
+        if (!res.headersSent) return refuse(req, res, 500, "Internal server error.");
+      }
       begin();
-      res.end();
+      if (code === null) res.destroy();
+      else res.end();
     } finally {
       clearTimeout(deadline);
       res.off("close", onGone);
+      req.socket.setTimeout(0, onIdle);
       kill();
     }
   }
 }
 
-async function receiveBody(
-  req: IncomingMessage,
-  stdin: NodeJS.WritableStream,
-  advertising: boolean,
-  maxBytes: number,
-): Promise<undefined> {
-  if (advertising) {
-    stdin.end();
-    return;
-  }
-  if (req.headers["content-encoding"] === "gzip") await pipeline(req, createGunzip(), limitBytes(maxBytes), stdin);
-  else await pipeline(req, limitBytes(maxBytes), stdin);
+/** Hands the body to git, and reads it to its end even when git has stopped listening: its reason must reach the client. */
+async function feed(req: IncomingMessage, stdin: Writable, maxBytes: number): Promise<undefined> {
+  const sink = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      if (stdin.destroyed) done();
+      else stdin.write(chunk, () => done());
+    },
+    final(done) {
+      stdin.end();
+      done();
+    },
+  });
+  if (req.headers["content-encoding"] === "gzip") await pipeline(req, createGunzip(), limitBytes(maxBytes), sink);
+  else await pipeline(req, limitBytes(maxBytes), sink);
 }

@@ -119,7 +119,7 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
         webhooks.send("push", await pushEvent(ports, { repository: current, change, identity, others: [...others, ...befores] }));
       }
     };
-    announcing = announcing.then(announce).catch((error: Error) => log(`github: a push was not announced: ${error.message}`));
+    announcing = announcing.then(announce).catch((error: Error) => log(`a push was not announced: ${error.message}`));
   };
 
   const commitTo = async (repository: Repository, commit: NewCommit) => {
@@ -172,7 +172,7 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
   };
   const server = createServer((req, res) => {
     dispatch(req, res).catch((error: Error) => {
-      log(`github: ${req.method ?? ""} request failed: ${error.message}`);
+      log(`${req.method ?? ""} request failed: ${error.message}`);
       if (!res.headersSent) res.writeHead(500).end();
       else res.destroy();
     });

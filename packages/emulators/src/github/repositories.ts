@@ -5,6 +5,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { branchSchema, ownerSchema, repositoryNameSchema } from "@open-inspect/protocol";
+import { type z } from "zod";
 import { type Git } from "./git.ts";
 import { createEmpty, fetchSource, importTree } from "./seeds.ts";
 import { type Account, type RepositoryRecord, type StateFile } from "./state.ts";
@@ -176,16 +177,17 @@ export function createRepositories(ports: {
     // Only a repository that is complete becomes known: an import that failed leaves no half of one.
     entry.ownerId = (findAccount(request.owner) ?? addAccount(request.owner)).id;
     file.state.repositories.push(entry);
+    if (request.fromPath === undefined && request.fromTree === undefined) known.set(entry.id, Promise.resolve(new Map()));
     await settleDefaultBranch(entry.id, await refs(entry));
     return withOwner(entry);
   };
 
   return {
     async add(request) {
-      ownerSchema.parse(request.owner);
-      repositoryNameSchema.parse(request.name);
-      if (/\.git$/i.test(request.name)) throw new Error("A repository's name cannot end in .git.");
-      if (request.defaultBranch !== undefined) branchSchema.parse(request.defaultBranch);
+      requireValid(ownerSchema, request.owner);
+      requireValid(repositoryNameSchema, request.name);
+      if (/\.git$/i.test(request.name)) throw new Error(`"${request.name}": a repository's name cannot end in .git.`);
+      if (request.defaultBranch !== undefined) requireValid(branchSchema, request.defaultBranch);
       const key = `${request.owner}/${request.name}`.toLowerCase();
       const turn = (adding.get(key) ?? Promise.resolve()).catch(() => {}).then(() => addNow(request));
       adding.set(key, turn);
@@ -203,4 +205,9 @@ export function createRepositories(ports: {
     refs,
     refresh,
   };
+}
+
+function requireValid(schema: z.ZodType<string>, value: string): void {
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) throw new Error(`${JSON.stringify(value)} ${parsed.error.issues[0]?.message ?? "is not valid"}.`);
 }

@@ -88,7 +88,7 @@ export async function fetchSource(options: {
       current === seen.get(branch) ||
       (await git.run([at, "merge-base", "--is-ancestor", current, sha])).code === 0;
     if (safe) await git.text([at, "update-ref", `refs/heads/${branch}`, sha]);
-    else log(`github: ${path}: branch ${branch} has commits here that the source has not; it stays where it is`);
+    else log(`${path}: branch ${branch} has commits here that the source has not; it stays where it is`);
   }
   for (const [branch, sha] of seen) {
     if (!now.has(branch) && here.get(branch) === sha) await git.text([at, "update-ref", "-d", `refs/heads/${branch}`, sha]);

@@ -75,12 +75,12 @@ export function createWebhooks(ports: {
       }
     }
     delivery.status = "failed";
-    ports.log(`github: webhook ${delivery.event} ${delivery.id} was not delivered: ${reason}`);
+    ports.log(`webhook ${delivery.event} ${delivery.id} was not delivered: ${reason}`);
   };
   const start = (delivery: Delivery, body: string) => {
     if (pending.size >= pendingMax) {
       delivery.status = "failed";
-      ports.log(`github: webhook ${delivery.event} ${delivery.id} was dropped: too many are on their way`);
+      ports.log(`webhook ${delivery.event} ${delivery.id} was dropped: too many are on their way`);
       return;
     }
     const work = deliver(delivery, body).catch(() => {});

@@ -8,7 +8,7 @@ import { expect, test } from "vitest";
 import { addCommits, authenticated, git, gitEnv, person, startWorld, temporaryFolder } from "./support.ts";
 
 const readme = { message: "Begin", files: { "README.md": "# Sample\n" } };
-const clonesMax = 12;
+const clonesMax = 10;
 
 test("anybody may clone a public repository; a private one asks for a token and refuses a wrong one", async () => {
   const world = await startWorld();
@@ -91,7 +91,7 @@ test("large packs stream both ways, in chunks and compressed, shallow and withou
   const folder = await temporaryFolder();
   await git(folder, "init", "-q", "work");
   const work = join(folder, "work");
-  await writeFile(join(work, "large.bin"), randomBytes(8 * 1024 * 1024));
+  await writeFile(join(work, "large.bin"), randomBytes(4 * 1024 * 1024));
   await git(work, "add", ".");
   await git(work, "commit", "-qm", "Large");
   await git(work, "commit", "-q", "--allow-empty", "-m", "Second");
@@ -124,6 +124,50 @@ test("a push that would lose commits is refused unless it is forced", async () =
   await expect(git(clone, "push", "-q", "origin", "main")).rejects.toThrow(/rejected/);
   await git(clone, "push", "-q", "--force", "origin", "main");
   await expect(git(clone, "push", "-q", "origin", ":main")).rejects.toThrow(/refusing to delete the current branch/);
+});
+
+test("git's own reason reaches the client when it refuses", async () => {
+  const world = await startWorld();
+  const { cloneUrl } = await world.github.addRepository({ owner: "acme", name: "sample", empty: true });
+  await world.github.commit("acme", "sample", readme);
+  const folder = await temporaryFolder();
+  await git(folder, "clone", "-q", authenticated(cloneUrl, person.token), "clone");
+  const clone = join(folder, "clone");
+  await expect(git(clone, "fetch", "-q", "origin", "a".repeat(40))).rejects.toThrow(/not our ref/);
+  await git(clone, "commit", "-q", "--allow-empty", "-m", "Mine");
+  await expect(git(clone, "push", "-q", "origin", "HEAD:refs/source/heads/x")).rejects.toThrow(/deny updating a hidden ref/);
+  // A commit that no ref reaches may be fetched by its id, as on GitHub.
+  const { sha } = await world.github.commit("acme", "sample", { message: "More", files: { b: "2" } });
+  await git(clone, "push", "-q", "--force", "origin", "main");
+  await git(clone, "fetch", "-q", "origin", sha);
+});
+
+test("a push that arrived is finished though its client did not wait for the answer", async () => {
+  const world = await startWorld();
+  await world.github.addRepository({ owner: "acme", name: "sample", empty: true });
+  const work = await temporaryFolder();
+  await git(work, "init", "-q");
+  await git(work, "commit", "-q", "--allow-empty", "-m", "First");
+  const head = await git(work, "rev-parse", "HEAD");
+  const packing = promisify(execFile)("git", ["pack-objects", "--stdout", "--revs"], {
+    cwd: work,
+    env: gitEnv,
+    encoding: "buffer",
+  });
+  packing.child.stdin?.end("HEAD\n");
+  const { stdout: pack } = await packing;
+  const command = `${"0".repeat(40)} ${head} refs/heads/main\0 report-status`;
+  const line = (command.length + 4).toString(16).padStart(4, "0") + command;
+  const body = Buffer.concat([Buffer.from(`${line}0000`), pack]);
+  const basic = Buffer.from(`x:${person.token}`).toString("base64");
+  const socket = connect(Number(new URL(world.github.url).port), "127.0.0.1");
+  socket.write(
+    `POST /acme/sample.git/git-receive-pack HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Basic ${basic}\r\ncontent-length: ${body.byteLength}\r\n\r\n`,
+  );
+  socket.end(body);
+  const branch = async () => (await fetch(`${world.github.url}/repos/acme/sample/branches/main`)).status;
+  await expect.poll(branch).toBe(200);
+  socket.destroy();
 });
 
 test("many clones at once all succeed", async () => {
@@ -162,7 +206,9 @@ test("no path of a URL leads out of the repositories", async () => {
   }
   expect(await raw("/acme/sample.git")).toBe("200");
   for (const name of ["..", ".", "a/b", "", "-x\n", "x.git"]) {
-    await expect(world.github.addRepository({ owner: "acme", name, empty: true })).rejects.toThrow();
+    await expect(world.github.addRepository({ owner: "acme", name, empty: true })).rejects.toThrow(
+      /must be a GitHub repository name|cannot end in/,
+    );
   }
   await expect(world.github.addRepository({ owner: "../x", name: "a", empty: true })).rejects.toThrow();
 });
@@ -175,6 +221,7 @@ test("no git is left when the client goes away in the middle", async () => {
   const folder = await temporaryFolder();
   await git(folder, "init", "-q", "work");
   await writeFile(join(folder, "work", "large.bin"), randomBytes(16 * 1024 * 1024));
+  await git(join(folder, "work"), "config", "core.compression", "0");
   await git(join(folder, "work"), "add", ".");
   await git(join(folder, "work"), "commit", "-qm", "Large");
   await git(join(folder, "work"), "push", "-q", authenticated(`${other.github.url}/acme/large.git`, person.token), "main");
