@@ -18,7 +18,7 @@ export interface Images {
   /** false: there is no such image */
   publish(name: string, id: string): Promise<boolean>;
   byName(name: string): ImageRecord | null;
-  /** Removes what has expired. */
+  /** Removes what has expired and what has lost its filesystem. */
   sweep(): Promise<void>;
 }
 
@@ -77,6 +77,6 @@ export function createImages(deps: { store: StateStore; engine: SandboxEngine; n
       const id = state.imageNames[name];
       return id === undefined ? null : get(id);
     },
-    sweep: () => drop(state.images.filter((image) => image.expiresAt !== null && image.expiresAt <= now())),
+    sweep: () => drop(state.images.filter((image) => !isUsable(image))),
   };
 }

@@ -103,7 +103,7 @@ describe("exec", () => {
 
   it("starts a process once when the answer to its start was lost", async () => {
     await harness.fault({ method: "TaskExecStart", kind: "error", code: "UNAVAILABLE", when: "after" });
-    const process = await sh("echo started >> /tmp/starts; cat /tmp/starts");
+    const process = await sh("echo started >> /root/starts; cat /root/starts");
     expect(await process.stdout.readText()).toBe("started\n");
   });
 });

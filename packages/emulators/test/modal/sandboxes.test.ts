@@ -190,9 +190,11 @@ describe("sandboxes", () => {
 
   it("see the environment of their secrets and start in their workdir", async () => {
     const secret = await client.secrets.fromObject({ SECRET: "s3" });
-    const sandbox = await client.sandboxes.create(app, base(), { env: { PLAIN: "p" }, secrets: [secret], workdir: "/tmp" });
-    const process = await sandbox.exec(["sh", "-c", 'echo "$PLAIN $SECRET $EXTRA $(pwd)"'], { env: { EXTRA: "e" } });
-    expect(await process.stdout.readText()).toBe("p s3 e /tmp\n");
+    const sandbox = await client.sandboxes.create(app, base(), { env: { PLAIN: "p" }, secrets: [secret], workdir: "/workspace" });
+    const process = await sandbox.exec(["sh", "-c", 'echo "$PLAIN $SECRET $EXTRA $(basename "$(pwd)")"'], {
+      env: { EXTRA: "e" },
+    });
+    expect(await process.stdout.readText()).toBe("p s3 e workspace\n");
     await sandbox.terminate();
   });
 
