@@ -15,7 +15,7 @@ export type Identity =
   | { kind: "app" }
   | { kind: "installation"; token: TokenRecord }
   | { kind: "person"; login: string };
-export type Identified = { identity: Identity } | { refused: string };
+type Identified = { identity: Identity } | { refused: string };
 
 /** `hidden` is answered as if the repository did not exist. */
 export type Decision = "yes" | "hidden" | "denied";

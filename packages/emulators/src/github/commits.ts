@@ -2,7 +2,7 @@
 import { type Git, type GitOptions } from "./git.ts";
 import { type Refs } from "./repositories.ts";
 
-export interface Signature {
+interface Signature {
   name: string;
   email: string;
   /** ISO 8601 in UTC, without fractions */

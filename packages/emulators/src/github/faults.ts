@@ -24,7 +24,7 @@ export const faultSchema = z.strictObject({
   /** `owner/name`: only for this repository of git */
   repository: z.string().optional(),
 });
-export type Fault = z.infer<typeof faultSchema>;
+type Fault = z.infer<typeof faultSchema>;
 
 /** What a request is, for matching and counting. */
 export interface RequestKind {

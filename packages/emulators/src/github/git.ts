@@ -38,7 +38,7 @@ const commandTimeoutMs = 60_000;
 const outputMaxBytes = 64 * 1024 * 1024;
 const errorMaxBytes = 16 * 1024;
 
-export interface GitResult {
+interface GitResult {
   code: number;
   stdout: Buffer;
   stderr: string;

@@ -122,10 +122,15 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
     announcing = announcing.then(announce).catch((error: Error) => log(`a push was not announced: ${error.message}`));
   };
 
+  const committing = new Map<number, Promise<unknown>>();
   const commitTo = async (repository: Repository, commit: NewCommit) => {
     await repositories.refs(repository);
     const author = { name: person.login, email: `${person.login}@users.noreply.github.invalid` };
-    const sha = await writeCommit({ git, gitDir: repositories.gitDir(repository), now, author }, commit);
+    const write = () => writeCommit({ git, gitDir: repositories.gitDir(repository), now, author }, commit);
+    // Commits to one repository take turns: each begins where the one before it ended.
+    const turn = (committing.get(repository.id) ?? Promise.resolve()).catch(() => {}).then(write);
+    committing.set(repository.id, turn);
+    const sha = await turn;
     await received(repository, { kind: "person", login: person.login });
     return sha;
   };

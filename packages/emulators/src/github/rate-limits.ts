@@ -4,7 +4,7 @@ import { type Identity } from "./access.ts";
 const windowMs = 3_600_000;
 
 export type Resource = "core" | "graphql";
-export interface Allowance {
+interface Allowance {
   limit: number;
   used: number;
   remaining: number;

@@ -1,6 +1,6 @@
 /** A bounded number of things at once, with a bounded queue and a bounded wait. Knows nothing of what is run. */
 
-export interface Slots {
+interface Slots {
   /** Resolves with a release function (safe to call twice), or null when the queue is full or the wait is over. */
   take(): Promise<(() => void) | null>;
 }

@@ -11,7 +11,7 @@ const retriesMax = 3;
 const pendingMax = 200;
 const keptMax = 100;
 
-export interface Delivery {
+interface Delivery {
   id: string;
   event: string;
   status: "pending" | "delivered" | "failed";

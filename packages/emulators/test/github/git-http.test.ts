@@ -165,7 +165,8 @@ test("a push that arrived is finished though its client did not wait for the ans
     `POST /acme/sample.git/git-receive-pack HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Basic ${basic}\r\ncontent-length: ${body.byteLength}\r\n\r\n`,
   );
   socket.end(body);
-  const branch = async () => (await fetch(`${world.github.url}/repos/acme/sample/branches/main`)).status;
+  const headers = { authorization: `token ${person.token}` };
+  const branch = async () => (await fetch(`${world.github.url}/repos/acme/sample/branches/main`, { headers })).status;
   await expect.poll(branch).toBe(200);
   socket.destroy();
 });

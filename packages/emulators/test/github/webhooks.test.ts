@@ -111,6 +111,22 @@ test("a commit made over the emulator's own route is announced like a push", asy
   expect((await world.admin("POST", "/repositories/acme/none/commits", { message: "m", files: {} })).status).toBe(404);
 });
 
+test("commits made at the same time follow one another and are all announced", async () => {
+  const receiver = await startReceiver();
+  const world = await startWorld({ webhookUrl: receiver.url });
+  await world.github.addRepository({ owner: "acme", name: "sample", empty: true });
+  const names = ["a", "b", "c", "d"];
+  const made = await Promise.all(
+    names.map((name) => world.github.commit("acme", "sample", { message: name, files: { [name]: name } })),
+  );
+  const history = await world.withToken(person.token).request("GET /repos/acme/sample/commits");
+  expect(new Set(history.data.map((commit: { sha: string }) => commit.sha))).toEqual(new Set(made.map(({ sha }) => sha)));
+  const commits = z.object({ commits: z.array(z.object({ id: z.string() })) });
+  const announced = () =>
+    receiver.received.flatMap((delivery) => commits.parse(JSON.parse(delivery.body)).commits.map(({ id }) => id));
+  await expect.poll(() => announced().sort()).toEqual(made.map(({ sha }) => sha).sort());
+});
+
 test("a receiver that fails is tried again with the same delivery, and again on request", async () => {
   const receiver = await startReceiver((attempt) => (attempt < 3 ? 500 : 202));
   const world = await startWorld({ webhookUrl: receiver.url });
