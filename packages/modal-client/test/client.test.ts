@@ -12,11 +12,12 @@ afterEach(async () => {
   for (const close of closers.splice(0)) await close();
 });
 
-async function serve(answer: (request: IncomingMessage, response: ServerResponse, body: Buffer) => void): Promise<string> {
-  const server = createServer(async (request, response) => {
+type Answer = (request: IncomingMessage, response: ServerResponse, body: Buffer) => unknown;
+async function serve(answer: Answer): Promise<string> {
+  const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
-    answer(request, response, Buffer.concat(chunks));
+    request.on("data", (chunk: Buffer) => chunks.push(chunk));
+    request.on("end", () => void answer(request, response, Buffer.concat(chunks)));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   closers.push(
@@ -54,7 +55,7 @@ describe("what is sent", () => {
       const parts = { method: request.method ?? "", target: request.url ?? "", body: new Uint8Array(body) };
       const header = (name: string) => request.headers[name]?.toString();
       const verdict = await verify(await importSigningKey(secret), parts, header, Date.now(), nonces);
-      seen.push(`${request.method} ${request.url} ${body} ${verdict.valid}`);
+      seen.push(`${request.method} ${request.url} ${body.toString()} ${verdict.valid}`);
       response.end("{}");
     });
     const client = clientOf(`${baseUrl}/`);

@@ -11,10 +11,9 @@ import { createGatewayClient, type GatewayClient, type GatewayResult } from "../
 import { createGateway, type Gateway, type GatewayOptions } from "../src/gateway/gateway.ts";
 import { createLog } from "../src/gateway/log.ts";
 import { type ListeningServer, listen } from "../src/gateway/server.ts";
+import { controlPlaneHost, secret } from "./requests.ts";
 
-export const secret = "the-secret-between-worker-and-gateway";
-export const controlPlaneHost = "127.0.0.1:18787";
-export const baseTag = "local/host-toolchain";
+const baseTag = "local/host-toolchain";
 const appName = "gateway-test";
 
 /** Stands for the runtime, so that these tests need nothing of it: says that it is there, then stays. */

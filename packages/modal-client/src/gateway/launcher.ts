@@ -23,6 +23,7 @@ export type LaunchOutcome = (typeof launchOutcomes)[keyof typeof launchOutcomes]
 /**
  * Argument 1 is the sandbox's id. It names the lock: a lock that a snapshot brought along belongs to another sandbox and
  * is swept away with everything else that was running there. A lock without a pid is a launcher that died half-way.
+ * It waits until tini runs: before `setsid` the child would share the fate of this script's own process group.
  */
 export const launchScript = `set -u
 dir=${stateDir} lock=${stateDir}/started.$1
@@ -56,6 +57,7 @@ printf '%s\\n' "$pid" >"$lock/pid"
 tries=0
 while [ $tries -lt 400 ]; do
   tries=$((tries + 1))
+  [ $tries -lt 200 ] || sleep 0.01
   kill -0 "$pid" 2>/dev/null || exit 23
   name=
   { IFS= read -r name </proc/$pid/comm; } 2>/dev/null || exit 0

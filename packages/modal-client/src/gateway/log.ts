@@ -1,6 +1,6 @@
 /** One line of JSON per event. Knows nothing of what happens; whoever logs decides what is safe to print. */
 
-export type LogFields = Record<string, string | number | boolean | null>;
+type LogFields = Record<string, string | number | boolean | null>;
 export interface Log {
   info(event: string, fields?: LogFields): void;
   warn(event: string, fields?: LogFields): void;

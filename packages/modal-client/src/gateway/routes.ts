@@ -22,7 +22,7 @@ import { type Log } from "./log.ts";
 import { type Sandboxes } from "./sandboxes.ts";
 import { type Snapshots } from "./snapshots.ts";
 
-export const maximumBodyBytes = 1024 * 1024;
+const maximumBodyBytes = 1024 * 1024;
 
 const httpStatuses = {
   transient: 503,

@@ -20,9 +20,10 @@ export async function listen(
   host: string,
   port: number,
 ): Promise<ListeningServer> {
+  const answer = getRequestListener(app.fetch);
   const server = createServer(
     { keepAliveTimeout: keepAliveMs, requestTimeout: requestLimitMs, headersTimeout: requestLimitMs },
-    getRequestListener(app.fetch),
+    (request, response) => void answer(request, response),
   );
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
