@@ -12,98 +12,24 @@ import {
 } from "@open-inspect/protocol";
 import { deadlines, evaluateDeadline, limits, wholeSeconds } from "./deadlines.ts";
 import { createFailure } from "./failures.ts";
-import {
-  type BuildRecord,
-  endedRecord,
-  type LiveBuild,
-  type QueuedBuild,
-  type ScopeState,
-  type Target,
-} from "./image-scope-state.ts";
+import { type BuildPlan, type ImageEffect, type ImageInput } from "./image-messages.ts";
+import { type BuildRecord, endedRecord, type LiveBuild, type QueuedBuild, type ScopeState } from "./image-scope-state.ts";
 import { type StoredImage } from "./image-selection.ts";
 import { applyPhaseEvent, endPhase, failOpenPhases, runningPhase, startPhase } from "./phases.ts";
-import { type GatewayFailure } from "./ports.ts";
 import {
   continueSweep,
   endOrphan,
   endSandbox,
   gatewayFailure,
-  nextSandboxWakeAt,
   type SandboxEffect,
   type SandboxInput,
   stepSandbox,
 } from "./sandbox.ts";
 import { decideTick } from "./schedule.ts";
 
-/** Ids and limits of a build that an input may start: randomness and configuration are passed in. */
-export interface BuildPlan {
-  buildId: string;
-  imageId: string;
-  attempt: string;
-  limitMs: number;
-}
-
-export type ImageInput =
-  | { type: "switch.on"; target: Target; plan: BuildPlan }
-  | { type: "switch.off" }
-  | { type: "trigger"; trigger: BuildTrigger; target: Target; plan: BuildPlan; sha: string | null }
-  | { type: "head"; head: { branch: string; sha: string } | null; plan: BuildPlan }
-  | { type: "runtime.event"; attempt: string; event: RuntimeEvent }
-  | { type: "snapshot.taken"; attempt: string; providerImageId: string; durationMs: number }
-  | { type: "snapshot.failed"; attempt: string; failure: GatewayFailure }
-  | { type: "image.activated"; imageId: string; activated: boolean }
-  /** a session found that the provider does not have the image any more */
-  | { type: "image.missing"; imageId: string; plan: BuildPlan }
-  | SandboxInput;
-
-export type ImageEffect =
-  | SandboxEffect
-  | { type: "snapshot"; attempt: string; sandboxId: string }
-  /** the switch of the active image; answers whether this build was the newest */
-  | { type: "image.activate"; image: StoredImage; order: number }
-  | { type: "image.retire"; imageId: string; cause: string }
-  | { type: "image.delete"; providerImageId: string; imageId: string | null };
-
 export interface ImageStep {
   state: ScopeState;
   effects: ImageEffect[];
-}
-
-/** When this scope wants a clock; null while nothing is timed. */
-export function nextImageWakeAt(state: ScopeState, heardAt: number | null): number | null {
-  const { live } = state;
-  if (!live) return null;
-  switch (live.stage.at) {
-    case "sandbox": {
-      const wakeAt = nextSandboxWakeAt(live.stage.life, heardAt);
-      return wakeAt === null ? live.limitAt : Math.min(wakeAt, live.limitAt);
-    }
-    case "snapshotting":
-      return live.stage.deadlineAt;
-    case "publishing":
-      return null;
-  }
-}
-
-/** Whether an owed effect still serves a build that lives; what serves none is dropped before it is performed. */
-export function isImageEffectWanted(state: ScopeState, effect: ImageEffect): boolean {
-  const attempt = state.live?.attempt;
-  switch (effect.type) {
-    case "sandbox.create":
-    case "sandbox.start":
-    case "sandbox.poll":
-    case "sandbox.log":
-      return effect.attempt === attempt && state.live?.stage.at === "sandbox";
-    case "snapshot":
-      return effect.attempt === attempt && state.live?.stage.at === "snapshotting";
-    case "image.activate":
-      return state.live?.stage.at === "publishing" && state.live.imageId === effect.image.id;
-    case "sandbox.terminate":
-    case "sandbox.sweep":
-    case "image.retire":
-    case "image.delete":
-      return true;
-  }
 }
 
 export function stepImage(state: ScopeState, input: ImageInput, now: number): ImageStep {
@@ -252,9 +178,10 @@ function retireMissing(state: ScopeState, input: Extract<ImageInput, { type: "im
     activeId: wasActive ? null : state.activeId,
   };
   const retire: ImageEffect = { type: "image.retire", imageId: input.imageId, cause: "The provider does not have it any more." };
-  if (!wasActive) return { state: without, effects: [retire] };
+  const gone: ImageEffect[] = [retire, ...state.images.filter((image) => image.id === input.imageId).map(deletion)];
+  if (!wasActive) return { state: without, effects: gone };
   const next = request(without, "schedule", input.plan, now);
-  return { state: next.state, effects: [retire, ...next.effects] };
+  return { state: next.state, effects: [...gone, ...next.effects] };
 }
 
 function stepBuildSandbox(state: ScopeState, input: SandboxInput, now: number): ImageStep {

@@ -1,6 +1,6 @@
 /** Randomness for the pure machines: ids and attempts. */
 import { createId, type IdKind } from "@open-inspect/protocol";
-import { type BuildPlan } from "../domain/image-build.ts";
+import { type BuildPlan } from "../domain/image-messages.ts";
 
 export const newId = (kind: IdKind, now: number): string => createId(kind, now, crypto.getRandomValues(new Uint8Array(16)));
 

@@ -1,7 +1,7 @@
 /** Performs the effects of an image scope: sandboxes, the snapshot, rows of D1, pushes to the dashboard. Decides nothing. */
 import { type ImageRows } from "../adapters/d1/image-rows.ts";
 import { deadlines } from "../domain/deadlines.ts";
-import { type ImageEffect, type ImageInput } from "../domain/image-build.ts";
+import { type ImageEffect, type ImageInput } from "../domain/image-messages.ts";
 import { type ImageRecord } from "../domain/image-records.ts";
 import { type FeedObject } from "./feed-object.ts";
 import { type EffectPolicy, type Performed } from "./runner.ts";

@@ -33,7 +33,11 @@ export function createImageRows(d1: D1Database, scope: string): ImageRows {
     },
     async saveBuild({ repository, ...build }) {
       const row = { ...build, scope, owner: repository.owner, name: repository.name };
-      await db.insert(builds).values(row).onConflictDoUpdate({ target: builds.id, set: row });
+      // A write that was given up may still arrive later; it must not bring a build back to life.
+      await db
+        .insert(builds)
+        .values(row)
+        .onConflictDoUpdate({ target: builds.id, set: row, setWhere: isNull(builds.finishedAt) });
     },
     async activate(image, order) {
       const row = { ...image, scope, order };

@@ -1,0 +1,120 @@
+/** The small pure decisions: status word, what a session starts from, what a tick does, what a start cost. */
+import { type BuildStatus, bridgeProtocolVersion, type PhaseRecord } from "@open-inspect/protocol";
+import { expect, it } from "vitest";
+import { deadlines } from "../../src/domain/deadlines.ts";
+import { type SelectionFacts, type StoredImage, selectImage } from "../../src/domain/image-selection.ts";
+import { evaluateImageStatus } from "../../src/domain/image-status.ts";
+import { createReceipt } from "../../src/domain/receipt.ts";
+import { decideTick, type TickFacts } from "../../src/domain/schedule.ts";
+
+const now = 1_000_000_000;
+const sha = (digit: string) => digit.repeat(40);
+const image: StoredImage = {
+  id: "img_1",
+  buildId: "bld_1",
+  providerImageId: "im-1",
+  sha: sha("a"),
+  branch: "main",
+  createdAt: now - 1_000,
+  expiresAt: now + deadlines.imageTtlMs,
+  buildMs: 9_000,
+  runtimeVersion: "r",
+  bridgeProtocol: bridgeProtocolVersion,
+};
+
+it("[ST1] the five words by precedence", () => {
+  const word = (enabled: boolean, hasImage: boolean, latestBuild: BuildStatus | null) =>
+    evaluateImageStatus({ enabled, hasImage, latestBuild });
+  expect(word(false, true, "running")).toBe("disabled");
+  for (const status of ["queued", "provisioning", "running", "snapshotting"] as const)
+    expect(word(true, true, status)).toBe("building");
+  expect(word(true, true, "failed")).toBe("failed");
+  expect(word(true, true, "ready")).toBe("ready");
+  expect(word(true, true, "cancelled")).toBe("ready");
+  expect(word(true, false, "superseded")).toBe("none");
+  expect(word(true, false, null)).toBe("none");
+});
+
+it("[IS1] the active image, or one reason why not", () => {
+  const facts: SelectionFacts = { enabled: true, active: image, latestBuild: "ready" };
+  const reason = (other: Partial<SelectionFacts> | null, branch = "main") => {
+    const selection = selectImage(other && { ...facts, ...other }, branch, now);
+    return selection.kind === "cold" ? selection.reason : selection.image.id;
+  };
+  expect(reason({})).toBe("img_1");
+  expect(reason({ latestBuild: "failed" }), "the last good image serves").toBe("img_1");
+  expect(reason({ latestBuild: "running" })).toBe("img_1");
+  expect(reason(null)).toBe("lookup_failed");
+  expect(reason({ enabled: false })).toBe("images_disabled");
+  expect(reason({ active: null, latestBuild: null })).toBe("no_image_yet");
+  expect(reason({ active: null, latestBuild: "running" })).toBe("first_build_running");
+  expect(reason({ active: null, latestBuild: "failed" })).toBe("first_build_failed");
+  expect(reason({}, "feature")).toBe("other_branch");
+  expect(reason({ active: { ...image, expiresAt: now + 1_000 } })).toBe("image_expired");
+  expect(reason({ active: { ...image, bridgeProtocol: bridgeProtocolVersion + 1 } })).toBe("runtime_outdated");
+});
+
+it("[TK1] moved is built, unchanged skipped, failed tried again, running left alone", () => {
+  const facts: TickFacts = { enabled: true, active: image, building: null, last: "ready" };
+  const head = { branch: "main", sha: sha("a") };
+  const decide = (other: Partial<TickFacts>, at: typeof head | null = head) => decideTick({ ...facts, ...other }, at, now);
+  expect(decide({})).toEqual({ do: "nothing", outcome: "unchanged" });
+  expect(decide({}, { branch: "main", sha: sha("b") })).toEqual({ do: "build", outcome: "moved" });
+  expect(decide({}, { branch: "trunk", sha: sha("a") }), "a renamed default branch").toEqual({ do: "build", outcome: "moved" });
+  expect(decide({ last: "failed" })).toEqual({ do: "build", outcome: "retried" });
+  expect(decide({ active: null, last: "failed" })).toEqual({ do: "build", outcome: "retried" });
+  expect(decide({ active: null, last: null })).toEqual({ do: "build", outcome: "moved" });
+  expect(decide({ building: { sha: null } })).toEqual({ do: "wait", outcome: "building", again: false });
+  expect(decide({ building: { sha: sha("a") } })).toEqual({ do: "wait", outcome: "building", again: false });
+  expect(decide({ building: { sha: sha("c") } }), "the branch moved under the build").toEqual({
+    do: "wait",
+    outcome: "building",
+    again: true,
+  });
+  expect(decide({ enabled: false })).toEqual({ do: "nothing", outcome: null });
+});
+
+it("[TK3] an unknown head changes nothing", () => {
+  expect(decideTick({ enabled: true, active: image, building: null, last: "failed" }, null, now)).toEqual({
+    do: "nothing",
+    outcome: "unavailable",
+  });
+});
+
+it("[TK4] an image near its end is renewed although nothing moved", () => {
+  const active = { ...image, expiresAt: now + deadlines.imageRenewMs - 1 };
+  const decision = decideTick({ enabled: true, active, building: null, last: "ready" }, { branch: "main", sha: sha("a") }, now);
+  expect(decision).toEqual({ do: "build", outcome: "retried" });
+});
+
+it("[SE3] the receipt names the cold cost: measured before, else from the build, else its own when cold", () => {
+  const phase = (name: PhaseRecord["phase"], durationMs: number): PhaseRecord => ({
+    phase: name,
+    startedAt: 0,
+    durationMs,
+    outcome: "done",
+  });
+  const build = {
+    phases: [phase("sandbox", 100), phase("connect", 50), phase("clone", 2_000), phase("setup", 30_000), phase("snapshot", 900)],
+    at: 5,
+  };
+  const facts = {
+    image: { id: "img_1", sha: sha("a") },
+    bakedSha: sha("a"),
+    syncedSha: sha("b"),
+    setupRan: false,
+    acceptedAt: 1_000,
+    phases: [phase("sync", 40), phase("agent", 700)],
+    now: 1_900,
+  };
+  const measured = createReceipt({ ...facts, history: { measured: { ms: 40_000, at: 3 }, build } });
+  expect(measured).toMatchObject({ startMs: 900, startedFrom: "image", cold: { ms: 40_000, source: "measured", measuredAt: 3 } });
+  expect(createReceipt({ ...facts, history: { measured: null, build } }).cold).toEqual({
+    ms: 32_850,
+    source: "build",
+    measuredAt: 5,
+  });
+  expect(createReceipt({ ...facts, history: { measured: null, build: null } }).cold).toBeNull();
+  const cold = createReceipt({ ...facts, image: null, history: { measured: { ms: 40_000, at: 3 }, build } });
+  expect(cold).toMatchObject({ startedFrom: "base", bakedSha: null, cold: { ms: 900, source: "measured", measuredAt: 1_900 } });
+});

@@ -1,0 +1,118 @@
+/** The rules of one sandbox's life on the pure machine. */
+import { bridgeProtocolVersion } from "@open-inspect/protocol";
+import { expect, it } from "vitest";
+import { deadlines } from "../../src/domain/deadlines.ts";
+import { startPhase } from "../../src/domain/phases.ts";
+import { endSandbox, nextSandboxWakeAt, type SandboxInput, type SandboxLife, stepSandbox } from "../../src/domain/sandbox.ts";
+
+const attempt = "a1";
+const launch = { mode: "build", buildId: "bld_1", cloneUrl: "http://g", branch: "main" } as const;
+const step = (life: SandboxLife, input: SandboxInput, now: number, phases = startPhase([], "sandbox", 0)) =>
+  stepSandbox(life, phases, launch, input, now);
+const clock = (heardAt: number | null = null): SandboxInput => ({ type: "clock", heardAt, lastLines: ["last line"] });
+
+const creating: SandboxLife = { at: "creating", attempt, startedAt: 1_000 };
+const starting: SandboxLife = { at: "starting", attempt, sandboxId: "sb", startedAt: 2_000 };
+const connecting = step(starting, { type: "runtime.started", attempt }, 3_000).life;
+const hello: SandboxInput = { type: "runtime.connected", attempt, runtimeVersion: "r", protocol: bridgeProtocolVersion };
+const up = step(connecting, hello, 4_000).life;
+
+it("[SB1] create, start and connect follow each other and are measured as phases", () => {
+  const created = step(creating, { type: "sandbox.created", attempt, sandboxId: "sb", durationMs: 1 }, 2_000);
+  expect(created.effects).toEqual([{ type: "sandbox.start", attempt, sandboxId: "sb", launch }]);
+  const connected = stepSandbox(created.life, created.phases, launch, hello, 2_600);
+  expect(connected.life.at).toBe("up");
+  expect(connected.phases).toEqual([
+    expect.objectContaining({ phase: "sandbox", outcome: "done", durationMs: 1_000 }),
+    expect.objectContaining({ phase: "connect", outcome: "done", durationMs: 600 }),
+  ]);
+});
+
+it("[SB1] a hello before the start call's answer counts, and the late answer changes nothing", () => {
+  const early = step(starting, hello, 2_500).life;
+  expect(early.at).toBe("up");
+  expect(step(early, { type: "runtime.started", attempt }, 2_600).life).toEqual(early);
+});
+
+it("[SB2] an answer to another attempt changes nothing, and the sandbox it names is ended", () => {
+  const other = step(up, { type: "sandbox.created", attempt: "old", sandboxId: "sb-old", durationMs: 1 }, 5_000);
+  expect(other.life).toEqual(up);
+  expect(other.effects).toEqual([{ type: "sandbox.terminate", attempt: "old", sandboxId: "sb-old" }]);
+  expect(step(up, { type: "bridge.closed", attempt: "old" }, 5_000).life).toEqual(up);
+});
+
+it("[SB3] a runtime that never connects is given up with its own log", () => {
+  const due = step(connecting, clock(), 3_000 + deadlines.connectMs);
+  expect(due.life.at).toBe("diagnosing");
+  expect(due.effects).toEqual([{ type: "sandbox.log", attempt, sandboxId: "sb" }]);
+  const told = step(due.life, { type: "runtime.log", attempt, lines: ["cannot resolve host"] }, 64_000);
+  expect(told.verdict?.failure).toMatchObject({ code: "runtime_never_connected", lines: ["cannot resolve host"] });
+});
+
+it("[SB3] when the log cannot be read the failure stands without it", () => {
+  const due = step(connecting, clock(), 3_000 + deadlines.connectMs).life;
+  const wakeAt = nextSandboxWakeAt(due, null);
+  expect(step(due, clock(), wakeAt ?? 0).verdict?.failure.code).toBe("runtime_never_connected");
+});
+
+it("[SB4] silence means that the sandbox is lost, and any frame puts it off", () => {
+  const silentAt = 4_000 + deadlines.bridgeSilentMs;
+  expect(step(up, clock(50_000), silentAt).verdict).toBeNull();
+  expect(step(up, clock(), silentAt).verdict?.failure).toMatchObject({ code: "sandbox_lost", lines: ["last line"] });
+});
+
+it("[SB5] a closed socket is followed by a look at the sandbox, and one that ended says how", () => {
+  const closed = step(up, { type: "bridge.closed", attempt }, 10_000).life;
+  expect(nextSandboxWakeAt(closed, null)).toBe(10_000 + deadlines.pollAfterCloseMs);
+  const looked = step(closed, clock(9_000), 10_000 + deadlines.pollAfterCloseMs);
+  expect(looked.effects).toEqual([{ type: "sandbox.poll", attempt, sandboxId: "sb" }]);
+  const ended = { status: "ended", exitCode: 137, reason: "exited" } as const;
+  const phases = startPhase([], "setup", 5_000);
+  const told = step(looked.life, { type: "sandbox.polled", attempt, status: ended, lastLines: ["Killed"] }, 12_100, phases);
+  expect(told.verdict?.failure).toMatchObject({ code: "sandbox_lost", phase: "setup", exitCode: 137, lines: ["Killed"] });
+  expect(told.verdict?.failure.message).toContain("during setup");
+});
+
+it("[SB5] a gateway that cannot say, or a sandbox that runs, changes nothing", () => {
+  for (const status of [null, { status: "running" } as const]) {
+    expect(step(up, { type: "sandbox.polled", attempt, status, lastLines: [] }, 9_000)).toMatchObject({
+      verdict: null,
+      life: up,
+    });
+  }
+});
+
+it("[SB6] a deadline that is noticed late gives new time instead of a failure", () => {
+  const late = 4_000 + deadlines.bridgeSilentMs + deadlines.lateMs + 1;
+  const woken = step(up, clock(), late);
+  expect(woken.verdict).toBeNull();
+  expect(nextSandboxWakeAt({ ...woken.life, pollAt: Number.MAX_SAFE_INTEGER } as SandboxLife, null)).toBe(
+    late + deadlines.bridgeSilentMs,
+  );
+  const connect = step(connecting, clock(), 3_000 + deadlines.connectMs + deadlines.lateMs + 1);
+  expect(connect.life.at).toBe("connecting");
+});
+
+it("[SB7] a runtime of another bridge version is given up as outdated", () => {
+  const other = step(connecting, { type: "runtime.connected", attempt, runtimeVersion: "r", protocol: 99 }, 5_000);
+  expect(other.verdict?.reason).toBe("outdated");
+});
+
+it("[SB8] without a sandbox id the end is a search by tag, several times", () => {
+  expect(endSandbox(creating)).toEqual([{ type: "sandbox.sweep", attempt, pass: 1 }]);
+  expect(step(up, { type: "sandbox.swept", attempt: "old", pass: 1 }, 0).effects).toEqual([
+    { type: "sandbox.sweep", attempt: "old", pass: 2 },
+  ]);
+  expect(step(up, { type: "sandbox.swept", attempt: "old", pass: 3 }, 0).effects).toEqual([]);
+});
+
+it("[SB9] each kind of refusal has its own failure", () => {
+  const failure = { code: "x", message: "said", hint: "do" };
+  const codeOf = (kind: "transient" | "permanent" | "not_found" | "unauthorized" | "invalid_request") =>
+    step(creating, { type: "sandbox.create_failed", attempt, failure: { ...failure, kind } }, 2_000).verdict?.failure.code;
+  expect(codeOf("transient")).toBe("gateway_unavailable");
+  expect(codeOf("unauthorized")).toBe("gateway_unavailable");
+  expect(codeOf("not_found")).toBe("image_missing");
+  expect(codeOf("permanent")).toBe("sandbox_create_failed");
+  expect(codeOf("invalid_request")).toBe("sandbox_create_failed");
+});

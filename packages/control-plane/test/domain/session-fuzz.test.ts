@@ -1,0 +1,160 @@
+/** Random lives of a session: crashes between effects, lost and repeated answers, any input at any time. */
+import { type Failure, type RuntimeEvent, type SessionSummary } from "@open-inspect/protocol";
+import { expect, it } from "vitest";
+import { isSessionEffectWanted, nextSessionWakeAt, type SessionInput, stepSession } from "../../src/domain/session.ts";
+import { type SessionOrder, type SessionState, statusOf } from "../../src/domain/session-state.ts";
+import {
+  deriveSessionRecords,
+  type OwedSessionEffect,
+  sessionAddress,
+  sessionPolicy,
+} from "../../src/objects/session-effects.ts";
+import { createMachineWorld, performOnSandboxes, running } from "../fakes/machine-world.ts";
+import { createRandom, type Random } from "../fakes/random.ts";
+
+const image = {
+  id: "img_1",
+  buildId: "bld_1",
+  providerImageId: "im-good",
+  sha: "a".repeat(40),
+  branch: "main",
+  createdAt: 0,
+  expiresAt: 1e15,
+  buildMs: 1,
+  runtimeVersion: "r1",
+  bridgeProtocol: 1,
+};
+
+function createSession(random: Random) {
+  const rows = new Map<string, SessionSummary>();
+  const reported: string[] = [];
+  const machine = createMachineWorld<SessionState | null, SessionInput, OwedSessionEffect>(
+    random,
+    {
+      step: stepSession,
+      initial: null,
+      address: sessionAddress,
+      policy: sessionPolicy,
+      isWanted: (state, effect) =>
+        effect.type === "record.session" || effect.type === "publish" || isSessionEffectWanted(state, effect),
+      derive: deriveSessionRecords,
+      nextWakeAt: (state) => nextSessionWakeAt(state, null),
+      clock: () => ({ type: "clock", heardAt: null, lastLines: ["last line"] }),
+    },
+    (effect, world) => {
+      switch (effect.type) {
+        case "record.session":
+          rows.set(effect.session.id, effect.session);
+          return { done: null };
+        case "publish":
+        case "bridge.shutdown":
+          return { done: null };
+        case "image.report_missing":
+          reported.push(effect.imageId);
+          return { done: null };
+        default:
+          return performOnSandboxes(effect, world);
+      }
+    },
+  );
+  return { machine, rows, reported };
+}
+
+function randomInput(random: Random, state: SessionState | null, past: SessionInput[]): SessionInput | null {
+  const attempt = random.chance(0.9) ? (state?.attempt ?? "none") : random.hex(32);
+  const event = (one: RuntimeEvent): SessionInput => ({ type: "runtime.event", attempt, event: one });
+  const failure: Failure = { code: "agent_failed", message: "m", hint: "h", phase: "agent", lines: [], exitCode: 1 };
+  const sha = "b".repeat(40);
+  const choices: (() => SessionInput | null)[] = [
+    () => (random.chance(0.15) ? { type: "stop" } : null),
+    () => ({ type: "runtime.connected", attempt, runtimeVersion: "r1", protocol: random.chance(0.9) ? 1 : 2 }),
+    () => ({ type: "runtime.connected", attempt, runtimeVersion: "r1", protocol: 1 }),
+    () => event({ type: "phase.started", phase: "sync" }),
+    () => event({ type: "workspace.synced", sha, bakedSha: null }),
+    () => event({ type: "session.ready", sha, setupRan: false, agentVersion: "1" }),
+    () => (random.chance(0.2) ? event({ type: "failed", failure }) : null),
+    () => ({ type: "bridge.closed", attempt }),
+    () => random.pick(past) ?? null,
+  ];
+  return random.pick(choices)?.() ?? null;
+}
+
+async function runSeed(seed: number): Promise<string> {
+  const random = createRandom(seed);
+  const { machine, rows, reported } = createSession(random);
+  if (random.chance(0.6)) machine.world.images.add(image.providerImageId);
+  const past: SessionInput[] = [];
+  const order: SessionOrder = {
+    id: "ses_1",
+    repository: { owner: "acme", name: "shop", cloneUrl: "http://github.test/a", installationId: 1 },
+    branch: "main",
+    model: null,
+    title: "t",
+    acceptedAt: machine.now(),
+    image: random.chance(0.7) ? image : null,
+    cold: null,
+    history: { measured: null, build: null },
+    attempts: [random.hex(32), random.hex(32)],
+    startLimitMs: 600_000,
+  };
+  await machine.input({ type: "create", order });
+  let ended: string | null = null;
+  const check = (when: string) => {
+    const state = machine.state();
+    const where = `seed ${seed}, ${when}`;
+    if (!state) throw new Error(where);
+    const status = statusOf(state);
+    if (ended !== null) expect(status, `${where}: an end is final`).toBe(ended);
+    if (status === "stopped" || status === "failed") ended = status;
+    else expect(machine.alarmAt(), `${where}: a live session without an alarm`).not.toBeNull();
+    const owed = [...machine.store.rows().map((row) => row.effect), ...machine.pendingEffects()];
+    const live = state.stage.at === "starting" || state.stage.at === "ready";
+    for (const sandbox of running(machine.world)) {
+      const willEnd = owed.some(
+        (one) =>
+          "attempt" in one &&
+          one.attempt === sandbox.attempt &&
+          ["sandbox.terminate", "sandbox.sweep", "sandbox.create"].includes(one.type),
+      );
+      expect((live && sandbox.attempt === state.attempt) || willEnd, `${where}: sandbox ${sandbox.id} belongs to nobody`).toBe(
+        true,
+      );
+    }
+    expect(running(machine.world).length, `${where}: more sandboxes than attempts`).toBeLessThanOrEqual(2);
+  };
+
+  for (let action = 0; action < 50; action++) {
+    const dice = random.next();
+    if (dice < 0.4) await machine.perform();
+    else if (dice < 0.75) {
+      const input = randomInput(random, machine.state(), past);
+      if (input) {
+        past.push(input);
+        await machine.input(input);
+      }
+    } else if (dice < 0.8) await machine.crash();
+    else if (dice < 0.84) {
+      const victim = random.pick(running(machine.world));
+      if (victim) victim.running = false;
+    } else await machine.pass(random.pick([10, 1_000, 5_000, 31_000, 95_000]) ?? 10);
+    check(`action ${action}`);
+  }
+  const stage = machine.state()?.stage.at;
+  await machine.input({ type: "stop" });
+  const settled = await machine.settle(() => machine.state()?.stage.at === "ended");
+  expect(settled, `seed ${seed}: the session never comes to rest`).toBe(true);
+  expect(running(machine.world), `seed ${seed}: a sandbox is left`).toEqual([]);
+  const state = machine.state();
+  expect(rows.get("ses_1")?.status, `seed ${seed}: the list shows another status`).toBe(state && statusOf(state));
+  expect(new Set(reported).size, `seed ${seed}: a missing image is reported for one image`).toBeLessThanOrEqual(1);
+  if (reported.length > 0) expect(machine.world.images.size, `seed ${seed}: an image that is there was reported missing`).toBe(0);
+  return `${stage} ${state?.cold ?? ""}`;
+}
+
+it("[SE9] whatever happens, a session has one end, nothing is stuck and no sandbox is left", async () => {
+  const seen = new Set<string>();
+  for (let seed = 1; seed <= 700; seed++) seen.add(await runSeed(seed));
+  expect([...seen], "the runs reach readiness from image and base").toEqual(
+    expect.arrayContaining(["ready ", "ready restore_failed"]),
+  );
+}, 30_000);
