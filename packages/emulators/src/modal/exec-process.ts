@@ -8,7 +8,7 @@ import { createOutputLog, type OutputLog } from "./output-log.ts";
 import { fail } from "./rpc.ts";
 
 /** What is kept of each output stream of a process. */
-export const retainedOutputBytes = 64 * 1024 * 1024;
+const retainedOutputBytes = 64 * 1024 * 1024;
 
 export interface ExecProcess {
   readonly stdout: OutputLog;

@@ -33,7 +33,7 @@ export const faultSchema = z.intersection(
     z.object({ kind: z.literal("hang") }),
   ]),
 );
-export type Fault = z.infer<typeof faultSchema>;
+type Fault = z.infer<typeof faultSchema>;
 
 export interface Faults {
   add(fault: Fault): void;

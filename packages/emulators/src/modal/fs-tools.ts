@@ -68,7 +68,7 @@ function flagOf(command: Command): string[] {
 }
 
 /** The fields of `find -printf` → the entries of the SDK's `FileInfo`. */
-export function parseEntries(output: string, folder: string | null): object[] {
+function parseEntries(output: string, folder: string | null): object[] {
   const fields = output.split("\0");
   const entries = [];
   for (let at = 0; at + 8 < fields.length; at += 9) {

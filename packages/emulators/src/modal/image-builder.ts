@@ -20,7 +20,7 @@ const shownInstruction = 300;
 const keptResults = 500;
 const closeLimitMs = 10_000;
 
-export interface LayerSpec {
+interface LayerSpec {
   commands: string[];
   /** the image that `FROM <dockerTag>` names; null: FROM names a registry tag */
   parent: ImageRecord | null;

@@ -33,7 +33,7 @@ export interface SandboxSpec {
   ports: { port: number; unencrypted: boolean }[];
 }
 
-export type SandboxState = { status: "running" } | { status: "ending" | "ended"; result: WireResult };
+type SandboxState = { status: "running" } | { status: "ending" | "ended"; result: WireResult };
 
 export interface Sandbox {
   readonly spec: SandboxSpec;

@@ -8,7 +8,7 @@ import { within } from "./waiting.ts";
 const keptEnded = 500;
 const endLimitMs = 20_000;
 
-export interface SandboxFilter {
+interface SandboxFilter {
   /** null: any */
   appIds: Set<string> | null;
   tags: Record<string, string>;

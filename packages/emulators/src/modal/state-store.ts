@@ -5,7 +5,6 @@ import { dirname, join } from "node:path";
 import { z } from "zod";
 
 const appSchema = z.object({ id: z.string(), name: z.string(), environment: z.string() });
-export type AppRecord = z.infer<typeof appSchema>;
 
 const imageSchema = z.object({
   id: z.string(),
@@ -34,7 +33,7 @@ const stateSchema = z.object({
   /** `environment/name:tag` → image id */
   imageNames: z.record(z.string(), z.string()),
 });
-export type PersistedState = z.infer<typeof stateSchema>;
+type PersistedState = z.infer<typeof stateSchema>;
 
 export interface StateStore {
   /** Changed in place, then `save()`. */

@@ -3,7 +3,7 @@ import { createHmac, timingSafeEqual } from "node:crypto";
 import { z } from "zod";
 
 const claimsSchema = z.object({ aud: z.enum(["control", "router"]), sub: z.string(), exp: z.number() });
-export type TokenClaims = z.infer<typeof claimsSchema>;
+type TokenClaims = z.infer<typeof claimsSchema>;
 
 export interface Tokens {
   /** `sub` is the token id for `control`, the task id for `router` */

@@ -7,7 +7,7 @@ import { type Guest } from "./engine/engine.ts";
 
 const mostConnections = 64;
 
-export interface Tunnel {
+interface Tunnel {
   guestPort: number;
   /** on 127.0.0.1 of the host */
   hostPort: number;
