@@ -23,8 +23,11 @@ beforeEach(() => {
   writeFileSync(join(root, "opt/runtime.mjs"), runtimeSource);
 });
 afterEach(() => {
-  for (const pid of runtimePids()) process.kill(-pid, "SIGKILL");
-  rmSync(root, { recursive: true, force: true });
+  try {
+    for (const pid of runtimePids()) process.kill(-pid, "SIGKILL");
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
 });
 
 const stateDir = () => join(root, "run");
