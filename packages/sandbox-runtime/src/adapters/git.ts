@@ -103,20 +103,19 @@ export async function bringToHead(options: {
 
   try {
     await mkdir(workspace, { recursive: true });
-    let bakedSha: string | null = null;
     if (phase === "clone") await must(["init", "--quiet", `--initial-branch=${branch}`]);
-    else {
-      await removeLeftovers(join(workspace, ".git"));
-      bakedSha = await revision("HEAD");
-    }
-    const sha = await fetchHead();
-    if (phase === "sync" && (await hidesChanges(git))) await rm(join(workspace, ".git", "index"), { force: true });
+    else await removeLeftovers(join(workspace, ".git"));
+    // What is asked of the workspace is asked while the server answers.
+    const [sha, bakedSha, isHiding, isConfigured] = await Promise.all([
+      fetchHead(),
+      phase === "sync" ? revision("HEAD") : null,
+      phase === "sync" && hidesChanges(git),
+      phase === "sync" && hasConfig(git, trackingConfig(cloneUrl, branch)),
+    ]);
+    if (isHiding) await rm(join(workspace, ".git", "index"), { force: true });
     await reset(sha);
     if (phase === "sync") await must(["clean", "-ffd", "--quiet"]);
-    await Promise.all([must(["config", "remote.origin.url", cloneUrl])]);
-    await must(["config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"]);
-    await must(["config", `branch.${branch}.remote`, "origin"]);
-    await must(["config", `branch.${branch}.merge`, `refs/heads/${branch}`]);
+    if (!isConfigured) for (const [key, value] of trackingConfig(cloneUrl, branch)) await must(["config", key, value]);
     const warnings: string[] = [];
     if (existsSync(join(workspace, ".gitmodules"))) {
       const modules = await git(
@@ -164,6 +163,22 @@ function gitSettings(workspace: string, helper: string, cloneUrl: string): strin
     `url.${protocol}//${host}/.insteadOf=git@${host}:`,
     `url.${protocol}//${host}/.insteadOf=ssh://git@${host}/`,
   ];
+}
+
+/** What makes `git pull` and `git push` of a person or an agent mean this branch of this server. */
+function trackingConfig(cloneUrl: string, branch: string): [key: string, value: string][] {
+  return [
+    ["remote.origin.url", cloneUrl],
+    ["remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"],
+    [`branch.${branch}.remote`, "origin"],
+    [`branch.${branch}.merge`, `refs/heads/${branch}`],
+  ];
+}
+
+async function hasConfig(git: (args: readonly string[]) => Promise<CommandResult>, wanted: [string, string][]): Promise<boolean> {
+  const listed = await git(["config", "--local", "--list"]);
+  const lines = new Set(listed.stdout.split("\n"));
+  return wanted.every(([key, value]) => lines.has(`${key}=${value}`));
 }
 
 /** Files flagged assume-unchanged or skip-worktree would keep their local content through a hard reset. */

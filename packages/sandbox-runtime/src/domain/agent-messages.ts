@@ -81,6 +81,12 @@ export function errorText(error: AgentError): string {
 const toolStatuses = { pending: "pending", running: "running", completed: "completed", error: "error" } as const;
 const asText = (value: unknown): string => (typeof value === "string" ? value : value === undefined ? "" : JSON.stringify(value));
 
+/** An input that is still being written is `{}`. */
+const inputText = (input: unknown): string => {
+  const text = asText(input);
+  return text === "{}" ? "" : text;
+};
+
 const inputSchema = z.looseObject({
   command: z.string().optional(),
   description: z.string().optional(),
@@ -107,7 +113,7 @@ export function toPromptPart(part: AgentPart): PromptPart | null {
     tool: part.tool ?? "tool",
     status,
     title: state.title || input?.description || input?.command || input?.filePath || "",
-    input: input?.command ?? asText(state.input),
+    input: input?.command ?? inputText(state.input),
     output,
   };
 }

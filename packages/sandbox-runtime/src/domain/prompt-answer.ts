@@ -45,6 +45,8 @@ export function createAnswer(promptId: string, userMessageId: string) {
       if (part.status === "running" || part.status === "pending") runningTools.set(part.id, part);
       else runningTools.delete(part.id);
     } else if (part.text !== "") grown.add(part.id);
+    // The empty beginning of a text says nothing that its first delta does not say.
+    else if (!grown.has(part.id)) return;
     const entry = wait(part.id, now + (isRunningTool ? runningToolDelayMs : 0));
     entry.part = part;
     entry.delta = null;

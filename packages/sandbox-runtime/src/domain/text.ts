@@ -41,6 +41,12 @@ export function stripAnsi(text: string): string {
   return text.replace(ansi, "");
 }
 
+/** A carriage return overwrites the line: what follows the last one is what stays on the screen. */
+function afterLastReturn(line: string): string {
+  const text = line.replace(/\r+$/, "");
+  return text.slice(text.lastIndexOf("\r") + 1);
+}
+
 const lineMaxCharacters = 1000;
 const keptCharacters = 64 * 1024;
 
@@ -54,14 +60,11 @@ export function createLastLines(maxLines: number = failureLinesMax): { push(text
       if (kept.length > 2 * keptCharacters) kept = kept.slice(-keptCharacters);
     },
     lines() {
-      return (
-        kept
-          .split("\n")
-          // A carriage return overwrites the line: what follows the last one is what stays on the screen.
-          .map((line) => stripAnsi(line.replace(/\r+$/, "").replace(/^.*\r/, "")).trimEnd().slice(0, lineMaxCharacters))
-          .filter((line) => line !== "")
-          .slice(-maxLines)
-      );
+      return kept
+        .split("\n")
+        .map((line) => stripAnsi(afterLastReturn(line)).trimEnd().slice(0, lineMaxCharacters))
+        .filter((line) => line !== "")
+        .slice(-maxLines);
     },
   };
 }

@@ -1,14 +1,20 @@
 /** Smart HTTP git for tests: `git http-backend` over bare repositories in a folder, with optional basic authentication. */
 import { execFileSync, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
 const identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "init.defaultBranch=main"];
 
+/** Blocks this process: never use it against a server that runs in it. */
 export function git(cwd: string, ...args: string[]): string {
-  return execFileSync("git", [...identity, ...args], { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }).trim();
+  return execFileSync("git", [...identity, ...args], {
+    cwd,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: 10_000,
+  }).trim();
 }
 
 export interface TestRepository {
@@ -24,6 +30,9 @@ export interface TestGitServer {
   credential: string | null;
   /** answers every request with this status while set */
   failWith: number | null;
+  /** answers nothing while set */
+  hang: boolean;
+  onRequest: () => void;
   /** requests with an Authorization header */
   authorized: number;
   create(name: string): TestRepository;
@@ -34,12 +43,15 @@ export async function startGitServer(): Promise<TestGitServer> {
   const root = mkdtempSync(join(tmpdir(), "runtime-git-"));
   const http = createServer((request, response) => {
     const header = request.headers.authorization;
+    server.onRequest();
+    if (server.hang) return undefined;
     if (header) server.authorized++;
     if (server.failWith !== null) return response.writeHead(server.failWith).end();
     const expected = server.credential === null ? null : `Basic ${Buffer.from(server.credential).toString("base64")}`;
     if (expected !== null && header !== expected)
       return response.writeHead(401, { "www-authenticate": 'Basic realm="test"' }).end();
     const url = new URL(request.url ?? "/", "http://x");
+    if (!existsSync(join(root, url.pathname.split("/")[1] ?? "", "HEAD"))) return response.writeHead(404).end();
     const child = spawn("git", ["http-backend"], {
       env: {
         PATH: process.env.PATH,
@@ -89,6 +101,8 @@ export async function startGitServer(): Promise<TestGitServer> {
   const server: TestGitServer = {
     credential: null,
     failWith: null,
+    hang: false,
+    onRequest: () => undefined,
     authorized: 0,
     create(name) {
       const bare = join(root, `${name}.git`);
