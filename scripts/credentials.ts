@@ -12,6 +12,8 @@ const credentialsSchema = z.object({
   modalTokenId: z.string(),
   modalTokenSecret: z.string(),
   modelApiKey: z.string(),
+  /** opens the emulated GitHub's failure injection, which sandboxes could reach otherwise */
+  emulatorAdminToken: z.string(),
   person: z.object({ login: z.string(), token: z.string() }),
 });
 export type Credentials = z.infer<typeof credentialsSchema>;
@@ -33,6 +35,7 @@ export function loadCredentials(dataDir: string): Credentials {
     modalTokenId: `ak-${randomBytes(8).toString("hex")}`,
     modalTokenSecret: `as-${secret()}`,
     modelApiKey: `sk-local-${secret()}`,
+    emulatorAdminToken: secret(),
     person: { login: "developer", token: `ghp_${randomBytes(18).toString("hex")}` },
   };
   mkdirSync(dataDir, { recursive: true });

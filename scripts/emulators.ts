@@ -67,6 +67,7 @@ async function startAll() {
     },
     webhookUrl: values["webhook-url"] ?? null,
     person: credentials.person,
+    adminToken: credentials.emulatorAdminToken,
     log: (line) => say(`github: ${line}`),
   });
   closers.push(() => github.stop());

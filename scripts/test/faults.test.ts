@@ -154,7 +154,7 @@ describe("parts that fail", () => {
   it("a clone that fails: clone_failed with git's own words", async () => {
     const { repository, goodSha } = await repositoryWithImage("unclonable");
     await running.faultGithub({ match: "git-upload-pack", kind: "status", code: 500, times: 50 });
-    await commitOnTheWeb(repository);
+    await running.commitAtGithub(repository, { "web.md": "edited\n" });
     await running.system.tick();
     const failure = await untilFailed(repository);
     expect(failure.code).toBe("clone_failed");
@@ -208,14 +208,4 @@ async function untilInSetup(repository: string): Promise<string> {
     const { latestBuild } = await running.api.image(repository);
     return latestBuild?.phase === "setup" ? latestBuild.id : null;
   });
-}
-
-/** A push while GitHub refuses git: by GitHub's own web editor, so to say. */
-async function commitOnTheWeb(repository: string) {
-  const answer = await fetch(`${running.system.githubUrl}/__emulator/repositories/${repository}/commits`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ message: "Edit on the web", files: { "web.md": "edited\n" } }),
-  });
-  if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`);
 }

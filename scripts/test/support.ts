@@ -12,6 +12,8 @@ export interface TestSystem {
   api: Api;
   witness: Witness;
   dataDir: string;
+  /** A commit made at GitHub itself, for when its git is out of order. */
+  commitAtGithub(repository: string, files: Record<string, string>): Promise<void>;
   /** An empty repository of its own for a test. */
   createRepository(name: string): Promise<string>;
   /** Injects a failure into the emulated Modal or GitHub. */
@@ -54,7 +56,7 @@ export async function startTestSystem(vars: Record<string, string> = {}, webhook
   async function post(url: string, body: unknown) {
     const answer = await fetch(url, {
       method: "POST",
-      headers: { "content-type": "application/json" },
+      headers: { "content-type": "application/json", "x-emulator-token": system.credentials.emulatorAdminToken },
       body: JSON.stringify(body),
     });
     if (!answer.ok) throw new Error(`${url} answered ${answer.status}: ${await answer.text()}`);
@@ -74,11 +76,14 @@ export async function startTestSystem(vars: Record<string, string> = {}, webhook
       await fetch(`${system.url}/api/repositories?sync=force`);
       return `acme/${name}`;
     },
+    commitAtGithub: (repository, files) =>
+      post(`${system.githubUrl}/__emulator/repositories/${repository}/commits`, { message: "Edit on the web", files }),
     faultModal: (fault) => post(`${system.modalAdminUrl}/faults`, fault),
     faultGithub: (fault) => post(`${system.githubUrl}/__emulator/faults`, fault),
     async clearFaults() {
       await fetch(`${system.modalAdminUrl}/faults`, { method: "DELETE" });
-      await fetch(`${system.githubUrl}/__emulator/faults`, { method: "DELETE" });
+      const headers = { "x-emulator-token": system.credentials.emulatorAdminToken };
+      await fetch(`${system.githubUrl}/__emulator/faults`, { method: "DELETE", headers });
     },
     runningSandboxes,
     untilNoSandboxes: () =>
