@@ -54,20 +54,59 @@ function refillFifos() {
     if (code === 0) fifos.push(...names);
   });
 }
-/** Both ends of a fresh pipe. `inner` blocks and goes to the process, `outer` is ours. */
-function openPipe(direction) {
+
+// A FIFO whose writer has gone blocks whoever opens it again, so `cat /dev/stdin` after the end of input would hang. Input
+// therefore gets anonymous pipes. Node cannot make one, but it can open those that a shell makes for its pipelines.
+const inputs = [];
+const INPUT_STOCK = 6;
+const PIPE_MAKER = `exec 3<&0 0</dev/null; ${": | { exec 4<&0; read -r pid _ </proc/self/stat; echo $pid; read -r _ <&3; } & ".repeat(INPUT_STOCK)} wait`;
+let makingInputs = false;
+function refillInputs() {
+  if (makingInputs || inputs.length > 2) return;
+  makingInputs = true;
+  const maker = spawn("sh", ["-c", PIPE_MAKER], { stdio: ["pipe", "pipe", "ignore"] });
+  const done = () => {
+    makingInputs = false;
+  };
+  maker.on("error", done);
+  maker.on("exit", done);
+  maker.stdin.on("error", () => {});
+  let said = "";
+  maker.stdout.on("data", (chunk) => {
+    said += chunk;
+    const pids = said.split("\n").slice(0, -1);
+    if (pids.length < INPUT_STOCK) return;
+    for (const pid of pids) {
+      try {
+        const end = `/proc/${pid}/fd/4`;
+        const inner = fs.openSync(end, fs.constants.O_RDONLY);
+        inputs.push({ inner, outer: fs.openSync(end, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK) });
+      } catch {}
+    }
+    maker.stdin.end();
+  });
+}
+
+/** `inner` blocks and goes to the process, `outer` is ours. */
+function openInput() {
+  const ready = inputs.shift();
+  refillInputs();
+  if (ready !== undefined) return ready;
   const path = takeFifo();
   const { O_RDONLY, O_WRONLY, O_NONBLOCK } = fs.constants;
   const reader = fs.openSync(path, O_RDONLY | O_NONBLOCK);
-  try {
-    if (direction === "out") return { outer: reader, inner: fs.openSync(path, O_WRONLY) };
-    const writer = fs.openSync(path, O_WRONLY | O_NONBLOCK);
-    const inner = fs.openSync(path, O_RDONLY);
-    fs.closeSync(reader);
-    return { outer: writer, inner };
-  } finally {
-    fs.unlinkSync(path);
-  }
+  const outer = fs.openSync(path, O_WRONLY | O_NONBLOCK);
+  const inner = fs.openSync(path, O_RDONLY);
+  fs.closeSync(reader);
+  fs.unlinkSync(path);
+  return { inner, outer };
+}
+function openOutput() {
+  const path = takeFifo();
+  const outer = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  const inner = fs.openSync(path, fs.constants.O_WRONLY);
+  fs.unlinkSync(path);
+  return { inner, outer };
 }
 
 function frame(type, payload) {
@@ -129,7 +168,7 @@ function start(connection, request) {
   if (!fs.existsSync(request.workdir)) return refuse(connection, 126, `working directory ${request.workdir} does not exist`);
   const argv = request.pty ? ["script", "-qefc", `exec ${request.argv.map(quote).join(" ")}`, "/dev/null"] : request.argv;
   const env = request.pty ? { TERM: "xterm-256color", ...request.env, SHELL: "/bin/sh" } : request.env;
-  const pipes = [openPipe("in"), openPipe("out"), openPipe("out")];
+  const pipes = [openInput(), openOutput(), openOutput()];
   const child = spawn(argv[0], argv.slice(1), {
     cwd: request.workdir,
     env,
@@ -284,4 +323,5 @@ Promise.all([
 ]).then(() => {
   process.stdout.write("READY\n");
   refillFifos();
+  refillInputs();
 });

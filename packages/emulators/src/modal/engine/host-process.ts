@@ -1,6 +1,6 @@
 /** Runs programs of the host so that none outlives the engine. Knows nothing of guests or layers. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
+import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { EngineError } from "./engine.ts";
 
 /** Programs of the host are found here whatever the caller's PATH says. */
@@ -11,6 +11,31 @@ export const HOST_ENV = {
   LIBMOUNT_FORCE_MOUNT2: "always",
 };
 const KEPT_ERROR_BYTES = 4096;
+
+/** Linux's O_CLOEXEC, as /proc prints it. */
+const CLOSE_ON_EXEC = 0o2000000;
+
+/**
+ * Standard streams as pipes, and nothing else: descriptors that this process was itself started with would go on to every
+ * child, and so into guests. Node can replace but not close them, so they become /dev/null.
+ */
+export function onlyPipes(): { stdio: StdioOptions; release: () => void } {
+  const nothing = openSync("/dev/null", "r");
+  const stdio: ("pipe" | "ignore" | number)[] = ["pipe", "pipe", "pipe"];
+  for (const name of readdirSync("/proc/self/fdinfo")) {
+    const fd = Number(name);
+    if (fd < 3 || fd === nothing) continue;
+    try {
+      const flags = /^flags:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1"))?.[1] ?? "0";
+      if ((Number.parseInt(flags, 8) & CLOSE_ON_EXEC) !== 0) continue;
+      while (stdio.length < fd) stdio.push("ignore");
+      stdio[fd] = nothing;
+    } catch {
+      // Closed meanwhile: the listing's own descriptor.
+    }
+  }
+  return { stdio, release: () => closeSync(nothing) };
+}
 
 export interface RunOptions {
   timeoutMs: number;

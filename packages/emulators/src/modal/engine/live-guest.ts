@@ -9,7 +9,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type AgentLink, createAgentLink } from "./agent-link.ts";
 import { type GuestCgroup } from "./cgroups.ts";
 import { EngineError, type Guest, type GuestEnd, type GuestSpec } from "./engine.ts";
-import { childrenOf, HOST_ENV, killProcess, processStartTick, waitForLine } from "./host-process.ts";
+import { childrenOf, HOST_ENV, killProcess, onlyPipes, processStartTick, waitForLine } from "./host-process.ts";
 
 const READY_TIMEOUT_MS = 30_000;
 const GONE_TIMEOUT_MS = 10_000;
@@ -45,8 +45,10 @@ export interface GuestStart {
 export async function startLiveGuest(start: GuestStart): Promise<LiveGuest> {
   const { spec, cgroup } = start;
   const [program = "", ...args] = start.argv;
-  const launcher = spawn(program, args, { env: HOST_ENV, cwd: "/", stdio: ["pipe", "pipe", "pipe"], detached: true });
-  launcher.stdin.on("error", () => {});
+  const { stdio, release } = onlyPipes();
+  const launcher = spawn(program, args, { env: HOST_ENV, cwd: "/", stdio, detached: true });
+  release();
+  launcher.stdin?.on("error", () => {});
   const closed = new Promise<void>((resolve) => launcher.once("close", () => resolve()));
   let link: AgentLink;
   try {
