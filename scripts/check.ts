@@ -34,11 +34,16 @@ async function trackedSources() {
 }
 
 async function tool(name: string, ...args: string[]) {
-  await run(bin(name), args, { cwd: root, timeout: 300_000, maxBuffer: 32 * 1024 * 1024 });
+  await run(bin(name), args, {
+    cwd: root,
+    env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: "0" },
+    timeout: 300_000,
+    maxBuffer: 32 * 1024 * 1024,
+  });
 }
 
 const checks: [string, () => Promise<void>][] = [
-  ["format and lint (biome)", () => tool("biome", "ci", "--error-on-warnings", ".")],
+  ["format and lint (biome)", () => tool("biome", "ci", "--colors=off", "--error-on-warnings", ".")],
   ...projects.map((path): [string, () => Promise<void>] => [`types of ${path} (tsc)`, () => tool("tsc", "-p", path)]),
   [
     "promises (oxlint, type-aware)",
@@ -90,10 +95,16 @@ export async function runChecks(): Promise<{ passed: number; failed: number }> {
   return totals;
 }
 
+/** the most lines that a failed check prints */
+const shownLines = 60;
+
 function outputOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const streams = error as Error & { stdout?: string; stderr?: string };
-  return `${streams.stdout ?? ""}${streams.stderr ?? ""}`.trim() || error.message;
+  const lines = (`${streams.stdout ?? ""}${streams.stderr ?? ""}`.trim() || error.message).split("\n");
+  return lines.length <= shownLines
+    ? lines.join("\n")
+    : [...lines.slice(0, shownLines), `… ${lines.length - shownLines} more lines`].join("\n");
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
