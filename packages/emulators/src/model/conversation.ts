@@ -1,12 +1,11 @@
 /** What a request to either API asks, in one shape. Pure: schemas of both wires and a mapping, no answer. */
 import { z } from "zod";
 
+export type Block = { kind: "text" | "toolResult"; text: string };
 export interface Turn {
   role: "user" | "assistant";
-  /** all its text, system reminders included */
-  text: string;
-  /** outputs of tools that it carries, oldest first */
-  toolResults: string[];
+  /** in order. Clients merge neighbours of one role, so a turn can hold several prompts, also after tool results. */
+  blocks: Block[];
 }
 
 export interface Conversation {
@@ -49,16 +48,16 @@ export function fromAnthropic(request: z.infer<typeof anthropicRequestSchema>): 
     tools: (request.tools ?? []).map((tool) => tool.name),
     turns: request.messages.map(({ role, content }) => ({
       role,
-      text: blocksToText(content),
-      toolResults:
-        typeof content === "string"
-          ? []
-          : content.flatMap((item) => {
-              const result = toolResult.safeParse(item);
-              return result.success ? [blocksToText(result.data.content ?? "")] : [];
-            }),
+      blocks: typeof content === "string" ? [{ kind: "text", text: content }] : content.flatMap(toBlock),
     })),
   };
+}
+
+function toBlock(item: { type: string }): Block[] {
+  const text = textBlock.safeParse(item);
+  if (text.success) return [{ kind: "text", text: text.data.text }];
+  const result = toolResult.safeParse(item);
+  return result.success ? [{ kind: "toolResult", text: blocksToText(result.data.content ?? "") }] : [];
 }
 
 export const openaiRequestSchema = z.looseObject({
@@ -80,8 +79,8 @@ export function fromOpenai(request: z.infer<typeof openaiRequestSchema>): Conver
   const turns: Turn[] = [];
   for (const { role, content } of request.messages) {
     const text = blocksToText(content ?? "");
-    if (role === "user" || role === "assistant") turns.push({ role, text, toolResults: [] });
-    else if (role === "tool") turns.push({ role: "user", text: "", toolResults: [text] });
+    if (role === "user" || role === "assistant") turns.push({ role, blocks: [{ kind: "text", text }] });
+    else if (role === "tool") turns.push({ role: "user", blocks: [{ kind: "toolResult", text }] });
   }
   return {
     model: request.model,

@@ -168,13 +168,20 @@ function title(prompt: string): string {
   return words.slice(0, 50) || "New session";
 }
 
+/** What a person asked last in this turn; agents add reminders of their own. */
+function promptOf(turn: Turn | undefined): string | null {
+  if (turn?.role !== "user") return null;
+  const asked = turn.blocks.filter(
+    ({ kind, text }) => kind === "text" && text.trim() !== "" && !text.startsWith("<system-reminder>"),
+  );
+  return asked.at(-1)?.text ?? null;
+}
+
 /** @param asked how often this very request was made before: what a retry after a fault looks like */
 export function decideReply(conversation: Conversation, asked: number): Reply {
   const { turns, tools } = conversation;
-  const promptAt = turns.findLastIndex(
-    (turn) => turn.role === "user" && turn.toolResults.length === 0 && turn.text.trim() !== "",
-  );
-  const prompt = turns[promptAt]?.text ?? "";
+  const promptAt = turns.findLastIndex((turn) => promptOf(turn) !== null);
+  const prompt = promptOf(turns[promptAt]) ?? "";
   const since = turns.slice(promptAt + 1);
   if (isTitleRequest(conversation) && !/SCRIPT=\[/.test(prompt)) return answer(title(prompt));
   let steps: Step[] | null;
@@ -188,6 +195,6 @@ export function decideReply(conversation: Conversation, asked: number): Reply {
   return playDemo(
     prompt,
     tools,
-    since.flatMap((turn) => turn.toolResults),
+    since.flatMap(({ blocks }) => blocks.filter(({ kind }) => kind === "toolResult").map(({ text }) => text)),
   );
 }

@@ -5,7 +5,7 @@ import { endProcesses } from "../adapters/processes.ts";
 import { prepareWorkspace, type RuntimeContext, runSetup } from "./steps.ts";
 
 /** Time for databases and the like that setup left running to write their files. */
-const leftoverGraceMs = 5_000;
+const leftoverGraceMs = 3_000;
 
 export async function runBuild(context: RuntimeContext): Promise<void> {
   const { bridge, paths } = context;

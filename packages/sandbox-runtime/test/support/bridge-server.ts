@@ -46,6 +46,8 @@ export async function startBridge(token = "t".repeat(40)): Promise<TestBridge> {
   const waiters = new Set<() => void>();
   const problems: string[] = [];
   let ack = 0;
+  /** what this end says it has: behind `ack` while acknowledgements are held back */
+  let told = 0;
 
   http.on("upgrade", (request, raw, head) => {
     if (!bridge.accept || request.headers.authorization !== `Bearer ${token}`) {
@@ -65,7 +67,7 @@ export async function startBridge(token = "t".repeat(40)): Promise<TestBridge> {
     switch (frame.type) {
       case "hello":
         bridge.hellos.push({ bootId: frame.bootId, runtimeVersion: frame.runtimeVersion });
-        from.send(JSON.stringify({ type: "welcome", ack }));
+        from.send(JSON.stringify({ type: "welcome", ack: told }));
         return;
       case "heartbeat":
         return;
@@ -85,7 +87,9 @@ export async function startBridge(token = "t".repeat(40)): Promise<TestBridge> {
           bridge.events.push({ seq: frame.seq, at: frame.at, event: frame.event });
           for (const wake of [...waiters]) wake();
         } else if (frame.seq > ack + 1) problems.push(`gap: ${frame.seq} after ${ack}`);
-        if (bridge.acknowledge) from.send(JSON.stringify({ type: "ack", seq: ack }));
+        if (!bridge.acknowledge) return;
+        told = ack;
+        from.send(JSON.stringify({ type: "ack", seq: ack }));
         return;
     }
   };

@@ -33,6 +33,7 @@ export interface TestGitServer {
   /** answers nothing while set */
   hang: boolean;
   onRequest: () => void;
+  requests: number;
   /** requests with an Authorization header */
   authorized: number;
   create(name: string): TestRepository;
@@ -43,6 +44,7 @@ export async function startGitServer(): Promise<TestGitServer> {
   const root = mkdtempSync(join(tmpdir(), "runtime-git-"));
   const http = createServer((request, response) => {
     const header = request.headers.authorization;
+    server.requests++;
     server.onRequest();
     if (server.hang) return undefined;
     if (header) server.authorized++;
@@ -103,6 +105,7 @@ export async function startGitServer(): Promise<TestGitServer> {
     failWith: null,
     hang: false,
     onRequest: () => undefined,
+    requests: 0,
     authorized: 0,
     create(name) {
       const bare = join(root, `${name}.git`);

@@ -1,0 +1,256 @@
+/** Session mode as the control plane sees it: the real program, the real agent, a scripted model, a real git server. */
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type ModelEmulator, startModelEmulator } from "@open-inspect/emulators/model";
+import { bridgeCloseCodes } from "@open-inspect/protocol";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { startBridge, type TestBridge } from "./support/bridge-server.ts";
+import { startGitServer, type TestGitServer, type TestRepository } from "./support/git-server.ts";
+import { createSandbox, newPromptId, type RunningRuntime, sessionConfig, type TestSandbox } from "./support/sandbox.ts";
+
+let server: TestGitServer;
+let model: ModelEmulator;
+const cleanups: (() => unknown)[] = [];
+
+beforeAll(async () => {
+  server = await startGitServer();
+  model = await startModelEmulator();
+});
+afterAll(async () => {
+  await model.stop();
+  await server.stop();
+});
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+const script = (text: string) => ({ text: `#!/bin/sh\n${text}`, mode: 0o755 });
+let repositories = 0;
+
+interface Session {
+  bridge: TestBridge;
+  sandbox: TestSandbox;
+  repository: TestRepository;
+  sha: string;
+  run: RunningRuntime;
+}
+async function begin(
+  files: Parameters<TestRepository["commit"]>[0],
+  more: Parameters<typeof sessionConfig>[3] = {},
+  options: Parameters<typeof createSandbox>[0] = {},
+): Promise<Session> {
+  const repository = server.create(`app${repositories++}`);
+  const sha = repository.commit({ "README.md": "hello", ".gitignore": "made/\n", ...files });
+  const bridge = await startBridge();
+  const sandbox = createSandbox(options);
+  const run = sandbox.run(sessionConfig(bridge, repository.url, model.url, more));
+  cleanups.push(async () => {
+    if (run.child.exitCode === null) {
+      bridge.close(bridgeCloseCodes.ended);
+      await run.exit;
+    }
+    sandbox.remove();
+    await bridge.stop();
+  });
+  return { bridge, sandbox, repository, sha, run };
+}
+
+/** Sends a prompt and gives what came of it. */
+const ask = (bridge: TestBridge, text: string, promptId = newPromptId(), modelId: string | null = null) => {
+  const prompt = { type: "prompt", promptId, text, model: modelId, createdAt: Date.now() } as const;
+  bridge.send(prompt);
+  return {
+    promptId,
+    prompt,
+    end: () => bridge.waitFor("prompt.finished", (event) => event.promptId === promptId, 40_000),
+    /** the parts as a page would hold them */
+    parts: () => {
+      const parts = new Map<string, string>();
+      for (const { event } of bridge.events) {
+        if (event.type === "prompt.delta" && event.promptId === promptId)
+          parts.set(event.partId, (parts.get(event.partId) ?? "") + event.delta);
+        else if (event.type === "prompt.part" && event.promptId === promptId) {
+          const { part } = event;
+          parts.set(part.id, part.kind === "tool" ? `${part.tool}:${part.status}:${part.output.trim()}` : part.text);
+        }
+      }
+      return [...parts.values()];
+    },
+  };
+};
+const scripted = (...steps: unknown[]) => `Please. SCRIPT=${JSON.stringify(steps)}`;
+const bash = (command: string) => ({ tool: { name: "bash", args: { command, description: "Runs it" } } });
+const pidsOf = (name: string, under: number | undefined): number[] =>
+  readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+        return stat.includes(`(${name})`) && Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]) === under;
+      } catch {
+        return false;
+      }
+    });
+
+describe("a session", () => {
+  test("from the base: clone, setup, start, agent; ready with proof; prompts one after the other; ends when told to", async () => {
+    const { bridge, sandbox, sha, run } = await begin({
+      "AGENTS.md": "The secret word of this repository is heliotrope.",
+      ".openinspect/setup.sh": script("mkdir made; echo from-setup > made/file"),
+      ".openinspect/start.sh": script("cat made/file; sleep 300 &"),
+    });
+    expect(await bridge.waitFor("session.ready")).toEqual({
+      type: "session.ready",
+      sha,
+      setupRan: true,
+      agentVersion: expect.stringMatching(/^\d+\.\d+\.\d+$/),
+    });
+    const outcomes = Object.fromEntries(bridge.all("phase.finished").map(({ phase, outcome }) => [phase, outcome]));
+    expect(outcomes).toEqual({ connect: "done", clone: "done", setup: "done", start: "done", agent: "done" });
+    expect(bridge.all("log").filter(({ phase }) => phase === "start")).toMatchObject([
+      { stream: "stdout", text: "from-setup\n" },
+    ]);
+
+    const first = ask(
+      bridge,
+      scripted({ text: "I look." }, bash("cat made/file; git rev-parse HEAD"), { text: "All done, dear." }),
+    );
+    const second = ask(bridge, scripted({ text: "Second." }));
+    bridge.send(first.prompt);
+    expect(await first.end()).toMatchObject({ outcome: "done", error: null });
+    expect(first.parts()).toEqual(["I look."]);
+    expect(await second.end()).toMatchObject({ outcome: "done" });
+    expect(second.parts()).toEqual(["Second."]);
+    expect(bridge.all("prompt.started").map(({ promptId }) => promptId)).toEqual([first.promptId, second.promptId]);
+
+    const third = ask(bridge, scripted(bash("cat made/file; git rev-parse HEAD"), { text: "All done, dear." }));
+    expect(await third.end()).toMatchObject({ outcome: "done" });
+    expect(third.parts()).toEqual([`bash:completed:from-setup\n${sha}`, "All done, dear."]);
+
+    expect(JSON.stringify(model.requests())).toContain("heliotrope");
+    expect(statSync(join(sandbox.stateDir, "model-token")).mode & 0o777).toBe(0o600);
+    const agents = pidsOf("opencode", run.child.pid);
+    expect(agents).toHaveLength(1);
+    for (const pid of agents) expect(readFileSync(`/proc/${pid}/environ`, "utf8")).not.toContain("sandbox-model-token");
+    bridge.send({ type: "shutdown", reason: "stopped" });
+    expect(await run.exit).toBe(0);
+    expect(pidsOf("opencode", run.child.pid)).toEqual([]);
+  });
+
+  test("aborts, failures of the model, a failing start hook, and a crash of the agent in the middle of a prompt", async () => {
+    const { bridge, run } = await begin({ ".openinspect/start.sh": script("echo oh no >&2; exit 3") });
+    await bridge.waitFor("session.ready");
+    expect(bridge.all("phase.finished").find(({ phase }) => phase === "start")).toMatchObject({
+      outcome: "failed",
+      detail: "exit code 3",
+    });
+
+    const failing = ask(bridge, scripted({ status: 401, message: "no such key" }));
+    expect(await failing.end()).toMatchObject({ outcome: "failed", error: expect.stringContaining("no such key") });
+
+    const unknown = ask(bridge, scripted({ text: "never" }), newPromptId(), "no-such-model");
+    expect(await unknown.end()).toMatchObject({ outcome: "failed", error: expect.stringMatching(/no-such-model/) });
+
+    const hanging = ask(bridge, scripted({ hang: true, text: "Half a sentence" }));
+    const queued = ask(bridge, scripted({ text: "never" }));
+    await bridge.waitFor("prompt.delta", ({ promptId }) => promptId === hanging.promptId);
+    bridge.send({ type: "abort", promptId: queued.promptId });
+    expect(await queued.end()).toMatchObject({ outcome: "aborted" });
+    bridge.send({ type: "abort", promptId: hanging.promptId });
+    expect(await hanging.end()).toMatchObject({ outcome: "aborted" });
+    expect(hanging.parts()).toEqual(["Half a sentence"]);
+
+    const crashing = ask(bridge, scripted(bash("echo started; sleep 4; echo finished"), { text: "Survived." }));
+    await bridge.waitFor(
+      "prompt.part",
+      ({ part }) => part.kind === "tool" && part.status === "running" && part.output.includes("started"),
+    );
+    for (const pid of pidsOf("opencode", run.child.pid)) process.kill(pid, "SIGKILL");
+    expect(await crashing.end()).toMatchObject({ outcome: "done" });
+    expect(bridge.all("agent.restarted")).toMatchObject([{ attempt: 1, reason: "it was ended by SIGKILL" }]);
+    expect(crashing.parts()).toEqual(["bash:interrupted:started", "Survived."]);
+    const finished = bridge.all("prompt.finished").map(({ promptId }) => promptId);
+    expect(new Set(finished).size).toBe(finished.length);
+    expect(pidsOf("opencode", run.child.pid)).toHaveLength(1);
+  });
+
+  test("from an image: sync, no setup, the agent reads the repository at its new head; the bridge may drop", async () => {
+    const files = { ".openinspect/setup.sh": script("mkdir made; date +%N > made/when"), "AGENTS.md": "Old word: amaranth." };
+    const { bridge, sandbox, repository, run, sha } = await begin(files);
+    await bridge.waitFor("phase.finished", ({ phase }) => phase === "setup");
+    bridge.close(bridgeCloseCodes.ended);
+    await run.exit;
+    const when = readFileSync(join(sandbox.workspace, "made/when"), "utf8");
+    writeFileSync(join(sandbox.workspace, "README.md"), "dirty");
+    const head = repository.commit({ "AGENTS.md": "New word: periwinkle." });
+
+    const next = await startBridge();
+    const again = sandbox.run(sessionConfig(next, repository.url, model.url, { startFrom: "image" }));
+    cleanups.push(async () => {
+      next.close(bridgeCloseCodes.ended);
+      await again.exit;
+      await next.stop();
+    });
+    expect(await next.waitFor("session.ready")).toMatchObject({ sha: head, setupRan: false });
+    expect(next.all("workspace.synced")).toEqual([{ type: "workspace.synced", sha: head, bakedSha: sha }]);
+    expect(next.all("phase.finished").find(({ phase }) => phase === "setup")).toMatchObject({ outcome: "skipped" });
+    expect(readFileSync(join(sandbox.workspace, "made/when"), "utf8")).toBe(when);
+    expect(readFileSync(join(sandbox.workspace, "README.md"), "utf8")).toBe("hello");
+
+    const long = "word ".repeat(300);
+    const prompt = ask(next, scripted({ text: long, chunk: 5, delayMs: 5 }));
+    await next.waitFor("prompt.delta");
+    next.cut();
+    expect(await prompt.end()).toMatchObject({ outcome: "done" });
+    expect(prompt.parts()).toEqual([long]);
+    expect(next.hellos).toHaveLength(2);
+    const asked = JSON.stringify(model.requests().at(-1)?.body);
+    expect(asked).toContain("periwinkle");
+    expect(asked).not.toContain("amaranth");
+  });
+});
+
+describe("a session that cannot start says why", () => {
+  test("the agent is not there", async () => {
+    const { bridge, run } = await begin({}, {}, { agentCommand: "/no/such/agent" });
+    expect((await bridge.waitFor("failed")).failure).toMatchObject({ code: "agent_failed", phase: "agent" });
+    expect(await run.exit).toBe(1);
+  });
+
+  test("the agent ends at every start: its last words", async () => {
+    const { bridge } = await begin({}, {}, { agentCommand: "/bin/ls" });
+    const { failure } = await bridge.waitFor("failed");
+    expect(failure).toMatchObject({ code: "agent_failed", exitCode: 2 });
+    expect(failure.lines.join("\n")).toMatch(/unrecognized option/);
+    expect(bridge.all("agent.restarted")).toHaveLength(2);
+  });
+
+  test("setup fails in a cold session", async () => {
+    const { bridge, run } = await begin({ ".openinspect/setup.sh": script("echo reason; exit 9") });
+    expect((await bridge.waitFor("failed")).failure).toMatchObject({ code: "setup_failed", exitCode: 9, lines: ["reason"] });
+    expect(await run.exit).toBe(1);
+    expect(pidsOf("opencode", run.child.pid)).toEqual([]);
+  });
+
+  test("the image holds no repository", async () => {
+    const { bridge } = await begin({}, { startFrom: "image" });
+    expect((await bridge.waitFor("failed")).failure).toMatchObject({ code: "sync_failed", phase: "sync" });
+  });
+
+  test("the repository's agent configuration cannot be read", async () => {
+    const { bridge } = await begin({ "opencode.json": "{ nonsense" });
+    const { failure } = await bridge.waitFor("failed");
+    expect(failure).toMatchObject({ code: "agent_failed" });
+    expect(failure.lines.join("\n")).toMatch(/opencode\.json/);
+  });
+});
+
+test("a start hook that does not end is stopped at its limit, and the session goes on", async () => {
+  const { bridge } = await begin({ ".openinspect/start.sh": script("sleep 300") }, { startHookTimeoutMs: 500 });
+  await bridge.waitFor("session.ready");
+  expect(bridge.all("phase.finished").find(({ phase }) => phase === "start")).toMatchObject({
+    outcome: "failed",
+    detail: expect.stringMatching(/stopped after 0.5 s/),
+  });
+});
