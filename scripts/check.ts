@@ -56,8 +56,6 @@ const checks: [string, () => Promise<void>][] = [
         "-D",
         "typescript/no-floating-promises",
         "-D",
-        "typescript/no-misused-promises",
-        "-D",
         "typescript/await-thenable",
         "packages",
         "scripts",

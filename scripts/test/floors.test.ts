@@ -33,6 +33,14 @@ describe("floors", () => {
     expect(findFloorBreaches(files)).toEqual([expect.stringContaining("cycle: packages/emulators/src/a.ts")]);
   });
 
+  it("does not count imports of types alone as part of a cycle", () => {
+    const files = [
+      file("packages/emulators/src/a.ts", 'import { type B } from "./b.ts";'),
+      file("packages/emulators/src/b.ts", 'import { a } from "./a.ts";'),
+    ];
+    expect(findFloorBreaches(files)).toEqual([]);
+  });
+
   it("does not take comments for code", () => {
     expect(
       findFloorBreaches([file("packages/control-plane/src/domain/d.ts", "/** never calls Date.now */\nexport const d = 1;")]),

@@ -113,7 +113,7 @@ export function createGatewayClient(options: GatewayClientOptions): GatewayClien
     key ??= importSigningKey(options.secret);
     const url = new URL(`${base.origin}${prefix}/v1${path}`);
     const target = url.pathname + url.search;
-    const body = new TextEncoder().encode(content === null ? "" : JSON.stringify(content));
+    const body = new Uint8Array(new TextEncoder().encode(content === null ? "" : JSON.stringify(content)));
     const limitMs = ownDeadlineMs ?? deadlineMs;
     const limit = AbortSignal.timeout(limitMs);
     const headers = await sign(await key, { method, target, body }, now(), randomBytes(16));
