@@ -36,9 +36,7 @@ const pagesMax = 200;
 
 export function createGitHub(options: GitHubOptions): GitHub {
   const { baseUrl, appId, privateKey, webhookSecret, now } = options;
-  const request = {
-    fetch: (url: string, init: RequestInit) => fetch(url, { ...init, signal: AbortSignal.timeout(deadlines.githubRequestMs) }),
-  };
+  const request = { fetch: fetchWithin(deadlines.githubRequestMs) };
   const quiet = { debug() {}, info() {}, warn() {}, error() {} };
   const clientOptions = { baseUrl, request, log: quiet };
   const app = new App({
@@ -149,6 +147,24 @@ export function createGitHub(options: GitHubOptions): GitHub {
       attempt(async () => ({ token: await installationToken(installationId, repository) })),
     verifyWebhook: (body, signature) => app.webhooks.verify(body, signature),
     ping: () => attempt(async () => void (await app.octokit.rest.apps.listInstallations({ per_page: 1 }))),
+  };
+}
+
+/**
+ * A fetch with a deadline for the whole answer. The timer is cleared: one that is left running, as AbortSignal.timeout leaves it,
+ * keeps the Durable Object that asked from hibernating.
+ */
+function fetchWithin(limitMs: number): (url: string, init: RequestInit) => Promise<Response> {
+  return async (url, init) => {
+    const controller = new AbortController();
+    const timer = setTimeout(() => controller.abort(new Error(`GitHub did not answer within ${limitMs} ms`)), limitMs);
+    try {
+      const response = await fetch(url, { ...init, signal: controller.signal });
+      const empty = response.status === 204 || response.status === 304;
+      return new Response(empty ? null : await response.arrayBuffer(), response);
+    } finally {
+      clearTimeout(timer);
+    }
   };
 }
 

@@ -1,7 +1,7 @@
 /** `/api/sessions`: start one, list them, look at one, stop it, watch it. */
 import { createSessionRequestSchema, type SessionList, sessionIdSchema } from "@open-inspect/protocol";
 import { type Context, Hono } from "hono";
-import { createSessions, type StartFacts } from "../adapters/d1/sessions.ts";
+import { createSessions, noHistory, type StartFacts } from "../adapters/d1/sessions.ts";
 import { createLog } from "../adapters/log.ts";
 import { gitHubOf } from "../compose.ts";
 import { selectImage } from "../domain/image-selection.ts";
@@ -9,7 +9,7 @@ import { readConfig } from "../env.ts";
 import { newAttempt, newId } from "../objects/ids.ts";
 import { findRepository } from "../repository-sync.ts";
 import { type App } from "./app-types.ts";
-import { ApiError, repositoryNotFound } from "./errors.ts";
+import { ApiError, gitHubUnavailable, repositoryNotFound } from "./errors.ts";
 import { readAfter, requireUpgrade, upgradeRequest } from "./upgrade.ts";
 import { parse, readJson } from "./validation.ts";
 
@@ -21,14 +21,28 @@ const notFound = (id: string): ApiError =>
   new ApiError("session_not_found", `There is no session ${id}.`, "GET /api/sessions lists them.");
 
 /** Everything that the start is decided from. A repository that is not known yet may be new on GitHub. */
-async function startFacts(c: Context<App>, ref: { owner: string; name: string }): Promise<StartFacts> {
+async function startFacts(c: Context<App>, ref: RepositoryRef): Promise<StartFacts> {
   const sessions = createSessions(c.env.DB);
-  const facts = await sessions.startFacts(ref);
-  if (facts) return facts;
-  const found = await findRepository(c.env, ref, (work) => c.executionCtx.waitUntil(work));
-  const fresh = found && (await sessions.startFacts(ref));
-  if (!fresh) throw repositoryNotFound(ref.owner, ref.name);
-  return fresh;
+  try {
+    const facts = await sessions.startFacts(ref);
+    if (facts) return facts;
+    const found = await findRepository(c.env, ref, (work) => c.executionCtx.waitUntil(work));
+    const fresh = found && (await sessions.startFacts(ref));
+    if (fresh) return fresh;
+  } catch (error) {
+    log.error("start.lookup_failed", { error });
+    return withoutDatabase(c, ref);
+  }
+  throw repositoryNotFound(ref.owner, ref.name);
+}
+
+/** The database does not answer: GitHub knows the repository, and the start is cold. */
+async function withoutDatabase(c: Context<App>, ref: RepositoryRef): Promise<StartFacts> {
+  const listed = await gitHubOf(readConfig(c.env)).listRepositories();
+  if (!listed.ok) throw gitHubUnavailable(listed.error);
+  const known = listed.value.find((one) => imageScopeOf(one) === imageScopeOf(ref));
+  if (!known) throw repositoryNotFound(ref.owner, ref.name);
+  return { target: { ...known, branch: known.defaultBranch }, selection: null, history: noHistory };
 }
 
 /** The default branch is taken at its word, because the look-up would delay the start; any other one is asked for first. */

@@ -19,47 +19,62 @@ const listMax = 200;
 /** What a session's start is decided from. */
 export interface StartFacts {
   target: Target;
-  selection: SelectionFacts;
+  /** null: it could not be read in time */
+  selection: SelectionFacts | null;
   history: ColdHistory;
 }
 
+export const noHistory: ColdHistory = { measured: null, build: null };
+/** a person waits: a slow database costs the image, not the session */
+const lookupMs = 1_500;
+
 export function createSessions(d1: D1Database) {
   const db = drizzle(d1);
+
+  async function selectionOf(scope: string): Promise<SelectionFacts> {
+    const [found] = await db
+      .select({ scope: imageScopes, active: images, latest: { status: builds.status } })
+      .from(imageScopes)
+      .leftJoin(images, eq(images.id, imageScopes.activeImageId))
+      .leftJoin(builds, eq(builds.id, imageScopes.latestBuildId))
+      .where(eq(imageScopes.scope, scope));
+    return { enabled: found?.scope.enabled ?? false, active: found?.active ?? null, latestBuild: found?.latest?.status ?? null };
+  }
+
+  async function historyOf(scope: string): Promise<ColdHistory> {
+    const [[cold], [built]] = await Promise.all([
+      db
+        .select({ ms: sessions.startMs, at: sessions.readyAt })
+        .from(sessions)
+        .where(and(eq(sessions.scope, scope), eq(sessions.startedFrom, "base"), isNotNull(sessions.readyAt)))
+        .orderBy(desc(sessions.readyAt))
+        .limit(1),
+      db
+        .select({ phases: builds.phases, at: builds.finishedAt })
+        .from(builds)
+        .where(and(eq(builds.scope, scope), eq(builds.status, "ready")))
+        .orderBy(desc(builds.requestedAt))
+        .limit(1),
+    ]);
+    return {
+      measured: cold && cold.ms !== null && cold.at !== null ? { ms: cold.ms, at: cold.at } : null,
+      build: built && built.at !== null ? { phases: built.phases, at: built.at } : null,
+    };
+  }
+
   return {
-    /** null: no such repository */
+    /** null: no such repository. Only the repository itself is needed; what else cannot be read is left out. */
     async startFacts(repository: RepositoryRef): Promise<StartFacts | null> {
       const scope = imageScopeOf(repository);
-      // Not a batch: drizzle reads a batch's rows by column name, and the joined tables share names.
-      const [[found], [cold], [built]] = await Promise.all([
+      const [[found], selection, history] = await Promise.all([
         db
-          .select({ repository: repositories, scope: imageScopes, active: images, latest: { status: builds.status } })
+          .select()
           .from(repositories)
-          .leftJoin(imageScopes, eq(imageScopes.scope, repositories.scope))
-          .leftJoin(images, eq(images.id, imageScopes.activeImageId))
-          .leftJoin(builds, eq(builds.id, imageScopes.latestBuildId))
           .where(and(eq(repositories.scope, scope), isNull(repositories.goneAt))),
-        db
-          .select({ ms: sessions.startMs, at: sessions.readyAt })
-          .from(sessions)
-          .where(and(eq(sessions.scope, scope), eq(sessions.startedFrom, "base"), isNotNull(sessions.readyAt)))
-          .orderBy(desc(sessions.readyAt))
-          .limit(1),
-        db
-          .select({ phases: builds.phases, at: builds.finishedAt })
-          .from(builds)
-          .where(and(eq(builds.scope, scope), eq(builds.status, "ready")))
-          .orderBy(desc(builds.requestedAt))
-          .limit(1),
+        orElse(selectionOf(scope), null),
+        orElse(historyOf(scope), noHistory),
       ]);
-      if (!found) return null;
-      return {
-        target: toTarget(found.repository),
-        selection: { enabled: found.scope?.enabled ?? false, active: found.active, latestBuild: found.latest?.status ?? null },
-        history: {
-          measured: cold && cold.ms !== null && cold.at !== null ? { ms: cold.ms, at: cold.at } : null,
-          build: built && built.at !== null ? { phases: built.phases, at: built.at } : null,
-        },
-      };
+      return found ? { target: toTarget(found), selection, history } : null;
     },
     async save({ repository, ...summary }: SessionSummary): Promise<void> {
       const row = { ...summary, scope: imageScopeOf(repository), owner: repository.owner, name: repository.name };
@@ -75,4 +90,13 @@ export function createSessions(d1: D1Database) {
     },
   };
 }
+/** The value, or the other one when it fails or takes too long. */
+async function orElse<T, E>(work: Promise<T>, other: E): Promise<T | E> {
+  const { promise: late, resolve } = Promise.withResolvers<E>();
+  const timer = setTimeout(() => resolve(other), lookupMs);
+  const value = await Promise.race([work.catch(() => other), late]);
+  clearTimeout(timer);
+  return value;
+}
+
 export type Sessions = ReturnType<typeof createSessions>;

@@ -1,0 +1,212 @@
+/** Sessions that start cold, restart from the base, fail or are stopped, through the real Worker and objects. */
+import { abortAllDurableObjects } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { type ImageState, type SessionList, type SessionView } from "@open-inspect/protocol";
+import { afterEach, expect, it, vi } from "vitest";
+import {
+  connectRuntime,
+  eventually,
+  gateway,
+  github,
+  json,
+  passTime,
+  playBuild,
+  ring,
+  sessionObject,
+  someSha,
+  startedSandbox,
+} from "./harness.ts";
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const start = async (body: object = {}): Promise<SessionView> => {
+  const { status, body: view } = await json<SessionView>("POST", "/api/sessions", {
+    repository: { owner: "acme", name: "shop" },
+    ...body,
+  });
+  expect(status, JSON.stringify(view)).toBe(201);
+  return view;
+};
+const view = async (id: string): Promise<SessionView> => (await json<SessionView>("GET", `/api/sessions/${id}`)).body;
+const untilStatus = (id: string, status: SessionView["status"]) =>
+  eventually(async () => {
+    const now = await view(id);
+    return now.status === status ? now : null;
+  }, `the session becomes ${status}`);
+const ready = { type: "session.ready", sha: someSha("a"), setupRan: true, agentVersion: "1" } as const;
+const noSandboxLeft = () =>
+  eventually(
+    async () => (await gateway({ do: "state" })).sandboxes.every((one) => one.status.status === "ended"),
+    "no sandbox is left",
+  );
+
+async function buildImage(): Promise<ImageState> {
+  const { body } = await json<ImageState>("PUT", "/api/repositories/acme/shop/image", { enabled: true });
+  playBuild(await connectRuntime((await startedSandbox(body.latestBuild?.id ?? "")).config));
+  return eventually(async () => {
+    const { body: state } = await json<ImageState>("GET", "/api/repositories/acme/shop/image");
+    return state.active ? state : null;
+  }, "an image is active");
+}
+
+it("[IS1] without an image the session starts from the base and says why", async () => {
+  const session = await start();
+  expect(session.cold?.code).toBe("images_disabled");
+  const { config, source } = await startedSandbox(session.id);
+  expect(source).toEqual({ kind: "base" });
+  expect(config).toMatchObject({ startFrom: "base" });
+  const runtime = await connectRuntime(config);
+  runtime.event(ready);
+  const { receipt } = await untilStatus(session.id, "ready");
+  expect(receipt).toMatchObject({ startedFrom: "base", imageId: null, bakedSha: null, cold: { source: "measured" } });
+  const again = await start();
+  const second = await connectRuntime((await startedSandbox(again.id)).config);
+  second.event(ready);
+  await untilStatus(again.id, "ready");
+});
+
+it("[SE4] an image that is gone from the provider is retired, and the session starts from the base by itself", async () => {
+  const { active } = await buildImage();
+  const { images } = await gateway({ do: "state" });
+  await gateway({ do: "forget-image", providerImageId: images[0] ?? "" });
+  const session = await start();
+  const { config, source } = await startedSandbox(session.id);
+  expect(source).toEqual({ kind: "base" });
+  const runtime = await connectRuntime(config);
+  runtime.event(ready);
+  const started = await untilStatus(session.id, "ready");
+  expect(started).toMatchObject({ image: null, cold: { code: "restore_failed" } });
+  const state = await eventually(async () => {
+    const { body } = await json<ImageState>("GET", "/api/repositories/acme/shop/image");
+    return body.active === null ? body : null;
+  }, "the image is retired");
+  expect(state.latestBuild?.id).not.toBe(active?.buildId);
+});
+
+it("[SE4] an image whose sandbox is refused for another reason is not retired, but the base is tried", async () => {
+  await buildImage();
+  await gateway({ do: "fault", fault: { call: "create", kind: "permanent", times: 1 } });
+  const session = await start();
+  expect((await startedSandbox(session.id)).source).toEqual({ kind: "base" });
+  const { body } = await json<ImageState>("GET", "/api/repositories/acme/shop/image");
+  expect(body.active).not.toBeNull();
+});
+
+it("[SE5] stopping is idempotent, tells the runtime, and refuses it afterwards", async () => {
+  const session = await start();
+  const { config } = await startedSandbox(session.id);
+  const runtime = await connectRuntime(config);
+  runtime.event(ready);
+  await untilStatus(session.id, "ready");
+  expect((await json("POST", `/api/sessions/${session.id}/stop`)).status).toBe(200);
+  expect((await json("POST", `/api/sessions/${session.id}/stop`)).status).toBe(200);
+  await untilStatus(session.id, "stopped");
+  expect(runtime.received.some((one) => one.type === "shutdown")).toBe(true);
+  await noSandboxLeft();
+  expect((await connectRuntime(config)).closed?.code).toBe(4002);
+  expect((await json<SessionView>("POST", `/api/sessions/${session.id}/stop`)).body.status).toBe("stopped");
+});
+
+it("[SE5] a session can be stopped before its sandbox exists", async () => {
+  await gateway({ do: "fault", fault: { call: "create", kind: "transient", times: 1, after: true } });
+  const session = await start();
+  await json("POST", `/api/sessions/${session.id}/stop`);
+  await untilStatus(session.id, "stopped");
+  await noSandboxLeft();
+});
+
+it("[SE6] a session that does not get ready within its limit fails with the step that ran", async () => {
+  const session = await start();
+  const runtime = await connectRuntime((await startedSandbox(session.id)).config);
+  runtime.event({ type: "phase.started", phase: "setup" });
+  runtime.event({ type: "log", phase: "setup", stream: "stdout", text: "still at it\n" });
+  await eventually(async () => (await view(session.id)).phases.some((one) => one.phase === "setup"), "setup runs");
+  for (let passed = 0; passed < 600_000; passed += 50_000) {
+    passTime(50_000);
+    runtime.send({ type: "heartbeat", at: Date.now() });
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  passTime(500);
+  await ring(sessionObject(session.id));
+  const failed = await untilStatus(session.id, "failed");
+  expect(failed.failure).toMatchObject({ code: "start_timeout", phase: "setup", lines: ["still at it"] });
+  await noSandboxLeft();
+});
+
+it("[SE7] a sandbox that dies fails its session and its unfinished prompt; one at its lifetime stops it; both say why", async () => {
+  const died = await start({ prompt: "do it" });
+  const sandbox = await startedSandbox(died.id);
+  const runtime = await connectRuntime(sandbox.config);
+  runtime.event(ready);
+  await untilStatus(died.id, "ready");
+  await gateway({ do: "kill", sandboxId: sandbox.sandboxId, status: { status: "ended", exitCode: 137, reason: "exited" } });
+  runtime.socket.close(1001, "gone");
+  const failed = await untilStatus(died.id, "failed");
+  expect(failed.failure?.code).toBe("sandbox_lost");
+  expect(failed.prompts[0]).toMatchObject({ status: "failed" });
+
+  const old = await start();
+  const oldSandbox = await startedSandbox(old.id);
+  const oldRuntime = await connectRuntime(oldSandbox.config);
+  oldRuntime.event(ready);
+  await untilStatus(old.id, "ready");
+  await gateway({ do: "kill", sandboxId: oldSandbox.sandboxId, status: { status: "ended", exitCode: null, reason: "timeout" } });
+  oldRuntime.socket.close(1001, "gone");
+  const stopped = await untilStatus(old.id, "stopped");
+  expect(stopped.failure?.message).toContain("2 hours");
+});
+
+it("[SE8] a prompt that was not begun is sent again after a reconnect, also to another instance of the object", async () => {
+  const session = await start({ prompt: "fix the bug\nplease" });
+  expect(session.title).toBe("fix the bug");
+  const { config } = await startedSandbox(session.id);
+  const runtime = await connectRuntime(config);
+  runtime.event(ready);
+  const first = await eventually(async () => runtime.received.find((one) => one.type === "prompt"), "the prompt arrives");
+  await abortAllDurableObjects();
+  const again = await connectRuntime(config, { seq: runtime.seq });
+  expect(again.received.find((one) => one.type === "prompt")).toEqual(first);
+  const promptId = first.type === "prompt" ? first.promptId : "";
+  again.event({ type: "prompt.started", promptId });
+  await eventually(async () => (await view(session.id)).prompts[0]?.status === "running", "it runs");
+  const third = await connectRuntime(config, { seq: again.seq });
+  expect(third.received.some((one) => one.type === "prompt")).toBe(false);
+  third.event({ type: "prompt.finished", promptId, outcome: "done", error: null });
+  await eventually(async () => (await view(session.id)).prompts[0]?.status === "done", "it is done");
+});
+
+it("[SE1] the time until the create call is measured, and the session is listed", async () => {
+  const session = await start();
+  await eventually(async () => {
+    const { body } = await json<SessionList>("GET", "/api/sessions");
+    return body.sessions.some((one) => one.id === session.id);
+  }, "it is listed");
+  const timing = await json<SessionView>("GET", `/api/sessions/${session.id}`);
+  const controlPlaneMs = Number(/dur=(\d+)/.exec(timing.headers.get("server-timing") ?? "")?.[1]);
+  expect(controlPlaneMs).toBeGreaterThanOrEqual(0);
+  expect(controlPlaneMs).toBeLessThan(1_000);
+});
+
+it("[IS1] when the image cannot be looked up the session starts cold", async () => {
+  await json("GET", "/api/repositories");
+  await env.DB.exec("ALTER TABLE image_scopes RENAME TO image_scopes_gone");
+  const session = await start();
+  expect(session.cold?.code).toBe("lookup_failed");
+  await env.DB.exec("ALTER TABLE image_scopes_gone RENAME TO image_scopes");
+  await env.DB.exec("ALTER TABLE repositories RENAME TO repositories_gone");
+  expect((await start()).cold?.code, "GitHub stands in for the database").toBe("lookup_failed");
+});
+
+it("[SE1] another branch is looked up first: unknown ones are refused, known ones start cold", async () => {
+  await buildImage();
+  const unknown = await json<{ error: { code: string } }>("POST", "/api/sessions", { repository: "acme/shop", branch: "nope" });
+  expect(unknown).toMatchObject({ status: 404, body: { error: { code: "branch_not_found" } } });
+  const feature = await start({ branch: "feature" });
+  expect(feature).toMatchObject({ branch: "feature", cold: { code: "other_branch" } });
+  await github({ do: "down", status: 500 });
+  expect(await start({ branch: "unchecked" }), "GitHub's trouble does not hold up a session").toMatchObject({
+    branch: "unchecked",
+  });
+});
