@@ -6,7 +6,7 @@ import { chmodSync, chownSync, copyFileSync, lchownSync, mkdirSync, statSync, ut
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Cgroups, detectCgroups } from "./cgroups.ts";
+import { type Cgroups, detectCgroups, type GuestCgroup } from "./cgroups.ts";
 import { buildDebianTar, debianFilesystemId } from "./debian-base.ts";
 import { EngineError, type EngineOptions, type FilesystemId, type GuestSpec, type SandboxEngine } from "./engine.ts";
 import { lockStateDir } from "./engine-lock.ts";
@@ -97,6 +97,14 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
 
     const residents = new Map<string, Resident>();
     const starting = new Map<string, string[]>();
+    // Guests die with this process whatever happens; their groups would stay until the next start.
+    const openCgroups = new Set<GuestCgroup>();
+    const onExit = () => {
+      for (const cgroup of openCgroups) cgroup.removeNow();
+    };
+    process.on("exit", onExit);
+    undo.push(() => void process.off("exit", onExit));
+
     const launches = new Set<Promise<LiveGuest>>();
     const building = new Map<string, Promise<FilesystemId>>();
     let closing = false;
@@ -174,7 +182,13 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
             cpu: spec.cpu,
             pids: MAX_PIDS,
           }) ?? null;
-        if (cgroup !== null) cleanUps.push(() => cgroup.remove());
+        if (cgroup !== null) {
+          openCgroups.add(cgroup);
+          cleanUps.push(async () => {
+            await cgroup.remove();
+            openCgroups.delete(cgroup);
+          });
+        }
         store.writeGuestMeta(spec.id, { processes: [], cgroupDirs: cgroup?.dirs ?? [] });
         const holding = holders.take();
         cleanUps.push(async () => (await holding).release());

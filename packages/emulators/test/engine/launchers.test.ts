@@ -1,0 +1,70 @@
+import { execFile } from "node:child_process";
+import { accessSync, chownSync, constants, statSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { describe, expect, it } from "vitest";
+import { hasBubblewrap, hasNamespaces, isRoot, newStateDir, removeStateDir } from "./harness.ts";
+
+const run = promisify(execFile);
+const NOBODY = 65534;
+
+/** Everybody may walk to this file: the engine can be started from here as another user. */
+const isOpenToAll = (() => {
+  for (let path = import.meta.dirname; path !== "/"; path = join(path, "..")) {
+    if ((statSync(path).mode & 0o005) !== 0o005) return false;
+  }
+  accessSync(process.execPath, constants.X_OK);
+  return true;
+})();
+
+interface Tour {
+  who: string[];
+  status: string;
+  third: string;
+  denied: string;
+  zombies: string;
+  detail: { isolation: string; detail: string };
+}
+
+async function tour(options: { uid: number | null; launcher: "bwrap" | "unshare" }): Promise<Tour> {
+  const stateDir = newStateDir();
+  if (options.uid !== null) chownSync(stateDir, options.uid, options.uid);
+  const command = [process.execPath, join(import.meta.dirname, "engine-child.ts"), "tour", stateDir, options.launcher];
+  const user =
+    options.uid === null ? [] : ["setpriv", "--reuid", String(options.uid), "--regid", String(options.uid), "--clear-groups"];
+  const [program = "", ...args] = [...user, ...command];
+  try {
+    const { stdout } = await run(program, args, { timeout: 50_000, killSignal: "SIGKILL" });
+    return JSON.parse(stdout);
+  } finally {
+    removeStateDir(stateDir);
+  }
+}
+
+function expectSame(seen: Tour): void {
+  expect(seen.who).toEqual(["0", expect.stringMatching(/^test-/)]);
+  expect(seen.status).toBe("1\nR  src/deep/a -> moved/deep/a\nrepo\n");
+  expect(seen.third).toBe("R  src/deep/a -> third/deep/a\n1\n");
+  expect(seen.denied).toBe("mount\nunshare\nusr\n0\n");
+  expect(seen.zombies).toBe("0");
+  expect(seen.detail.isolation).toBe("namespaces");
+}
+
+describe.skipIf(!hasNamespaces)("the same guest, however it is started", () => {
+  it.skipIf(!isRoot)("util-linux alone, as root", async () => {
+    const seen = await tour({ uid: null, launcher: "unshare" });
+    expectSame(seen);
+    expect(seen.detail.detail).toContain("util-linux");
+    expect(seen.detail.detail).toContain("seccomp: none");
+  });
+
+  it.skipIf(!hasBubblewrap || (isRoot && !isOpenToAll))("bubblewrap, without privileges", async () => {
+    const seen = await tour({ uid: isRoot ? NOBODY : null, launcher: "bwrap" });
+    expectSame(seen);
+    expect(seen.detail.detail).toMatch(/users: (single|subuid)/);
+  });
+
+  it.skipIf(isRoot && !isOpenToAll)("util-linux alone, without privileges", async () => {
+    expectSame(await tour({ uid: isRoot ? NOBODY : null, launcher: "unshare" }));
+  });
+});

@@ -1,0 +1,108 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { hasNamespaces, isRoot, newStateDir, ok, openEngine, removeStateDir } from "./harness.ts";
+
+const MARK = "oi-recovery-daemon";
+const started: ChildProcess[] = [];
+afterEach(() => {
+  for (const child of started.splice(0)) child.kill("SIGKILL");
+});
+
+function startEngine(
+  stateDir: string,
+  scenario = "hold",
+): Promise<{ child: ChildProcess; said: { settled: string; pending: string } }> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, "engine-child.ts"), scenario, stateDir, MARK], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  started.push(child);
+  return new Promise((resolve, reject) => {
+    child.once("exit", (code) => reject(new Error(`the engine's process ended with ${code}`)));
+    child.stdout?.once("data", (chunk: Buffer) => resolve({ child, said: JSON.parse(chunk.toString()) }));
+  });
+}
+
+/** Command lines of processes, in any namespace, that came from the engine on this directory. */
+function processesOf(stateDir: string): string[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      try {
+        return [readFileSync(`/proc/${pid}/cmdline`, "latin1").replaceAll("\0", " ")];
+      } catch {
+        return [];
+      }
+    })
+    .filter((line) => line.includes(stateDir) || line.startsWith(MARK) || line.startsWith(`sleep ${MARK.length} `));
+}
+
+/** Control groups of the guests that the process made: their ids carry its pid. */
+const cgroupsOf = (pid: number | undefined): string[] => {
+  const dirs: string[] = [];
+  const look = (dir: string, depth: number) => {
+    for (const entry of readdirSync(dir, { withFileTypes: true })) {
+      if (!entry.isDirectory()) continue;
+      if (entry.name.startsWith("open-inspect-") && entry.name.includes(`-test-${pid}-`)) dirs.push(join(dir, entry.name));
+      else if (depth > 0) look(join(dir, entry.name), depth - 1);
+    }
+  };
+  if (existsSync("/sys/fs/cgroup")) look("/sys/fs/cgroup", 3);
+  return dirs;
+};
+
+describe.skipIf(!hasNamespaces)("an engine's process that ends without a word", () => {
+  it("takes its guests and their control groups along", async () => {
+    const stateDir = newStateDir();
+    const { child } = await startEngine(stateDir, "crash");
+    await new Promise((resolve) => child.once("close", resolve));
+    await expect.poll(() => processesOf(stateDir), { timeout: 3000 }).toEqual([]);
+    expect(cgroupsOf(child.pid)).toEqual([]);
+    await (await openEngine({ stateDir })).close();
+  });
+});
+
+describe.skipIf(!hasNamespaces)("after SIGKILL of the engine's process", () => {
+  it("no process and no mount is left; the next engine finds every snapshot that was reported and clears the rest", async () => {
+    const stateDir = newStateDir();
+    const { child, said } = await startEngine(stateDir);
+    expect(processesOf(stateDir).some((line) => line.startsWith(MARK))).toBe(true);
+    if (isRoot) expect(cgroupsOf(child.pid)).not.toEqual([]);
+    child.kill("SIGKILL");
+    await expect.poll(() => processesOf(stateDir), { timeout: 3000 }).toEqual([]);
+    expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(stateDir);
+
+    const next = await openEngine({ stateDir });
+    for (const [id, what] of [
+      [said.settled, "copied"],
+      [said.pending, "frozen"],
+    ] as const) {
+      expect(next.engine.filesystemExists(id), what).toBe(true);
+      const guest = await next.guest({ filesystem: id });
+      expect(await ok(guest, "cat /workspace/what")).toBe(`${what}\n`);
+      if (what === "frozen") expect(await ok(guest, "ls /workspace | wc -l; tail -c 5 /workspace/f3000")).toBe("3001\n3000\n");
+      await guest.kill();
+    }
+    const store = join(stateDir, readdirSync(stateDir).find((name) => /^(trusted|user)-/.test(name)) ?? "");
+    await expect.poll(() => [...readdirSync(join(store, "sandboxes")), ...readdirSync(join(store, "trash"))]).toEqual([]);
+    await next.close();
+    expect(cgroupsOf(child.pid)).toEqual([]);
+    removeStateDir(stateDir);
+  });
+
+  it("an engine that is killed again and again leaves a directory that still opens", async () => {
+    const stateDir = newStateDir();
+    for (let round = 0; round < 3; round++) {
+      const { child } = await startEngine(stateDir);
+      child.kill("SIGKILL");
+      await new Promise((resolve) => child.once("close", resolve));
+    }
+    const next = await openEngine({ stateDir });
+    const guest = await next.guest();
+    expect(await ok(guest, "echo up")).toBe("up\n");
+    await next.close();
+    expect(processesOf(stateDir)).toEqual([]);
+    removeStateDir(stateDir);
+  });
+});
