@@ -160,7 +160,8 @@ export async function startModelEmulator(options: ModelEmulatorOptions = {}): Pr
           } else await stream(openaiPartial(reply.text, envelope));
         }
         if (reply.kind === "hang") await ended(response, hangMaxMs);
-        response.destroy();
+        // What was written arrives, the end of the answer never does.
+        response.socket?.destroySoon();
         return;
       }
       case "answer": {

@@ -3,7 +3,7 @@
  * assistant turns after it, so crashes, retries and parallel sessions need no memory here. Pure.
  */
 import { z } from "zod";
-import { type Conversation } from "./conversation.ts";
+import { type Conversation, type Turn } from "./conversation.ts";
 
 const toolCallSchema = z.strictObject({ name: z.string(), args: z.record(z.string(), z.unknown()).default({}) });
 /** How the text is cut into stream events. */

@@ -74,7 +74,8 @@ export type AgentEvent = z.infer<typeof agentEventSchema>;
 export const isAborted = (error: AgentError): boolean => error.name === "MessageAbortedError";
 
 export function errorText(error: AgentError): string {
-  const message = error.data?.message ?? error.name;
+  // Some of the agent's messages carry its own stack.
+  const [message = error.name] = (error.data?.message ?? error.name).split(/\n\s+at /);
   return error.data?.statusCode === undefined ? message : `${message} (HTTP ${error.data.statusCode})`;
 }
 
