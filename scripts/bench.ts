@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { benchStart } from "./bench/start.ts";
+import { onInterruption } from "./interruption.ts";
 import { startSystem } from "./system.ts";
 
 const benches = { start: benchStart };
@@ -27,7 +28,16 @@ if (!(name in benches)) {
 const dataDir = mkdtempSync(join(tmpdir(), "open-inspect-bench-"));
 const say = (line: string) => process.stderr.write(`${line}\n`);
 let code = 0;
+let ending = false;
+async function finish(status: number) {
+  if (ending) return;
+  ending = true;
+  await system.stop();
+  rmSync(dataDir, { recursive: true, force: true });
+  process.exit(status);
+}
 const system = await startSystem({ dataDir, port: 0, webhooks: false, log: (line, part) => part === null && say(line) });
+onInterruption(() => void finish(130));
 try {
   const result = await benches[name as keyof typeof benches]({
     system,
@@ -40,8 +50,5 @@ try {
 } catch (error) {
   say(error instanceof Error ? (error.stack ?? error.message) : String(error));
   code = 1;
-} finally {
-  await system.stop();
-  rmSync(dataDir, { recursive: true, force: true });
 }
-process.exit(code);
+await finish(code);

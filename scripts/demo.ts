@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type SessionView } from "../packages/protocol/src/index.ts";
 import { type Api, createApi, untilImageOf, untilReady } from "./api.ts";
+import { onInterruption } from "./interruption.ts";
 import { pushCommit } from "./person.ts";
 import { type System, startSystem } from "./system.ts";
 import { createWitness, type Witness } from "./witness.ts";
@@ -33,9 +34,7 @@ const dataDir = mkdtempSync(join(tmpdir(), "open-inspect-demo-"));
 const logFile = join(tmpdir(), `open-inspect-demo-${process.pid}.log`);
 let system: System | undefined;
 let failed = false;
-const interrupted = () => void finish(130);
-process.on("SIGINT", interrupted);
-process.on("SIGTERM", interrupted);
+onInterruption(() => void finish(130));
 try {
   say("Starting the system …");
   system = await startSystem({

@@ -15,6 +15,7 @@ import { createEngine } from "../packages/emulators/src/modal/engine/create-engi
 import { startModalEmulator } from "../packages/emulators/src/modal/modal.ts";
 import { startModelEmulator } from "../packages/emulators/src/model/model.ts";
 import { loadCredentials } from "./credentials.ts";
+import { onInterruption } from "./interruption.ts";
 import { ensurePrograms, findProgram, root } from "./prerequisites.ts";
 
 const { values } = parseArgs({
@@ -42,8 +43,7 @@ async function end(code: number) {
   if (values.data === undefined) rmSync(dataDir, { recursive: true, force: true });
   process.exit(code);
 }
-process.on("SIGINT", () => void end(0));
-process.on("SIGTERM", () => void end(0));
+onInterruption(() => void end(0));
 
 try {
   await startAll();

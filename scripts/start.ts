@@ -2,6 +2,7 @@
 import { appendFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { onInterruption } from "./interruption.ts";
 import { root } from "./prerequisites.ts";
 import { cronUrl, startSystem } from "./system.ts";
 
@@ -42,7 +43,7 @@ const logFile = join(options.dataDir, "system.log");
 writeFileSync(logFile, "");
 
 const abort = new AbortController();
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => abort.abort());
+onInterruption(() => abort.abort());
 const aborted = new Promise<"aborted">((done) => abort.signal.addEventListener("abort", () => done("aborted")));
 
 console.log("Starting Open-Inspect …");

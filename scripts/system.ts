@@ -121,7 +121,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     },
   };
   const realModelKey = process.env.ANTHROPIC_API_KEY ?? "";
-  writeEnvFile(join(dataDir, "worker.env"), {
+  const workerVars: Record<string, string> = {
     CONTROL_PLANE_URL: at(worker),
     GATEWAY_URL: at(gateway),
     GITHUB_API_URL: at(github),
@@ -134,7 +134,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       ? { MODEL_BASE_URL: at(model), MODEL_API_KEY: credentials.modelApiKey }
       : { MODEL_API_KEY: realModelKey }),
     ...options.vars,
-  });
+  };
 
   const launch = (name: PartName) => {
     const part = keeper.start({ name, cwd: root, ...commands[name], log: (line) => log(line, name) });
@@ -159,8 +159,13 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   };
 
   try {
-    await Promise.all([ready.emulators(), ready.gateway(), ready.worker()]);
+    await ready.emulators();
     const emulators = JSON.parse(readFileSync(join(dataDir, "emulators.json"), "utf8"));
+    if (emulators.isolation === "none") {
+      workerVars.INSTALLATION_NOTICE = `isolation: none. Sandboxes on this machine are not confined (${emulators.detail}). Run only code that you trust.`;
+    }
+    writeEnvFile(join(dataDir, "worker.env"), workerVars);
+    await Promise.all([ready.gateway(), ready.worker()]);
     return {
       url: at(worker),
       githubUrl: at(github),

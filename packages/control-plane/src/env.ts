@@ -26,6 +26,7 @@ export interface Env {
   MODEL_BASE_URL: string;
   DEFAULT_MODEL: string;
   DEVELOPER_IDENTITY: string;
+  INSTALLATION_NOTICE: string;
   BUILD_LIMIT_MS: string;
   SESSION_START_LIMIT_MS: string;
   GITHUB_APP_PRIVATE_KEY: string;
@@ -52,6 +53,8 @@ const configSchema = z.object({
   DEFAULT_MODEL: z.string().min(1),
   /** name of the person that everybody on this machine is; empty outside of development */
   DEVELOPER_IDENTITY: z.string().optional(),
+  /** a sentence of the operator that every page shows; empty for none */
+  INSTALLATION_NOTICE: z.string().max(1_000).optional(),
   BUILD_LIMIT_MS: limitMs.default(1_800_000),
   SESSION_START_LIMIT_MS: limitMs.default(1_800_000),
 });

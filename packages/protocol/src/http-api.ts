@@ -105,7 +105,8 @@ export type Health = z.infer<typeof healthSchema>;
 
 /** `GET /feed` (WebSocket): every change of a repository's image state and of a session. After a reconnect read the lists again. */
 export const feedMessageSchema = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("hello") }),
+  /** `notice`: what everybody who uses this installation should know, shown on every page */
+  z.object({ type: z.literal("hello"), notice: z.string().nullable() }),
   z.object({ type: z.literal("repository"), repository: repositoryViewSchema }),
   z.object({ type: z.literal("session"), session: sessionSummarySchema }),
 ]);

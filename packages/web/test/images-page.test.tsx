@@ -191,10 +191,19 @@ describe("feed", () => {
     const before = count("GET", "/api/repositories");
     const second = await waitFor(() => sockets.of("/api/feed"), { timeout: 2_000 });
     second.open();
-    second.send({ type: "hello" });
+    second.send({ type: "hello", notice: null });
     await waitFor(async () => expect((await badgeOf("web"))?.textContent).toBe("Ready"));
     expect(count("GET", "/api/repositories")).toBeGreaterThan(before);
   });
+});
+
+it("a notice of the operator stands above every page", async () => {
+  const { sockets } = openImages([repository("web", readyImage())]);
+  await rowOf("web");
+  const feed = sockets.of("/api/feed");
+  feed.open();
+  feed.send({ type: "hello", notice: "isolation: none. Run only code that you trust." });
+  expect((await screen.findByRole("note")).textContent).toContain("isolation: none");
 });
 
 describe("list", () => {

@@ -2,7 +2,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { type FeedMessage } from "@open-inspect/protocol";
 import { createViewers, sendText, shut } from "../adapters/sockets.ts";
-import { type Env } from "../env.ts";
+import { type Env, readConfig } from "../env.ts";
 
 const topic = "feed";
 
@@ -13,7 +13,7 @@ export class FeedObject extends DurableObject<Env> {
   override fetch(): Response {
     const { 0: client, 1: server } = new WebSocketPair();
     this.viewers.accept(server, topic);
-    sendText(server, JSON.stringify({ type: "hello" } satisfies FeedMessage));
+    sendText(server, JSON.stringify({ type: "hello", notice: readConfig(this.env).INSTALLATION_NOTICE || null } satisfies FeedMessage));
     return new Response(null, { status: 101, webSocket: client });
   }
 

@@ -12,7 +12,7 @@ import { LiveIndicator } from "../ui/live-indicator.tsx";
 import { Brand, Navigation, ThemeChoice } from "./navigation.tsx";
 
 export function Shell() {
-  const live = useFeed();
+  const { live, notice } = useFeed();
   const main = useFocusOnNavigation();
   return (
     <div className="min-h-dvh bg-bg text-fg lg:grid lg:grid-cols-[15rem_minmax(0,1fr)]">
@@ -38,6 +38,11 @@ export function Shell() {
         </div>
       </header>
       <main id="content" ref={main} tabIndex={-1} className="min-w-0 outline-none">
+        {notice === null ? null : (
+          <p role="note" data-notice="" className="border-warn/25 border-b bg-warn-soft px-4 py-2 text-sm text-warn">
+            {notice}
+          </p>
+        )}
         <Outlet />
       </main>
       <LiveRegion />
@@ -85,10 +90,12 @@ function Drawer() {
 /** Follows `/api/feed`; a change of an image's status is also said aloud. */
 function useFeed() {
   const { feed, queryClient, announcer } = useServices();
-  return useLiveChannel<FeedMessage>("feed", {
+  const [notice, setNotice] = useState<string | null>(null);
+  const live = useLiveChannel<FeedMessage>("feed", {
     path: () => "/feed",
     schema: feedMessageSchema,
     onMessage(message) {
+      if (message.type === "hello") setNotice(message.notice);
       if (message.type === "repository") {
         const { owner, name, image } = message.repository;
         const list = queryClient.getQueryData<RepositoryList>(repositoriesKey);
@@ -100,6 +107,7 @@ function useFeed() {
       feed.apply(message);
     },
   });
+  return { live, notice };
 }
 
 /** A new page begins at its beginning for keyboards and screen readers too. */

@@ -17,7 +17,7 @@ interface FailurePanelProps {
 export function FailurePanel({ failure, open = false, children }: FailurePanelProps) {
   const where = [
     failure.phase === null ? null : `in ${phaseNames[failure.phase].toLowerCase()}`,
-    failure.exitCode === null || /exit code/i.test(failure.message) ? null : `exit code ${failure.exitCode}`,
+    failure.exitCode === null || /exit(ed with)? code/i.test(failure.message) ? null : `exit code ${failure.exitCode}`,
   ].filter((part) => part !== null);
   return (
     <div data-failure={failure.code} className="min-w-0 rounded-md border border-bad/25 bg-bad-soft px-3.5 py-2.5 text-sm">
