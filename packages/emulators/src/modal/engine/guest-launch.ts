@@ -141,6 +141,8 @@ function rlimitArgs(plan: LaunchPlan): string[] {
 /** Stands on a directory that the launcher itself mounts. */
 const isLate = ({ target }: HostView) => target.startsWith("/opt/tools/") || target.startsWith("/run/");
 
+const showsTools = (plan: LaunchPlan) => plan.toolFiles.length + plan.toolLinks.length > 0;
+
 function bwrapArgs(plan: LaunchPlan, place: string): string[] {
   return [
     "bwrap",
@@ -150,11 +152,12 @@ function bwrapArgs(plan: LaunchPlan, place: string): string[] {
     ...["--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm", "--tmpfs", "/run", "--dir", "/run/lock"],
     ...["--ro-bind", plan.node, `${AGENT_DIR}/node`, "--ro-bind", plan.agentFile, `${AGENT_DIR}/agent.cjs`],
     ...["--bind", `${place}/ctl`, "/run/ctl", "--ro-bind", `${place}/net`, "/run/net"],
-    ...["--tmpfs", "/opt/tools", "--perms", "0755", "--dir", "/opt/tools/bin", "--perms", "0755", "--dir", "/run/host-certs"],
+    ...["--perms", "0755", "--dir", "/run/host-certs"],
+    ...(showsTools(plan) ? ["--tmpfs", "/opt/tools", "--perms", "0755", "--dir", "/opt/tools/bin"] : []),
     ...plan.views.filter(isLate).flatMap(({ source, target }) => ["--ro-bind", source, target]),
     ...plan.toolFiles.flatMap(({ name, source }) => ["--ro-bind", source, `/opt/tools/bin/${name}`]),
     ...plan.toolLinks.flatMap(({ name, target }) => ["--symlink", target, `/opt/tools/bin/${name}`]),
-    ...["--remount-ro", "/opt/tools"],
+    ...(showsTools(plan) ? ["--remount-ro", "/opt/tools"] : []),
     ...["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--unshare-net", "--hostname", plan.hostname],
     ...["--die-with-parent", "--new-session", "--clearenv"],
     ...Object.entries(plan.agentEnv).flatMap(([name, value]) => ["--setenv", name, value]),
@@ -185,7 +188,7 @@ function unshareArgs(plan: LaunchPlan, place: string): string[] {
     `mount --rbind ${root} ${root}`,
     `R=${root}`,
     ...plan.views.filter((view) => !isLate(view)).flatMap((view) => show(view.source, view.target, view.kind === "file")),
-    'mkdir -p "$R/proc" "$R/dev" "$R/run" "$R/opt/tools"',
+    'mkdir -p "$R/proc" "$R/dev" "$R/run"',
     plan.proc === "own" ? 'mount -t proc -o nosuid,nodev,noexec proc "$R/proc"' : 'mount --rbind /proc "$R/proc"',
     'mount -t tmpfs -o mode=755,nosuid dev "$R/dev"; mkdir "$R/dev/pts" "$R/dev/shm"',
     'for n in null zero full random urandom tty; do : > "$R/dev/$n"; mount --bind "/dev/$n" "$R/dev/$n"; done',
@@ -197,11 +200,13 @@ function unshareArgs(plan: LaunchPlan, place: string): string[] {
     ...show(plan.agentFile, `${AGENT_DIR}/agent.cjs`, true),
     ...show(`${place}/ctl`, "/run/ctl", false, true),
     ...show(`${place}/net`, "/run/net", false),
-    'mount -t tmpfs -o mode=755,nosuid,nodev tools "$R/opt/tools"; mkdir "$R/opt/tools/bin"',
+    ...(showsTools(plan)
+      ? ['mkdir -p "$R/opt/tools"; mount -t tmpfs -o mode=755,nosuid,nodev tools "$R/opt/tools"; mkdir "$R/opt/tools/bin"']
+      : []),
     ...plan.views.filter(isLate).flatMap((view) => show(view.source, view.target, view.kind === "file")),
     ...plan.toolFiles.flatMap(({ name, source }) => show(source, `/opt/tools/bin/${name}`, true)),
     ...plan.toolLinks.map(({ name, target }) => `ln -s ${quote(target)} "$R"/opt/tools/bin/${quote(name)}`),
-    'mount -o remount,bind,ro "$R/opt/tools"',
+    ...(showsTools(plan) ? ['mount -o remount,bind,ro "$R/opt/tools"'] : []),
     `hostname ${quote(plan.hostname)}`,
     "ip link set lo up || ifconfig lo up",
     'cd "$R"; mkdir run/.old; pivot_root . run/.old; cd /',

@@ -2,7 +2,7 @@
  * The slow work on layers: copying, merging, importing, deleting and syncing, done with the guest's users so that modes, owners and
  * attributes come out as they went in. Knows directories and the mapping, nothing of guests or records.
  */
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { overlayOptions } from "./guest-launch.ts";
 import { run } from "./host-process.ts";
@@ -11,6 +11,10 @@ import { type NamespaceHolder, type UserMapping } from "./user-mapping.ts";
 const COPY_TIMEOUT_MS = 600_000;
 const DELETE_TIMEOUT_MS = 600_000;
 const SYNC_TIMEOUT_MS = 120_000;
+
+/** What a builder of images copies from its host and a guest must not know. */
+const NEUTRAL_ETC =
+  "status=$?; : > etc/resolv.conf; echo sandbox > etc/hostname; echo 127.0.0.1 localhost > etc/hosts; exit $status";
 
 export interface LayerWork {
   /** Copies a directory with everything overlayfs keeps in it. `to` must not exist. */
@@ -44,15 +48,14 @@ export async function openLayerWork(mapping: UserMapping): Promise<LayerWork> {
     },
     async importTar(tarFile, to) {
       mkdirSync(to);
-      // Real root has to shift the ids, so it goes through a user namespace as well.
+      if (mapping.mountsAsHostRoot) chownSync(to, mapping.rootUid, mapping.rootUid);
+      // Real root has to shift the ids, so it goes through a user namespace as well. Devices cannot be made in there; the
+      // launcher shows its own.
       const shifted = holder ?? (await mapping.openHolder());
+      const owners = mapping.idCount > 1 ? "--same-owner" : "--no-same-owner";
+      const unpack = `chmod 755 . && tar -x --numeric-owner ${owners} -p --xattrs --xattrs-include="*" --exclude="./dev/*" -f -; ${NEUTRAL_ETC}`;
       try {
-        const argv = [
-          ...mapping.enter(shifted.pid),
-          "sh",
-          "-c",
-          'chmod 755 . && tar -x --numeric-owner -p --xattrs --xattrs-include="*" -f -',
-        ];
+        const argv = [...mapping.enter(shifted.pid), "sh", "-c", unpack];
         await run(["sh", "-c", 'file="$1"; dir="$2"; shift 2; cd "$dir" && exec "$@" < "$file"', "sh", tarFile, to, ...argv], {
           timeoutMs: COPY_TIMEOUT_MS,
         });
