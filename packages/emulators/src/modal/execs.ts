@@ -44,7 +44,7 @@ export function createExecs(guest: Guest, onChange: () => void): Execs {
     }
     const process = createExecProcess(raw, routing);
     onChange();
-    process.exit.then(() => {
+    void process.exit.then(() => {
       runningCount -= 1;
       finished.push({ id, process });
       evict();
