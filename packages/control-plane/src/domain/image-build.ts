@@ -159,7 +159,7 @@ const deletion = (image: StoredImage): ImageEffect => ({
 
 function checkHead(state: ScopeState, input: Extract<ImageInput, { type: "head" }>, now: number): ImageStep {
   const { head } = input;
-  const facts = { enabled: state.enabled, active: activeImage(state), building: state.live, last: state.last?.status ?? null };
+  const facts = { enabled: state.enabled, active: activeImage(state), building: state.live, last: state.last };
   const decision = decideTick(facts, head, now);
   if (decision.outcome === null) return { state, effects: [] };
   const lastCheck: HeadCheck = { at: now, sha: head?.sha ?? null, outcome: decision.outcome };

@@ -7,7 +7,7 @@ export interface TickFacts {
   active: { sha: string; branch: string; expiresAt: number } | null;
   /** a build that runs: the commit it is on, null before its clone is done */
   building: { sha: string | null } | null;
-  last: BuildStatus | null;
+  last: { status: BuildStatus; sha: string | null } | null;
 }
 
 export type TickDecision =
@@ -23,9 +23,10 @@ export function decideTick(facts: TickFacts, head: { branch: string; sha: string
   if (facts.building) {
     return { do: "wait", outcome: "building", again: facts.building.sha !== null && facts.building.sha !== head.sha };
   }
-  const { active } = facts;
-  if (active && (active.sha !== head.sha || active.branch !== head.branch)) return { do: "build", outcome: "moved" };
-  if (!active) return { do: "build", outcome: facts.last === "failed" ? "retried" : "moved" };
-  if (facts.last === "failed" || active.expiresAt - now < deadlines.imageRenewMs) return { do: "build", outcome: "retried" };
+  const { active, last } = facts;
+  const failed = last?.status === "failed" && (last.sha === null || last.sha === head.sha);
+  if (failed) return { do: "build", outcome: "retried" };
+  if (!active || active.sha !== head.sha || active.branch !== head.branch) return { do: "build", outcome: "moved" };
+  if (last?.status === "failed" || active.expiresAt - now < deadlines.imageRenewMs) return { do: "build", outcome: "retried" };
   return { do: "nothing", outcome: "unchanged" };
 }

@@ -1,5 +1,11 @@
 /** `/api/sessions`: start one, list them, look at one, stop it, watch it. */
-import { createSessionRequestSchema, type SessionList, sessionIdSchema } from "@open-inspect/protocol";
+import {
+  createSessionRequestSchema,
+  imageScopeOf,
+  type RepositoryRef,
+  type SessionList,
+  sessionIdSchema,
+} from "@open-inspect/protocol";
 import { type Context, Hono } from "hono";
 import { createSessions, noHistory, type StartFacts } from "../adapters/d1/sessions.ts";
 import { createLog } from "../adapters/log.ts";

@@ -13,7 +13,10 @@ export class FeedObject extends DurableObject<Env> {
   override fetch(): Response {
     const { 0: client, 1: server } = new WebSocketPair();
     this.viewers.accept(server, topic);
-    sendText(server, JSON.stringify({ type: "hello", notice: readConfig(this.env).INSTALLATION_NOTICE || null } satisfies FeedMessage));
+    sendText(
+      server,
+      JSON.stringify({ type: "hello", notice: readConfig(this.env).INSTALLATION_NOTICE || null } satisfies FeedMessage),
+    );
     return new Response(null, { status: 101, webSocket: client });
   }
 

@@ -55,15 +55,21 @@ it("[IS1] the active image, or one reason why not", () => {
 });
 
 it("[TK1] moved is built, unchanged skipped, failed tried again, running left alone", () => {
-  const facts: TickFacts = { enabled: true, active: image, building: null, last: "ready" };
+  const ready = { status: "ready", sha: sha("a") } as const;
+  const failed = (digit: string | null) => ({ status: "failed", sha: digit && sha(digit) }) as const;
+  const facts: TickFacts = { enabled: true, active: image, building: null, last: ready };
   const head = { branch: "main", sha: sha("a") };
   const decide = (other: Partial<TickFacts>, at: typeof head | null = head) => decideTick({ ...facts, ...other }, at, now);
+  const moved = { do: "build", outcome: "moved" };
+  const retried = { do: "build", outcome: "retried" };
   expect(decide({})).toEqual({ do: "nothing", outcome: "unchanged" });
-  expect(decide({}, { branch: "main", sha: sha("b") })).toEqual({ do: "build", outcome: "moved" });
-  expect(decide({}, { branch: "trunk", sha: sha("a") }), "a renamed default branch").toEqual({ do: "build", outcome: "moved" });
-  expect(decide({ last: "failed" })).toEqual({ do: "build", outcome: "retried" });
-  expect(decide({ active: null, last: "failed" })).toEqual({ do: "build", outcome: "retried" });
-  expect(decide({ active: null, last: null })).toEqual({ do: "build", outcome: "moved" });
+  expect(decide({}, { branch: "main", sha: sha("b") })).toEqual(moved);
+  expect(decide({}, { branch: "trunk", sha: sha("a") }), "a renamed default branch").toEqual(moved);
+  expect(decide({ active: null, last: null })).toEqual(moved);
+  expect(decide({ last: failed("b") }, { branch: "main", sha: sha("b") }), "the same commit failed").toEqual(retried);
+  expect(decide({ last: failed("b") }, { branch: "main", sha: sha("c") }), "another commit failed").toEqual(moved);
+  expect(decide({ last: failed("a") }), "a refresh of the active commit failed").toEqual(retried);
+  expect(decide({ active: null, last: failed(null) }), "it failed before the clone").toEqual(retried);
   expect(decide({ building: { sha: null } })).toEqual({ do: "wait", outcome: "building", again: false });
   expect(decide({ building: { sha: sha("a") } })).toEqual({ do: "wait", outcome: "building", again: false });
   expect(decide({ building: { sha: sha("c") } }), "the branch moved under the build").toEqual({
@@ -75,7 +81,7 @@ it("[TK1] moved is built, unchanged skipped, failed tried again, running left al
 });
 
 it("[TK3] an unknown head changes nothing", () => {
-  expect(decideTick({ enabled: true, active: image, building: null, last: "failed" }, null, now)).toEqual({
+  expect(decideTick({ enabled: true, active: image, building: null, last: { status: "failed", sha: null } }, null, now)).toEqual({
     do: "nothing",
     outcome: "unavailable",
   });
@@ -83,7 +89,11 @@ it("[TK3] an unknown head changes nothing", () => {
 
 it("[TK4] an image near its end is renewed although nothing moved", () => {
   const active = { ...image, expiresAt: now + deadlines.imageRenewMs - 1 };
-  const decision = decideTick({ enabled: true, active, building: null, last: "ready" }, { branch: "main", sha: sha("a") }, now);
+  const decision = decideTick(
+    { enabled: true, active, building: null, last: { status: "ready", sha: sha("a") } },
+    { branch: "main", sha: sha("a") },
+    now,
+  );
   expect(decision).toEqual({ do: "build", outcome: "retried" });
 });
 

@@ -78,7 +78,9 @@ export function createFakeGitHub(): Fetch {
     }
     if (url.pathname === "/app/installations") return Response.json([{ id: 7, suspended_at: null }]);
     if (url.pathname === "/installation/repositories") {
-      return Response.json({ total_count: repositories.length, repositories: repositories.map(shape) });
+      const size = Number(url.searchParams.get("per_page") ?? 30);
+      const from = (Number(url.searchParams.get("page") ?? 1) - 1) * size;
+      return Response.json({ total_count: repositories.length, repositories: repositories.slice(from, from + size).map(shape) });
     }
     if (url.pathname === "/graphql") {
       const body = (await request.json()) as { variables: Record<string, string> };

@@ -1,0 +1,136 @@
+/** The tick and the webhook: what makes builds without a person. */
+import { createExecutionContext, createMessageBatch, createScheduledController, getQueueResult } from "cloudflare:test";
+import { env, exports } from "cloudflare:workers";
+import { type BuildView, type ImageState } from "@open-inspect/protocol";
+import { expect, it } from "vitest";
+import { type HeadCheckMessage } from "../../src/env.ts";
+import worker from "../../src/worker.ts";
+import { call, connectRuntime, eventually, github, json, origin, playBuild, someSha, startedSandbox } from "./harness.ts";
+
+const imagePath = "/api/repositories/acme/shop/image";
+const image = async (): Promise<ImageState> => (await json<ImageState>("GET", imagePath)).body;
+const repository = (sha: string, branch = "main") => ({
+  owner: "Acme",
+  name: "Shop",
+  defaultBranch: branch,
+  branches: { [branch]: sha },
+});
+
+async function buildImage(): Promise<void> {
+  const { body } = await json<ImageState>("PUT", imagePath, { enabled: true });
+  playBuild(await connectRuntime((await startedSandbox(body.latestBuild?.id ?? "")).config));
+  await eventually(async () => (await image()).status === "ready", "the image is ready");
+}
+
+/** The Cron Trigger, and the queue's delivery of what it sent. */
+async function tick(): Promise<ImageState> {
+  const before = (await image()).lastCheck?.at ?? 0;
+  await worker.scheduled(createScheduledController(), env);
+  return eventually(async () => {
+    const state = await image();
+    return (state.lastCheck?.at ?? 0) > before ? state : null;
+  }, "the head is checked");
+}
+
+it("[TK1] [TK5] unchanged is skipped, moved is rebuilt, running is left alone, failed is tried again", async () => {
+  await buildImage();
+  const same = await tick();
+  expect(same).toMatchObject({ status: "ready", lastCheck: { outcome: "unchanged", sha: someSha("a") } });
+  await github({ do: "repositories", repositories: [repository(someSha("d"))] });
+  const moved = await tick();
+  expect(moved).toMatchObject({
+    status: "building",
+    lastCheck: { outcome: "moved", sha: someSha("d") },
+    latestBuild: { trigger: "schedule" },
+  });
+  expect((await tick()).lastCheck?.outcome).toBe("building");
+  const runtime = await connectRuntime((await startedSandbox(moved.latestBuild?.id ?? "")).config);
+  const failure = { code: "clone_failed", message: "m", hint: "h", phase: "clone", lines: [], exitCode: 128 } as const;
+  runtime.event({ type: "failed", failure: { ...failure, lines: [] } });
+  await eventually(async () => (await image()).status === "failed", "the build fails");
+  const retried = await tick();
+  expect(retried).toMatchObject({ status: "building", lastCheck: { outcome: "retried" } });
+  expect(retried.active?.sha, "the last good image serves").toBe(someSha("a"));
+});
+
+it("[TK3] when GitHub does not answer the check says so and nothing else changes", async () => {
+  await buildImage();
+  await github({ do: "down", status: 503 });
+  expect(await tick()).toMatchObject({ status: "ready", lastCheck: { outcome: "unavailable", sha: null } });
+});
+
+it("[TK2] heads of an installation are one request, and each message is acknowledged", async () => {
+  const names = Array.from({ length: 40 }, (_, index) => `r${index}`);
+  await github({
+    do: "repositories",
+    repositories: names.map((name) => ({ owner: "acme", name, defaultBranch: "main", branches: { main: someSha("a") } })),
+  });
+  const messages = names.map((name, index) => ({
+    id: String(index),
+    timestamp: new Date(),
+    attempts: 1,
+    body: { scope: `repo:acme/${name}`, owner: "acme", name, installationId: index < 30 ? 7 : 8 } satisfies HeadCheckMessage,
+  }));
+  const batch = createMessageBatch<HeadCheckMessage>("head-checks", messages);
+  const ctx = createExecutionContext();
+  await worker.queue(batch, env);
+  const result = await getQueueResult(batch, ctx);
+  expect(result.explicitAcks).toHaveLength(40);
+  const { calls } = await github({ do: "state" });
+  expect(calls.filter((one) => one === "POST /graphql")).toHaveLength(2);
+});
+
+async function signature(body: string, secret = "a-webhook-secret-of-the-tests"): Promise<string> {
+  const key = await crypto.subtle.importKey("raw", new TextEncoder().encode(secret), { name: "HMAC", hash: "SHA-256" }, false, [
+    "sign",
+  ]);
+  const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, new TextEncoder().encode(body)));
+  return `sha256=${Array.from(mac, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}
+
+async function push(
+  more: { ref?: string; after?: string; id?: string; event?: string; secret?: string; deleted?: boolean } = {},
+) {
+  const { ref = "refs/heads/main", after = someSha("e"), id = "delivery-1", event = "push", secret, deleted = false } = more;
+  const body = JSON.stringify({
+    ref,
+    after,
+    deleted,
+    repository: { name: "Shop", owner: { login: "Acme" }, default_branch: "main" },
+  });
+  const response = await exports.default.fetch(`${origin.replace("127.0.0.1", "public.example")}/api/webhooks/github`, {
+    method: "POST",
+    body,
+    headers: {
+      "content-type": "application/json",
+      "x-github-event": event,
+      "x-github-delivery": id,
+      "x-hub-signature-256": await signature(body, secret),
+    },
+  });
+  return {
+    status: response.status,
+    body: await response.json<{ accepted: boolean; reason: string; error?: { code: string } }>(),
+  };
+}
+
+it("[WH1] a genuine push to the default branch builds at once; anything else is acknowledged and ignored, or refused", async () => {
+  await buildImage();
+  expect(await push({ secret: "another secret of sixteen" })).toMatchObject({
+    status: 401,
+    body: { error: { code: "signature_invalid" } },
+  });
+  expect((await call("POST", "/api/webhooks/github", {})).status).toBe(401);
+  expect((await push({ event: "ping" })).body.accepted).toBe(false);
+  expect((await push({ ref: "refs/heads/feature" })).body.accepted).toBe(false);
+  expect((await push({ after: "0".repeat(40), deleted: true })).body.accepted).toBe(false);
+  expect((await image()).status).toBe("ready");
+  expect(await push()).toMatchObject({ status: 202, body: { accepted: true } });
+  expect(await image()).toMatchObject({ status: "building", latestBuild: { trigger: "push" } satisfies Partial<BuildView> });
+});
+
+it("[WH2] a delivery counts once", async () => {
+  await buildImage();
+  expect((await push()).body.accepted).toBe(true);
+  expect((await push()).body).toMatchObject({ accepted: false, reason: expect.stringContaining("before") });
+});
