@@ -45,7 +45,6 @@ const finishedBuildWaitMs = 10 * 60_000;
 
 /** Never rejects. @returns the exit code */
 export async function runRuntime(config: RuntimeConfig, options: RuntimeOptions): Promise<number> {
-  const startedAt = Date.now() - Math.round(performance.now());
   const paths = options.paths ?? sandboxPaths;
   const log = options.log ?? ((line) => console.log(`${new Date().toISOString()} ${line}`));
   const abort = new AbortController();
@@ -58,8 +57,8 @@ export async function runRuntime(config: RuntimeConfig, options: RuntimeOptions)
     log,
   });
   const reporter = createReporter(bridge.send, log);
-  const connecting = reporter.begin("connect", startedAt);
-  void bridge.connected.then(() => connecting.finish("done"));
+  // The phase itself is the control plane's: it saw the beginning.
+  void bridge.connected.then(() => log(`bridge: connected ${Math.round(performance.now())} ms after the start`));
   const credentials = createCredentialCache(bridge.requestCredential);
   // Asked for before git needs it: minting one takes a round trip to GitHub.
   credentials.get().catch(() => undefined);

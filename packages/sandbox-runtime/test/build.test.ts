@@ -63,7 +63,6 @@ describe("a build", () => {
     const phases = bridge.all("phase.finished").map(({ phase, outcome }) => [phase, outcome]);
     expect(phases.sort()).toEqual([
       ["clone", "done"],
-      ["connect", "done"],
       ["setup", "done"],
     ]);
     bridge.send({ type: "shutdown", reason: "snapshot taken" });

@@ -107,7 +107,7 @@ describe("a session", () => {
       agentVersion: expect.stringMatching(/^\d+\.\d+\.\d+$/),
     });
     const outcomes = Object.fromEntries(bridge.all("phase.finished").map(({ phase, outcome }) => [phase, outcome]));
-    expect(outcomes).toEqual({ connect: "done", clone: "done", setup: "done", start: "done", agent: "done" });
+    expect(outcomes).toEqual({ clone: "done", setup: "done", start: "done", agent: "done" });
     expect(bridge.all("log").filter(({ phase }) => phase === "start")).toMatchObject([
       { stream: "stdout", text: "from-setup\n" },
     ]);

@@ -43,6 +43,7 @@ const bring = (phase: "clone" | "sync", more: Partial<Parameters<typeof bringToH
     credentials: createCredentialCache(() => Promise.reject(new CredentialRefused("nobody asked"))),
     signal: new AbortController().signal,
     log: () => undefined,
+    retryDelaysMs: [100, 400],
     ...more,
   });
 const failureOf = (promise: Promise<unknown>) =>

@@ -135,7 +135,7 @@ export function createAgent(options: {
       if (!isStopping) listener.restarted(restartedAt.length, ended.reason);
     }
   };
-  const supervising = supervise();
+  const supervising = supervise().catch((error: Error) => listener.failed(explainAgent(error.message, [])));
 
   return {
     kill(reason) {

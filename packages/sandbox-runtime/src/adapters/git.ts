@@ -12,7 +12,7 @@ import { type CommandResult, runCommand } from "./processes.ts";
 
 /** Deep enough for log, blame and merge bases of everyday work; a full history can take minutes. */
 const cloneDepth = 100;
-const retryDelaysMs = [500, 2_000] as const;
+const fetchRetryDelaysMs = [500, 2_000] as const;
 const localTimeoutMs = 120_000;
 
 export interface Workspace {
@@ -40,6 +40,8 @@ export async function bringToHead(options: {
   credentials: CredentialCache;
   signal: AbortSignal;
   log: (line: string) => void;
+  /** waits between the tries of a fetch */
+  retryDelaysMs?: readonly number[];
 }): Promise<Workspace> {
   const { phase, workspace, cloneUrl, branch, signal } = options;
   const deadline = Date.now() + options.timeoutMs;
@@ -82,7 +84,7 @@ export async function bringToHead(options: {
       const result = await git(args, deadline - Date.now());
       if (result.exitCode === 0) return must(["rev-parse", "--verify", "FETCH_HEAD^{commit}"]);
       const kind = classifyGit({ ...result, timeoutMs: options.timeoutMs });
-      const delayMs = retryDelaysMs[attempt];
+      const delayMs = (options.retryDelaysMs ?? fetchRetryDelaysMs)[attempt];
       // A fresh installation token can be refused for a moment until GitHub knows it everywhere.
       const mayRetry = kind === "network" || (kind === "auth" && server.refusal() === null);
       if (!mayRetry || delayMs === undefined || Date.now() + delayMs > deadline || signal.aborted) return fail(result);

@@ -177,6 +177,10 @@ export function createPromptRunner(options: {
     }
   };
 
+  /** Nobody is there to be asked; unanswered, the prompt would wait for ever. */
+  const refuse = (from: AgentClient, path: string, body: unknown) =>
+    from.call("POST", path, { body, timeoutMs: callTimeoutMs }).catch((error: Error) => log(`agent: ${error.message}`));
+
   const onEvent = (event: AgentEvent, from: AgentClient) => {
     if (client !== from) return;
     const now = Date.now();
@@ -191,7 +195,7 @@ export function createPromptRunner(options: {
         });
         return;
       case "question.asked":
-        void from.call("POST", `/question/${event.properties.id}/reject`, { body: {}, timeoutMs: callTimeoutMs });
+        void refuse(from, `/question/${event.properties.id}/reject`, {});
         return;
       case "message.updated": {
         const { info } = event.properties;

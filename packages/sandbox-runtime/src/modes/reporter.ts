@@ -17,7 +17,8 @@ const flushCharacters = 16 * 1024;
 export function createReporter(send: (event: RuntimeEvent) => void, log: (line: string) => void) {
   const running: Phase[] = [];
 
-  const begin = (phase: Phase, startedAt = Date.now()): PhaseReport => {
+  const begin = (phase: Phase): PhaseReport => {
+    const startedAt = Date.now();
     const budget = createLogBudget(phase);
     let stream: "stdout" | "stderr" = "stdout";
     let held = "";
