@@ -38,13 +38,13 @@ function processesOf(stateDir: string): string[] {
     .filter((line) => line.includes(stateDir) || line.startsWith(MARK) || line.startsWith(`sleep ${MARK.length} `));
 }
 
-/** Control groups of the guests that the process made: their ids carry its pid. */
+/** Control groups of the guests that the process made: their names carry its pid. */
 const cgroupsOf = (pid: number | undefined): string[] => {
   const dirs: string[] = [];
   const look = (dir: string, depth: number) => {
     for (const entry of readdirSync(dir, { withFileTypes: true })) {
       if (!entry.isDirectory()) continue;
-      if (entry.name.startsWith("open-inspect-") && entry.name.includes(`-test-${pid}-`)) dirs.push(join(dir, entry.name));
+      if (entry.name.startsWith("open-inspect-") && entry.name.includes(`-${pid}-`)) dirs.push(join(dir, entry.name));
       else if (depth > 0) look(join(dir, entry.name), depth - 1);
     }
   };

@@ -15,6 +15,7 @@ export interface GuestCgroup {
   /** a process that writes its pid into each of them is in, and so are its children */
   joinFiles: string[];
   dirs: string[];
+  limit(limits: CgroupLimits): void;
   /** null where the kernel offers no freezer that a kill can cross */
   freezer: { freeze(): Promise<void>; thaw(): void } | null;
   killAll(): void;
@@ -30,9 +31,12 @@ export interface Cgroups {
   /** for people: which limits are in force */
   detail: string;
   limits: { memory: boolean; pids: boolean; cpu: boolean };
-  create(name: string, limits: CgroupLimits): GuestCgroup;
+  /** without limits */
+  create(name: string): GuestCgroup;
   /** Removes groups of an earlier engine, and what still runs in them. */
-  removeLeftovers(namePrefix: string, dirs: string[]): Promise<void>;
+  removeLeftovers(namePrefix: string, dirs: string[], bases: string[]): Promise<void>;
+  /** where the groups are made */
+  baseDirs: string[];
 }
 
 type Controller = "memory" | "pids" | "cpu";
@@ -168,37 +172,40 @@ export function detectCgroups(): Cgroups | null {
   };
 
   return {
+    baseDirs,
     detail: (["memory", "pids", "cpu"] as const)
       .map((name) => `${name}: ${places[name] === null ? "none" : `cgroup v${places[name].version}`}`)
       .concat(`freezer: ${places.unified === null ? "signals" : "cgroup v2"}`)
       .join(", "),
     limits: { memory: places.memory !== null, pids: places.pids !== null, cpu: places.cpu !== null },
-    create(name, limits) {
+    create(name) {
       const dirs = baseDirs.map((dir) => join(dir, name));
       for (const dir of dirs) mkdirSync(dir, { recursive: true });
-      apply("pids", name, { "pids.max": String(limits.pids) }, { "pids.max": String(limits.pids) });
-      if (limits.memoryBytes !== null) {
-        const bytes = String(limits.memoryBytes);
-        apply(
-          "memory",
-          name,
-          { "memory.limit_in_bytes": bytes, "memory.memsw.limit_in_bytes": bytes },
-          { "memory.max": bytes, "memory.swap.max": "0", "memory.oom.group": "1" },
-        );
-      }
-      if (limits.cpu !== null) {
-        const quota = String(Math.max(1000, Math.round(limits.cpu * CPU_PERIOD_US)));
-        apply(
-          "cpu",
-          name,
-          { "cpu.cfs_period_us": String(CPU_PERIOD_US), "cpu.cfs_quota_us": quota },
-          { "cpu.max": `${quota} ${CPU_PERIOD_US}` },
-        );
-      }
       const unified = places.unified === null ? null : join(places.unified, name);
       const memory = places.memory === null ? null : join(places.memory.dir, name);
       const oomFile = places.memory?.version === 1 ? "memory.oom_control" : "memory.events";
       return {
+        limit(limits) {
+          apply("pids", name, { "pids.max": String(limits.pids) }, { "pids.max": String(limits.pids) });
+          if (limits.memoryBytes !== null) {
+            const bytes = String(limits.memoryBytes);
+            apply(
+              "memory",
+              name,
+              { "memory.limit_in_bytes": bytes, "memory.memsw.limit_in_bytes": bytes },
+              { "memory.max": bytes, "memory.swap.max": "0", "memory.oom.group": "1" },
+            );
+          }
+          if (limits.cpu !== null) {
+            const quota = String(Math.max(1000, Math.round(limits.cpu * CPU_PERIOD_US)));
+            apply(
+              "cpu",
+              name,
+              { "cpu.cfs_period_us": String(CPU_PERIOD_US), "cpu.cfs_quota_us": quota },
+              { "cpu.max": `${quota} ${CPU_PERIOD_US}` },
+            );
+          }
+        },
         joinFiles: dirs.map((dir) => join(dir, "cgroup.procs")),
         dirs,
         freezer:
@@ -236,8 +243,9 @@ export function detectCgroups(): Cgroups | null {
         },
       };
     },
-    async removeLeftovers(namePrefix, recorded) {
-      const found = baseDirs.flatMap((dir) =>
+    async removeLeftovers(namePrefix, recorded, bases) {
+      const places = [...new Set([...baseDirs, ...bases])].filter((dir) => existsSync(dir));
+      const found = places.flatMap((dir) =>
         readdirSync(dir)
           .filter((name) => name.startsWith(namePrefix))
           .map((name) => join(dir, name)),

@@ -18,7 +18,6 @@ export interface LaunchPlan {
   launcher: LauncherKind;
   mapping: UserMapping;
   holderPid: number;
-  stagePid: number | null;
   /** empty without a stage */
   stageDir: string;
   layersDir: string;
@@ -39,7 +38,6 @@ export interface LaunchPlan {
   agentArgs: string[];
   node: string;
   agentFile: string;
-  joinFiles: string[];
   /** null on an architecture without a table; only bwrap can load it */
   seccompFile: string | null;
   /** limits by prlimit where there is no cgroup for them */
@@ -92,44 +90,28 @@ export function overlayOptions(mapping: UserMapping, lowerDirs: string[], upper:
 }
 
 /**
- * @returns argv of one process that becomes the launcher and prints what the agent prints. Should the engine die before the
- * launcher has tied itself to it, the agent ends the guest: its input is at its end.
+ * @returns the script of a shell that already has a mount namespace and control groups of its own; it becomes the launcher
+ * and prints what the agent prints. Should the engine die before the launcher has tied itself to it, the agent ends the
+ * guest: its input is at its end.
  */
-export function buildLaunch(plan: LaunchPlan): string[] {
+export function buildLaunch(plan: LaunchPlan): string {
   const { mapping, guestDir } = plan;
   const options = overlayOptions(mapping, plan.lowerDirs, {
     dir: `${plan.guestDirFromLayers}/delta/fs`,
     work: `${plan.guestDirFromLayers}/work`,
   });
   const place = plan.stageDir === "" ? guestDir : `${plan.stageDir}/guest`;
-  const inner = [...rlimitArgs(plan), ...(plan.launcher === "bwrap" ? bwrapArgs(plan, place) : unshareArgs(plan, place))];
-  const mount = [
-    "set -e",
-    ...plan.joinFiles.map((file) => `echo $$ > ${quote(file)}`),
+  const launcher = [...rlimitArgs(plan), ...(plan.launcher === "bwrap" ? bwrapArgs(plan, place) : unshareArgs(plan, place))];
+  return [
     `cd ${quote(plan.layersDir)}`,
     `mount -i -t overlay overlay -o ${quote(options)} ${quote(`${guestDir}/root`)}`,
     "cd /",
-  ];
-  const seccomp = plan.launcher === "bwrap" && plan.seccompFile !== null ? [`exec 9< ${quote(plan.seccompFile)}`] : [];
-  if (mapping.mountsAsHostRoot) {
-    const script = [
-      ...mount,
-      `mount --rbind ${quote(guestDir)} ${quote(place)}`,
-      ...seccomp,
-      `exec ${mapping.enter(plan.holderPid).map(quote).join(" ")} "$@"`,
-    ].join("\n");
-    return [
-      ...["nsenter", `--mount=/proc/${plan.stagePid}/ns/mnt`, "--"],
-      ...["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", ...inner],
-    ];
-  }
-  const script = [
-    ...mount,
     ...(plan.materialise ? [`R=${quote(`${guestDir}/root`)}`, "set +e", MATERIALISE, "set -e"] : []),
-    ...seccomp,
-    'exec "$@"',
+    ...(mapping.mountsAsHostRoot ? [`mount --rbind ${quote(guestDir)} ${quote(place)}`] : []),
+    ...(plan.launcher === "bwrap" && plan.seccompFile !== null ? [`exec 9< ${quote(plan.seccompFile)}`] : []),
+    `exec ${[...(mapping.mountsAsHostRoot ? mapping.enter(plan.holderPid) : []), ...launcher].map(quote).join(" ")}`,
+    "",
   ].join("\n");
-  return [...mapping.enter(plan.holderPid), ...["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", ...inner]];
 }
 
 function rlimitArgs(plan: LaunchPlan): string[] {

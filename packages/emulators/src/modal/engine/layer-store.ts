@@ -56,6 +56,9 @@ export interface LayerStore {
   /** Moves a directory out of the way at once; freeing its space is for later. */
   moveToTrash(path: string): void;
   writeGuestMeta(guest: string, meta: GuestMeta): void;
+  /** where the control groups of this run are made; a later run may sit elsewhere in the hierarchy */
+  writeCgroupBases(dirs: string[]): void;
+  cgroupBases(): string[];
   leftoverGuests(): { guest: string; meta: GuestMeta | null }[];
 }
 
@@ -130,6 +133,14 @@ export function openLayerStore(root: string): LayerStore {
       if (existsSync(path)) renameSync(path, join(trashDir, `${process.pid}-${Date.now()}-${trashCount++}`));
     },
     writeGuestMeta: (guest, meta) => writeRecord(join(guestsDir, guest, "meta.json"), meta),
+    writeCgroupBases: (dirs) => writeRecord(join(root, "cgroup-bases.json"), dirs),
+    cgroupBases() {
+      try {
+        return z.array(z.string()).parse(JSON.parse(readFileSync(join(root, "cgroup-bases.json"), "utf8")));
+      } catch {
+        return [];
+      }
+    },
     leftoverGuests: () =>
       readdirSync(guestsDir).map((guest) => {
         try {

@@ -2,14 +2,14 @@
  * One running guest: its launcher process, the link to its agent, freezing and the way it ends. Knows processes and
  * cgroups, nothing of layers: what must happen to its files once it is gone is handed in.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { type ChildProcess } from "node:child_process";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { type AgentLink, createAgentLink } from "./agent-link.ts";
-import { type GuestCgroup } from "./cgroups.ts";
 import { EngineError, type Guest, type GuestEnd, type GuestSpec } from "./engine.ts";
-import { childrenOf, HOST_ENV, killProcess, onlyPipes, processStartTick, waitForLine } from "./host-process.ts";
+import { childrenOf, killProcess, processStartTick, waitForLine } from "./host-process.ts";
+import { type LaunchPad } from "./launch-pad.ts";
 
 const READY_TIMEOUT_MS = 30_000;
 const GONE_TIMEOUT_MS = 10_000;
@@ -31,11 +31,11 @@ export interface LiveGuest {
 
 export interface GuestStart {
   spec: GuestSpec;
-  argv: string[];
+  pad: LaunchPad;
+  script: string;
   dir: string;
   /** beneath what the spec and each exec add */
   baseEnv: Record<string, string>;
-  cgroup: GuestCgroup | null;
   log: (line: string) => void;
   /** Runs once, when every process is gone and before `ended` resolves. */
   onGone: (end: GuestEnd) => Promise<void>;
@@ -43,15 +43,14 @@ export interface GuestStart {
 
 /** Rejects with EngineError when the agent does not come up; nothing of the guest runs then, and `onGone` is not called. */
 export async function startLiveGuest(start: GuestStart): Promise<LiveGuest> {
-  const { spec, cgroup } = start;
-  const [program = "", ...args] = start.argv;
-  const { stdio, release } = onlyPipes();
-  const launcher = spawn(program, args, { env: HOST_ENV, cwd: "/", stdio, detached: true });
-  release();
-  launcher.stdin?.on("error", () => {});
+  const { spec } = start;
+  const { child: launcher, cgroup } = start.pad;
   const closed = new Promise<void>((resolve) => launcher.once("close", () => resolve()));
   let link: AgentLink;
   try {
+    const scriptFile = join(start.dir, "launch.sh");
+    writeFileSync(scriptFile, start.script, { mode: 0o600 });
+    start.pad.start(scriptFile);
     await waitForLine(launcher, "READY", READY_TIMEOUT_MS);
     link = createAgentLink(join(start.dir, "ctl", "agent.sock"));
   } catch (error) {

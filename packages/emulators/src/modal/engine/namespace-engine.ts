@@ -2,11 +2,22 @@
  * The engine that confines: overlayfs layers in private mount namespaces, guests in namespaces of their own. Brings the
  * store, the launcher, the network and the snapshots together; how each of them works is theirs.
  */
-import { chmodSync, chownSync, copyFileSync, lchownSync, mkdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  lchownSync,
+  mkdirSync,
+  realpathSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Cgroups, detectCgroups, type GuestCgroup } from "./cgroups.ts";
+import { type Cgroups, detectCgroups } from "./cgroups.ts";
 import { buildDebianTar, debianFilesystemId } from "./debian-base.ts";
 import { EngineError, type EngineOptions, type FilesystemId, type GuestSpec, type SandboxEngine } from "./engine.ts";
 import { lockStateDir } from "./engine-lock.ts";
@@ -16,6 +27,7 @@ import { openGuestNetwork, PROXY_PORT, PROXY_SOCKET, portSocket } from "./guest-
 import { guestBaseEnv, guestView, resolveHostOffer } from "./guest-view.ts";
 import { noStage, openHostStage } from "./host-stage.ts";
 import { hostToolchainKey, layOutHostToolchain } from "./host-toolchain.ts";
+import { createLaunchPads } from "./launch-pad.ts";
 import { createLayerKeeper } from "./layer-keeper.ts";
 import { BOOT_ID, type FilesystemRecord, openLayerStore } from "./layer-store.ts";
 import { openLayerWork } from "./layer-work.ts";
@@ -23,7 +35,7 @@ import { type LiveGuest, startLiveGuest } from "./live-guest.ts";
 import { egressRules } from "./network-policy.ts";
 import { recoverStore } from "./recovery.ts";
 import { buildSeccompProgram } from "./seccomp.ts";
-import { spareHolders, type UserMapping } from "./user-mapping.ts";
+import { type UserMapping } from "./user-mapping.ts";
 
 export interface NamespaceEngineOptions extends EngineOptions {
   log: (line: string) => void;
@@ -76,8 +88,9 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
     const root = join(options.stateDir, mapping.storeName);
     const store = openLayerStore(root);
     const cgroups: Cgroups | null = detectCgroups();
-    const cgroupPrefix = `open-inspect-${Buffer.from(root).toString("base64url").slice(-24)}-`;
+    const cgroupPrefix = `open-inspect-${createHash("sha256").update(realpathSync(root)).digest("hex").slice(0, 16)}-`;
     await recoverStore({ store, cgroups, cgroupPrefix, log });
+    store.writeCgroupBases(cgroups?.baseDirs ?? []);
 
     const agentFile = join(root, "guest-agent.cjs");
     copyFileSync(fileURLToPath(new URL("./guest-agent.cjs", import.meta.url)), agentFile);
@@ -92,19 +105,11 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
     const work = await openLayerWork(mapping);
     undo.push(work.close);
 
-    const holders = spareHolders(mapping);
-    undo.push(holders.close);
+    const pads = createLaunchPads({ mapping, stage, cgroups, cgroupPrefix });
+    undo.push(pads.close);
 
     const residents = new Map<string, Resident>();
     const starting = new Map<string, string[]>();
-    // Guests die with this process whatever happens; their groups would stay until the next start.
-    const openCgroups = new Set<GuestCgroup>();
-    const onExit = () => {
-      for (const cgroup of openCgroups) cgroup.removeNow();
-    };
-    process.on("exit", onExit);
-    undo.push(() => void process.off("exit", onExit));
-
     const launches = new Set<Promise<LiveGuest>>();
     const building = new Map<string, Promise<FilesystemId>>();
     let closing = false;
@@ -176,27 +181,19 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
         const { mode, mtime } = statSync(join(store.layerDir(chain[0] ?? ""), "fs"));
         chmodSync(join(dir, "delta/fs"), mode & 0o7777);
         utimesSync(join(dir, "delta/fs"), mtime, mtime);
-        const cgroup =
-          cgroups?.create(`${cgroupPrefix}${spec.id}`, {
-            memoryBytes: spec.memoryMiB === null ? null : spec.memoryMiB * MIB + AGENT_MEMORY_BYTES,
-            cpu: spec.cpu,
-            pids: MAX_PIDS,
-          }) ?? null;
-        if (cgroup !== null) {
-          openCgroups.add(cgroup);
-          cleanUps.push(async () => {
-            await cgroup.remove();
-            openCgroups.delete(cgroup);
-          });
-        }
-        store.writeGuestMeta(spec.id, { processes: [], cgroupDirs: cgroup?.dirs ?? [] });
-        const holding = holders.take();
-        cleanUps.push(async () => (await holding).release());
+        const pad = await pads.take();
+        cleanUps.push(() => pad.discard());
+        pad.cgroup?.limit({
+          memoryBytes: spec.memoryMiB === null ? null : spec.memoryMiB * MIB + AGENT_MEMORY_BYTES,
+          cpu: spec.cpu,
+          pids: MAX_PIDS,
+        });
+        const cgroupDirs = pad.cgroup?.dirs ?? [];
+        store.writeGuestMeta(spec.id, { processes: [], cgroupDirs });
         const network = await openGuestNetwork(join(dir, "net"), options.forwardedPorts, rules, (line) =>
           log(`guest ${spec.id}: ${line}`),
         );
         cleanUps.push(network.close);
-        const holder = await holding;
         const view = guestView(record.base, offer, stage.visible);
         const ports = [...options.forwardedPorts.map((port) => ({ port, path: `/run/net/${portSocket(port)}` }))];
         if (rules.anyEgress) ports.push({ port: PROXY_PORT, path: `/run/net/${PROXY_SOCKET}` });
@@ -206,14 +203,13 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
           spec,
           dir,
           baseEnv,
-          cgroup,
+          pad,
           log,
-          argv: buildLaunch({
+          script: buildLaunch({
             ...view,
             launcher,
             mapping,
-            holderPid: holder.pid,
-            stagePid: stage.pid,
+            holderPid: pad.holder.pid,
             stageDir: stage.dir,
             layersDir: store.layersDir,
             guestDir: dir,
@@ -224,7 +220,6 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
             agentArgs: [JSON.stringify(agentConfig)],
             node: stage.visible(offer.node),
             agentFile: stage.visible(offer.agentFile),
-            joinFiles: cgroup?.joinFiles ?? [],
             seccompFile: seccompFile === null ? null : stage.visible(seccompFile),
             rlimits: {
               pids: cgroups?.limits.pids ? null : MAX_PIDS,
@@ -245,8 +240,8 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
         void live.guest.ended.then(() => {
           if (residents.get(spec.id)?.live === live) residents.delete(spec.id);
         });
-        holder.release();
-        store.writeGuestMeta(spec.id, { processes: live.processes, cgroupDirs: cgroup?.dirs ?? [] });
+        void pad.holder.release();
+        store.writeGuestMeta(spec.id, { processes: live.processes, cgroupDirs });
         return live;
       } catch (error) {
         await cleanUp();
@@ -255,6 +250,7 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
           : new EngineError("failed", error instanceof Error ? error.message : String(error));
       } finally {
         starting.delete(spec.id);
+        pads.refill();
       }
     };
 

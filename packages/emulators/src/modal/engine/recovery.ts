@@ -27,6 +27,7 @@ export async function recoverStore(ports: {
   await cgroups?.removeLeftovers(
     ports.cgroupPrefix,
     guests.flatMap(({ meta }) => meta?.cgroupDirs ?? []),
+    store.cgroupBases(),
   );
 
   for (const layer of store.layers()) {

@@ -161,27 +161,3 @@ export function candidateMappings(): UserMapping[] {
   const single = singleMapping(uid, gid);
   return uids !== null && gids !== null ? [subordinateMapping(uid, gid, uids, gids), single] : [single];
 }
-
-/** Keeps one namespace ready, so that a guest does not wait for it. */
-export function spareHolders(mapping: UserMapping): { take(): Promise<NamespaceHolder>; close(): Promise<void> } {
-  let spare: Promise<NamespaceHolder> | null = null;
-  const open = () => {
-    const opened = mapping.openHolder();
-    opened.catch(() => {});
-    return opened;
-  };
-  return {
-    take() {
-      const taken = spare ?? open();
-      spare = open();
-      return taken;
-    },
-    async close() {
-      await spare?.then(
-        (holder) => holder.release(),
-        () => {},
-      );
-      spare = null;
-    },
-  };
-}
