@@ -41,13 +41,14 @@ describe("the bundle", () => {
   });
 });
 
-const launcher = ["bwrap", "tini"].every((tool) => spawnSync(tool, ["--version"]).error === undefined);
+const bubblewrap = "bwrap";
+const launcher = [bubblewrap, "tini"].every((tool) => spawnSync(tool, ["--version"]).error === undefined);
 
 describe.skipIf(!launcher)("under tini in a pid namespace of its own", () => {
   const start = (config: unknown, binds: string[]): ChildProcess => {
     const node = process.execPath;
     const child = spawn(
-      "bwrap",
+      bubblewrap,
       [
         ...["--die-with-parent", "--unshare-pid", "--proc", "/proc", "--dev", "/dev"],
         ...["--ro-bind", "/usr", "/usr", "--ro-bind", "/etc", "/etc"],

@@ -4,13 +4,12 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type BridgeDown, type RuntimeEvent } from "@open-inspect/protocol";
-import { z } from "zod";
 import { type AgentIds, deriveAgentIds } from "../domain/agent-ids.ts";
-import { type AgentError, type AgentEvent, messagesSchema, sessionSchema, statusesSchema } from "../domain/agent-messages.ts";
+import { type AgentError, type AgentEvent } from "../domain/agent-messages.ts";
 import { type Answer, createAnswer } from "../domain/prompt-answer.ts";
 import { decideOutcome } from "../domain/prompt-outcome.ts";
 import { type AgentClient, type EventStream } from "./agent-client.ts";
-import { agentProvider } from "./agent-setup.ts";
+import { abortPrompt, openAgentSession, postPrompt, readIdleSession, refuseRequest } from "./agent-session.ts";
 
 export type Prompt = Extract<BridgeDown, { type: "prompt" }>;
 
@@ -26,7 +25,6 @@ interface Run {
   lastEventAt: number;
 }
 
-const callTimeoutMs = 15_000;
 const checkEveryMs = 10_000;
 const checkAfterErrorMs = 400;
 const reopenDelayMs = 250;
@@ -34,7 +32,6 @@ const resumesMax = 2;
 const abortDeadlineMs = 15_000;
 const silenceMaxMs = 30 * 60_000;
 const queueMax = 1_000;
-const snapshotMessages = 100;
 
 export interface PromptRunner {
   submit(prompt: Prompt): void;
@@ -99,18 +96,16 @@ export function createPromptRunner(options: {
 
   const post = async (current: Run, from: AgentClient) => {
     current.isPosted = false;
-    const { prompt, ids } = current;
+    if (agentSession === null) return;
+    const { ids, prompt } = current;
     try {
-      const reply = await from.call("POST", `/session/${agentSession}/prompt_async`, {
-        timeoutMs: callTimeoutMs,
-        body: {
-          messageID: ids.messageId,
-          model: { providerID: agentProvider, modelID: prompt.model ?? options.defaultModel },
-          parts: [{ id: ids.partId, type: "text", text: prompt.text }],
-        },
+      const status = await postPrompt(from, agentSession, {
+        ids,
+        text: prompt.text,
+        model: prompt.model ?? options.defaultModel,
       });
       if (run !== current || client !== from) return;
-      if (reply.status >= 400) return finish("failed", `The agent refused the prompt (HTTP ${reply.status}).`);
+      if (status >= 400) return finish("failed", `The agent refused the prompt (HTTP ${status}).`);
       current.isPosted = true;
       if (current.abortRequested) void sendAbort(current, from);
     } catch (error) {
@@ -140,7 +135,7 @@ export function createPromptRunner(options: {
   };
 
   const sendAbort = async (current: Run, from: AgentClient) => {
-    await from.call("POST", `/session/${agentSession}/abort`, { timeoutMs: callTimeoutMs }).catch(() => undefined);
+    if (agentSession !== null) await abortPrompt(from, agentSession);
     if (run === current) await check();
   };
 
@@ -148,13 +143,11 @@ export function createPromptRunner(options: {
   const check = async () => {
     const current = run;
     const from = client;
-    if (!current || !from || !isReady || isChecking) return;
+    if (!current || !from || !isReady || agentSession === null || isChecking) return;
     isChecking = true;
     try {
-      const statuses = statusesSchema.parse((await from.call("GET", "/session/status", { timeoutMs: callTimeoutMs })).body);
-      if (agentSession === null || statuses[agentSession]) return;
-      const path = `/session/${agentSession}/message?limit=${snapshotMessages}`;
-      const snapshot = messagesSchema.parse((await from.call("GET", path, { timeoutMs: callTimeoutMs })).body);
+      const snapshot = await readIdleSession(from, agentSession);
+      if (snapshot === null) return;
       if (run !== current || client !== from) return;
       const asked = snapshot.findIndex(({ info }) => info.id === current.ids.messageId);
       for (const { info } of snapshot.slice(asked + 1)) {
@@ -177,10 +170,6 @@ export function createPromptRunner(options: {
     }
   };
 
-  /** Nobody is there to be asked; unanswered, the prompt would wait for ever. */
-  const refuse = (from: AgentClient, path: string, body: unknown) =>
-    from.call("POST", path, { body, timeoutMs: callTimeoutMs }).catch((error: Error) => log(`agent: ${error.message}`));
-
   const onEvent = (event: AgentEvent, from: AgentClient) => {
     if (client !== from) return;
     const now = Date.now();
@@ -189,13 +178,10 @@ export function createPromptRunner(options: {
       case "server.connected":
         return;
       case "permission.asked":
-        void from.call("POST", `/permission/${event.properties.id}/reply`, {
-          body: { reply: "reject" },
-          timeoutMs: callTimeoutMs,
-        });
+        void refuseRequest(from, "permission", event.properties.id);
         return;
       case "question.asked":
-        void refuse(from, `/question/${event.properties.id}/reject`, {});
+        void refuseRequest(from, "question", event.properties.id);
         return;
       case "message.updated": {
         const { info } = event.properties;
@@ -257,19 +243,10 @@ export function createPromptRunner(options: {
     }
   };
 
-  const findSession = async (from: AgentClient): Promise<string> => {
-    const listed = z.array(sessionSchema).safeParse((await from.call("GET", "/session", { timeoutMs: callTimeoutMs })).body);
-    const mine = listed.data?.find(({ title }) => title === options.sessionTitle);
-    if (mine) return mine.id;
-    // With a title of its own the agent does not ask the model for one.
-    const body = { title: options.sessionTitle };
-    return sessionSchema.parse((await from.call("POST", "/session", { body, timeoutMs: callTimeoutMs })).body).id;
-  };
-
   const take = async (from: AgentClient) => {
     try {
       await openStream(from);
-      agentSession = await findSession(from);
+      agentSession = await openAgentSession(from, options.sessionTitle);
       if (client !== from) return;
       isReady = true;
       if (!run) return await pump();

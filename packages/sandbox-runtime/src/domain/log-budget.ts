@@ -83,4 +83,3 @@ export function createLogBudget(phase: Phase, limits: { headBytes: number; tailB
     },
   };
 }
-export type LogBudget = ReturnType<typeof createLogBudget>;
