@@ -47,8 +47,9 @@ async function begin(
   cleanups.push(async () => {
     if (run.child.exitCode === null) {
       bridge.close(bridgeCloseCodes.ended);
-      await run.exit;
     }
+    await run.exit;
+    await expect.poll(sandbox.processes, { timeout: 5_000 }).toEqual([]);
     sandbox.remove();
     await bridge.stop();
   });
@@ -98,7 +99,7 @@ describe("a session", () => {
     const { bridge, sandbox, sha, run } = await begin({
       "AGENTS.md": "The secret word of this repository is heliotrope.",
       ".openinspect/setup.sh": script("mkdir made; echo from-setup > made/file"),
-      ".openinspect/start.sh": script("cat made/file; sleep 300 &"),
+      ".openinspect/start.sh": script("cat made/file; sleep 3 &"),
     });
     expect(await bridge.waitFor("session.ready")).toEqual({
       type: "session.ready",

@@ -54,6 +54,7 @@ export function createAgent(options: {
 
   const runLife = async (): Promise<{ reason: string; lines: string[]; exitCode: number | null; isFatal: boolean }> => {
     const port = options.port === 0 ? await findFreePort() : options.port;
+    if (isStopping) return { reason: "it was stopped", lines: [], exitCode: null, isFatal: true };
     const password = randomBytes(24).toString("base64url");
     const child = spawn(options.command, ["serve", "--hostname", "127.0.0.1", "--port", String(port)], {
       cwd: options.cwd,

@@ -1,6 +1,6 @@
 /** Runs the runtime as a child process in folders of its own; what a sandbox is to it, without the isolation. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createId, type RuntimeConfig } from "@open-inspect/protocol";
@@ -19,6 +19,8 @@ export interface TestSandbox {
   home: string;
   stateDir: string;
   run(config: RuntimeConfig): RunningRuntime;
+  /** pids of what still runs in the workspace */
+  processes(): number[];
   remove(): void;
 }
 export interface RunningRuntime {
@@ -64,6 +66,17 @@ export function createSandbox(options: { agentCommand?: string; env?: NodeJS.Pro
         output: () => output,
       };
     },
+    processes: () =>
+      readdirSync("/proc")
+        .filter((name) => /^\d+$/.test(name))
+        .map(Number)
+        .filter((pid) => {
+          try {
+            return readlinkSync(`/proc/${pid}/cwd`).startsWith(paths.workspace);
+          } catch {
+            return false;
+          }
+        }),
     remove() {
       for (const child of children) if (child.exitCode === null) child.kill("SIGKILL");
       rmSync(root, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
