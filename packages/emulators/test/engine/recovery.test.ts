@@ -93,7 +93,7 @@ describe.skipIf(!hasNamespaces)("after SIGKILL of the engine's process", () => {
 
   it("an engine that is killed again and again leaves a directory that still opens", async () => {
     const stateDir = newStateDir();
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 2; round++) {
       const { child } = await startEngine(stateDir);
       child.kill("SIGKILL");
       await new Promise((resolve) => child.once("close", resolve));

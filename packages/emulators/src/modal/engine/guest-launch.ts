@@ -18,14 +18,12 @@ export interface LaunchPlan {
   launcher: LauncherKind;
   mapping: UserMapping;
   holderPid: number;
-  /** empty without a stage */
-  stageDir: string;
+  /** where the launcher's user finds the guest's directory */
+  placeDir: string;
   layersDir: string;
-  /** of the guest, with root, delta/fs, work, ctl and net in it */
-  guestDir: string;
   /** relative to layersDir, top first */
   lowerDirs: string[];
-  /** relative to layersDir */
+  /** the guest's directory, with root, delta/fs, work, ctl and net in it; relative to layersDir */
   guestDirFromLayers: string;
   hostname: string;
   /** shown read-only, in this order */
@@ -95,19 +93,18 @@ export function overlayOptions(mapping: UserMapping, lowerDirs: string[], upper:
  * guest: its input is at its end.
  */
 export function buildLaunch(plan: LaunchPlan): string {
-  const { mapping, guestDir } = plan;
+  const { mapping } = plan;
   const options = overlayOptions(mapping, plan.lowerDirs, {
     dir: `${plan.guestDirFromLayers}/delta/fs`,
     work: `${plan.guestDirFromLayers}/work`,
   });
-  const place = plan.stageDir === "" ? guestDir : `${plan.stageDir}/guest`;
+  const place = plan.placeDir;
   const launcher = [...rlimitArgs(plan), ...(plan.launcher === "bwrap" ? bwrapArgs(plan, place) : unshareArgs(plan, place))];
   return [
     `cd ${quote(plan.layersDir)}`,
-    `mount -i -t overlay overlay -o ${quote(options)} ${quote(`${guestDir}/root`)}`,
+    `mount -i -t overlay overlay -o ${quote(options)} ${quote(`${place}/root`)}`,
     "cd /",
-    ...(plan.materialise ? [`R=${quote(`${guestDir}/root`)}`, "set +e", MATERIALISE, "set -e"] : []),
-    ...(mapping.mountsAsHostRoot ? [`mount --rbind ${quote(guestDir)} ${quote(place)}`] : []),
+    ...(plan.materialise ? [`R=${quote(`${place}/root`)}`, "set +e", MATERIALISE, "set -e"] : []),
     ...(plan.launcher === "bwrap" && plan.seccompFile !== null ? [`exec 9< ${quote(plan.seccompFile)}`] : []),
     `exec ${[...(mapping.mountsAsHostRoot ? mapping.enter(plan.holderPid) : []), ...launcher].map(quote).join(" ")}`,
     "",

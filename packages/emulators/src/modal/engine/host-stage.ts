@@ -12,31 +12,35 @@ const STAGE_TIMEOUT_MS = 10_000;
 const CANDIDATES = ["/mnt", "/media", "/srv", "/opt", "/boot"];
 
 export interface HostStage {
-  /** where guests' directories and staged files stand, inside the namespace */
-  dir: string;
   /** the process whose mount namespace it is; null = the host's own namespace serves */
   pid: number | null;
   /** where the launcher finds a file or directory of the host */
   visible(path: string): string;
+  /** the same for a directory of a guest, also one that is made later */
+  guestDir(dir: string): string;
   close(): Promise<void>;
 }
 
 /** For users whose own files are open to their guests. */
 export function noStage(): HostStage {
-  return { dir: "", pid: null, visible: (path) => path, async close() {} };
+  return { pid: null, visible: (path) => path, guestDir: (dir) => dir, async close() {} };
 }
 
 const quote = (word: string) => `'${word.replaceAll("'", "'\\''")}'`;
 
-/** @param paths absolute, existing; @param avoid further paths that must stay visible in the namespace */
-export async function openHostStage(paths: string[], avoid: string[]): Promise<HostStage> {
+/** @param paths absolute, existing; @param guestsDir holds one directory per guest */
+export async function openHostStage(paths: string[], guestsDir: string): Promise<HostStage> {
   const unique = [...new Set(paths)];
   const dir = CANDIDATES.find(
-    (place) => existsSync(place) && ![...unique, ...avoid].some((path) => path === place || path.startsWith(`${place}/`)),
+    (place) => existsSync(place) && ![...unique, guestsDir].some((path) => path === place || path.startsWith(`${place}/`)),
   );
   if (dir === undefined) throw new EngineError("failed", `None of ${CANDIDATES.join(", ")} is free to stage files in.`);
   const staged = new Map(unique.map((path, index) => [path, `${dir}/s${index}`]));
-  const lines = [`mount -t tmpfs -o mode=711 stage ${dir}`, `mkdir ${dir}/guest`];
+  const lines = [
+    `mount -t tmpfs -o mode=711 stage ${dir}`,
+    `mkdir ${dir}/guests`,
+    `mount --bind ${quote(guestsDir)} ${dir}/guests`,
+  ];
   for (const [path, at] of staged) {
     lines.push(lstatSync(path).isDirectory() ? `mkdir ${at}` : `: > ${at}`, `mount --rbind ${quote(path)} ${at}`);
   }
@@ -49,7 +53,7 @@ export async function openHostStage(paths: string[], avoid: string[]): Promise<H
   await waitForLine(child, "ready", STAGE_TIMEOUT_MS);
   child.stdin.on("error", () => {});
   return {
-    dir,
+    guestDir: (path) => `${dir}/guests${path.slice(guestsDir.length)}`,
     pid: child.pid ?? null,
     visible: (path) => staged.get(path) ?? path,
     close() {

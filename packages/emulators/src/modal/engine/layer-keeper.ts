@@ -4,10 +4,13 @@
  */
 import { mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { EngineError } from "./engine.ts";
 import { type FrozenSnapshot } from "./frozen-snapshot.ts";
 import { type LayerStore } from "./layer-store.ts";
 import { type LayerWork } from "./layer-work.ts";
+
+const CLOSE_TIMEOUT_MS = 5000;
 
 export interface LayerKeeper {
   /** Gives a finished directory its place as a layer. */
@@ -21,7 +24,7 @@ export interface LayerKeeper {
   collect(): void;
   /** Lets guests go on whose snapshot was deleted before its files were copied. */
   dropUnwantedSnapshots(): Promise<void>;
-  /** Waits for what runs. */
+  /** Waits for what runs, not for ever. */
   close(): Promise<void>;
 }
 
@@ -130,8 +133,8 @@ export function createLayerKeeper(ports: LayerKeeperPorts): LayerKeeper {
       closed = true;
       await queue;
       keeper.collect();
-      await emptying;
-      await syncing;
+      // What is left in the trash is emptied at the next start.
+      await Promise.race([Promise.all([emptying, syncing]), delay(CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
     },
   };
   return keeper;

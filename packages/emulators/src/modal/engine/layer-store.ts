@@ -40,6 +40,7 @@ export type GuestMeta = z.infer<typeof guestMeta>;
 export interface LayerStore {
   readonly layersDir: string;
   readonly trashDir: string;
+  readonly guestsDir: string;
   guestDir(guest: string): string;
   layerDir(layer: string): string;
   newLayerId(): string;
@@ -106,6 +107,7 @@ export function openLayerStore(root: string): LayerStore {
   const store: LayerStore = {
     layersDir,
     trashDir,
+    guestsDir,
     guestDir: (guest) => join(guestsDir, guest),
     layerDir: (layer) => join(layersDir, layer),
     newLayerId: () => randomBytes(6).toString("hex"),

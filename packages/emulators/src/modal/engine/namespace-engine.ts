@@ -99,7 +99,7 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
     if (seccomp !== null && seccompFile !== null) writeFileSync(seccompFile, seccomp, { mode: 0o644 });
     const offer = resolveHostOffer(options, agentFile, root);
     const stage = mapping.mountsAsHostRoot
-      ? await openHostStage([...offer.paths, ...(seccompFile === null ? [] : [seccompFile])], [options.stateDir])
+      ? await openHostStage([...offer.paths, ...(seccompFile === null ? [] : [seccompFile])], store.guestsDir)
       : noStage();
     undo.push(stage.close);
     const work = await openLayerWork(mapping);
@@ -210,9 +210,8 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
             launcher,
             mapping,
             holderPid: pad.holder.pid,
-            stageDir: stage.dir,
+            placeDir: stage.guestDir(dir),
             layersDir: store.layersDir,
-            guestDir: dir,
             guestDirFromLayers: `../sandboxes/${spec.id}`,
             lowerDirs: chain.map((layer) => `${layer}/fs`),
             hostname: spec.id.slice(0, 63),
