@@ -35,7 +35,7 @@ function processesOf(stateDir: string): string[] {
         return [];
       }
     })
-    .filter((line) => line.includes(stateDir) || line.startsWith(MARK) || line.startsWith(`sleep ${MARK.length} `));
+    .filter((line) => line.includes(stateDir) || line.startsWith(`${MARK} `) || line.startsWith(`sleep ${MARK.length} `));
 }
 
 /** Control groups of the guests that the process made: their names carry its pid. */
@@ -104,5 +104,20 @@ describe.skipIf(!hasNamespaces)("after SIGKILL of the engine's process", () => {
     await next.close();
     expect(processesOf(stateDir)).toEqual([]);
     removeStateDir(stateDir);
+  });
+
+  it("a guest whose launcher is killed from outside has died, and nothing of it is left", async () => {
+    const test = await openEngine();
+    const guest = await test.guest();
+    await ok(guest, `(setsid bash -c 'trap "" TERM HUP; exec -a ${MARK}-orphan sleep 300' > /dev/null 2>&1 &)`);
+    const store = join(test.stateDir, readdirSync(test.stateDir).find((name) => /^(trusted|user)-/.test(name)) ?? "");
+    const meta: { processes: { pid: number }[] } = JSON.parse(
+      readFileSync(join(store, "sandboxes", guest.id, "meta.json"), "utf8"),
+    );
+    process.kill(meta.processes[0]?.pid ?? Number.NaN, "SIGKILL");
+    expect(await guest.ended).toEqual({ reason: "died" });
+    expect(processesOf(`${MARK}-orphan`)).toEqual([]);
+    expect(existsSync(join(store, "sandboxes", guest.id))).toBe(false);
+    await test.close();
   });
 });

@@ -215,7 +215,9 @@ export function detectCgroups(): Cgroups | null {
                 async freeze() {
                   writeFileSync(join(unified, "cgroup.freeze"), "1");
                   for (const deadline = Date.now() + FREEZE_TIMEOUT_MS; Date.now() < deadline; await delay(1)) {
-                    if (/^frozen 1$/m.test(read(join(unified, "cgroup.events")))) return;
+                    const events = read(join(unified, "cgroup.events"));
+                    // Killed meanwhile: nothing is left to freeze.
+                    if (/^frozen 1$/m.test(events) || /^populated 0$/m.test(events)) return;
                   }
                   tryWrite(join(unified, "cgroup.freeze"), "0");
                   throw new Error("The guest could not be frozen.");

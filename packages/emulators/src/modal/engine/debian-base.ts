@@ -42,6 +42,12 @@ export async function buildDebianTar(stateDir: string, tag: string, log: (line: 
       { timeoutMs: BUILD_TIMEOUT_MS },
     );
     renameSync(scratch, file);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new EngineError(
+      "failed",
+      `${tag} could not be built: install mmdebstrap and check that a Debian mirror can be reached. ${why}`,
+    );
   } finally {
     rmSync(scratch, { force: true });
   }

@@ -3,22 +3,12 @@
  * store, the launcher, the network and the snapshots together; how each of them works is theirs.
  */
 import { createHash } from "node:crypto";
-import {
-  chmodSync,
-  chownSync,
-  copyFileSync,
-  lchownSync,
-  mkdirSync,
-  realpathSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, chownSync, copyFileSync, mkdirSync, realpathSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { createBaseFilesystems } from "./base-filesystems.ts";
 import { type Cgroups, detectCgroups } from "./cgroups.ts";
-import { buildDebianTar, debianFilesystemId } from "./debian-base.ts";
 import { EngineError, type EngineOptions, type FilesystemId, type GuestSpec, type SandboxEngine } from "./engine.ts";
 import { lockStateDir } from "./engine-lock.ts";
 import { beginFrozenSnapshot, type FrozenSnapshot } from "./frozen-snapshot.ts";
@@ -26,7 +16,6 @@ import { buildLaunch, type LauncherKind } from "./guest-launch.ts";
 import { openGuestNetwork, PROXY_PORT, PROXY_SOCKET, portSocket } from "./guest-network.ts";
 import { guestBaseEnv, guestView, resolveHostOffer } from "./guest-view.ts";
 import { noStage, openHostStage } from "./host-stage.ts";
-import { hostToolchainKey, layOutHostToolchain } from "./host-toolchain.ts";
 import { createLaunchPads } from "./launch-pad.ts";
 import { createLayerKeeper } from "./layer-keeper.ts";
 import { BOOT_ID, type FilesystemRecord, openLayerStore } from "./layer-store.ts";
@@ -111,7 +100,6 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
     const residents = new Map<string, Resident>();
     const starting = new Map<string, string[]>();
     const launches = new Set<Promise<LiveGuest>>();
-    const building = new Map<string, Promise<FilesystemId>>();
     let closing = false;
 
     const keeper = createLayerKeeper({
@@ -124,36 +112,7 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
     });
     keeper.collect();
 
-    const shift = (path: string, uid: number, gid: number) => {
-      if (mapping.mountsAsHostRoot) lchownSync(path, mapping.rootUid + uid, mapping.rootUid + gid);
-    };
-
-    const addBase = async (
-      id: FilesystemId,
-      base: FilesystemRecord["base"],
-      fill: (dir: string) => Promise<void>,
-    ): Promise<FilesystemId> => {
-      const layer = store.newLayerId();
-      const scratch = `${store.layerDir(layer)}.tmp`;
-      mkdirSync(scratch);
-      try {
-        await fill(join(scratch, "fs"));
-      } catch (error) {
-        store.moveToTrash(scratch);
-        throw error;
-      }
-      keeper.adopt(scratch, layer);
-      store.putFilesystem({ id, base, layers: [layer], durable: false, bootId: BOOT_ID });
-      keeper.syncSoon();
-      return id;
-    };
-
-    const once = (id: FilesystemId, build: () => Promise<FilesystemId>): Promise<FilesystemId> => {
-      if (store.filesystem(id) !== undefined) return Promise.resolve(id);
-      const running = building.get(id) ?? build().finally(() => building.delete(id));
-      building.set(id, running);
-      return running;
-    };
+    const bases = createBaseFilesystems({ stateDir: options.stateDir, store, work, keeper, mapping, log });
 
     const startGuest = async (spec: GuestSpec): Promise<LiveGuest> => {
       const record = store.filesystem(spec.filesystem);
@@ -258,7 +217,11 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
       if (!live.isRunning()) throw new EngineError("not_found", `The guest ${guestId} has ended.`);
       const id = store.newFilesystemId();
       if (resident.snapshot === null) {
-        await live.freeze();
+        try {
+          await live.freeze();
+        } catch (error) {
+          if (live.isRunning()) throw new EngineError("failed", error instanceof Error ? error.message : String(error));
+        }
         if (!live.isRunning()) throw new EngineError("not_found", `The guest ${guestId} ended before it was frozen.`);
         const layer = store.newLayerId();
         store.putLayer({ id: layer, state: { kind: "in-guest", guest: guestId } });
@@ -295,27 +258,7 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
           ...(options.proc === "own" ? [] : ["/proc is the host's"]),
         ].join("; "),
       }),
-      async filesystemFromTag(tag) {
-        if (tag === "local/host-toolchain") {
-          const id = `base_host-toolchain-${hostToolchainKey()}`;
-          return once(id, () =>
-            addBase(id, "host-toolchain", async (dir) => {
-              mkdirSync(dir);
-              layOutHostToolchain(dir, shift);
-            }),
-          );
-        }
-        const id = debianFilesystemId(tag);
-        if (id === null)
-          throw new EngineError(
-            "not_found",
-            `There is no image ${tag} here: local/host-toolchain, debian:bookworm and debian:bookworm-slim are known.`,
-          );
-        return once(id, async () => {
-          const tar = await buildDebianTar(options.stateDir, tag, log);
-          return addBase(id, "debian", (dir) => work.importTar(tar, dir));
-        });
-      },
+      filesystemFromTag: bases.fromTag,
       filesystemExists: (id) => store.filesystem(id) !== undefined,
       async createGuest(spec) {
         if (closing) throw new EngineError("failed", "The engine is closing.");
