@@ -1,6 +1,6 @@
 /** What the engine's tests share: an engine in a temporary directory, processes to their end, and the hash of a tree. */
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type CreateEngineOptions, createEngine } from "../../src/modal/engine/create-engine.ts";
@@ -36,7 +36,14 @@ export function newStateDir(): string {
   return dir;
 }
 
-/** Files of a namespaced engine belong to users that only its namespace may delete: that is the engine's own work at close. */
+/** What subordinate users own only the engine can delete, in its namespace: it is asked before it closes. */
+async function deleteEverything(engine: SandboxEngine, stateDir: string): Promise<void> {
+  for (const store of readdirSync(stateDir).map((name) => join(stateDir, name, "snapshots"))) {
+    if (!existsSync(store)) continue;
+    for (const name of readdirSync(store)) await engine.deleteFilesystem(name.replace(/\.json$/, ""));
+  }
+}
+
 export function removeStateDir(dir: string): void {
   rmSync(dir, { recursive: true, force: true });
 }
@@ -76,6 +83,7 @@ export async function openEngine(options: Partial<CreateEngineOptions> = {}): Pr
         ...spec,
       }),
     async close() {
+      await deleteEverything(engine, stateDir);
       await engine.close();
       removeStateDir(stateDir);
     },
