@@ -51,7 +51,7 @@ export async function createDirectoryEngine(options: EngineOptions & { log: (lin
     join(root, name),
   ) as [string, string, string, string];
   for (const dir of [filesystems, guestsDir, trash]) mkdirSync(dir, { recursive: true });
-  const unlock = lockStateDir(options.stateDir);
+  const unlock = await lockStateDir(options.stateDir);
   const markPrefix = `${realpathSync(root)}#`;
   const guests = new Map<string, { guest: Guest; mark: string; dir: string }>();
   let trashCount = 0;

@@ -62,7 +62,7 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
   if (options.forwardedPorts.includes(PROXY_PORT))
     throw new EngineError("invalid", `Port ${PROXY_PORT} is the guests' proxy and cannot be forwarded.`);
   mkdirSync(options.stateDir, { recursive: true });
-  const undo: (() => void | Promise<void>)[] = [lockStateDir(options.stateDir)];
+  const undo: (() => void | Promise<void>)[] = [await lockStateDir(options.stateDir)];
   const abandon = async () => {
     for (const step of undo.splice(0).reverse()) await step();
   };
