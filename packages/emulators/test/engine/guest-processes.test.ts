@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Guest } from "../../src/modal/engine/engine.ts";
 import { execSpec, hasNamespaces, ok, openEngine, run, shell, type TestEngine } from "./harness.ts";
@@ -178,6 +179,22 @@ describe.skipIf(!hasNamespaces)("processes in a guest", () => {
     expect(await other.ended).toEqual({ reason: "killed" });
     await expect(other.exec(execSpec(["true"]))).rejects.toThrow("ended");
     await other.kill();
+  });
+
+  it("killing a guest leaves no zombie on the host", async () => {
+    const other = await test.guest();
+    const pids = () => readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+    const own = pids().filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(other.id);
+      } catch {
+        return false;
+      }
+    });
+    expect(own.length).toBeGreaterThan(0);
+    await ok(other, "sleep 100 > /dev/null 2>&1 & sleep 100 > /dev/null 2>&1 &");
+    await other.kill();
+    expect(pids().filter((pid) => own.includes(pid))).toEqual([]);
   });
 
   it("a guest whose agent dies has died", async () => {

@@ -13,6 +13,8 @@ import { type LaunchPad } from "./launch-pad.ts";
 
 const READY_TIMEOUT_MS = 30_000;
 const GONE_TIMEOUT_MS = 10_000;
+/** for the launcher to notice that its guest is gone */
+const COLLECT_TIMEOUT_MS = 500;
 const MEMORY_CHECK_MS = 200;
 const FREEZE_TIMEOUT_MS = 2000;
 const DEFAULT_WORKDIR = "/root";
@@ -77,6 +79,26 @@ export async function startLiveGuest(start: GuestStart): Promise<LiveGuest> {
     cgroup?.killAll();
     for (const { pid, startTick } of processes.toReversed()) if (processStartTick(pid) === startTick) killProcess(pid);
   };
+  /**
+   * PID 1 first, which takes everything in the guest with it; the launcher is left to collect it. Were both killed at once, a
+   * machine whose own PID 1 reaps nothing would keep a zombie per guest.
+   */
+  const strikeInOrder = async () => {
+    const init = processes[1];
+    if (init !== undefined) {
+      const deadline = Date.now() + COLLECT_TIMEOUT_MS;
+      while (processStartTick(init.pid) === init.startTick && Date.now() < deadline) {
+        killProcess(init.pid);
+        await delay(1);
+      }
+      if (processStartTick(init.pid) !== init.startTick) {
+        // The launcher may be frozen as well. Of the guest itself nothing is left that could run.
+        cgroup?.freezer?.thaw();
+        await Promise.race([closed, delay(COLLECT_TIMEOUT_MS, undefined, { ref: false })]);
+      }
+    }
+    strike();
+  };
   const memoryCheck =
     spec.memoryMiB !== null && cgroup !== null
       ? setInterval(() => {
@@ -102,8 +124,10 @@ export async function startLiveGuest(start: GuestStart): Promise<LiveGuest> {
   void closed.then(finish);
 
   const end = async (why: GuestEnd["reason"]) => {
-    reason ??= why;
-    strike();
+    if (reason === null) {
+      reason = why;
+      await strikeInOrder();
+    }
     await ended.promise;
   };
 
