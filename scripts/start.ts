@@ -1,5 +1,5 @@
 /** `npm start`: the whole system on loopback, until Ctrl-C. `--repo PATH` (repeatable), `--port N`, `--data DIR`, `--reset`, `--base local|debian`, `--no-webhooks`. */
-import { appendFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { onInterruption } from "./interruption.ts";
@@ -37,7 +37,7 @@ function readOptions() {
 }
 
 const options = readOptions();
-if (options.reset) rmSync(options.dataDir, { recursive: true, force: true });
+if (options.reset) reset(options.dataDir);
 mkdirSync(options.dataDir, { recursive: true });
 const logFile = join(options.dataDir, "system.log");
 writeFileSync(logFile, "");
@@ -84,6 +84,17 @@ Stop with Ctrl-C. The data stays in ${options.dataDir}.`);
 } catch (error) {
   if (!abort.signal.aborted) console.error(error instanceof Error ? error.message : error);
   process.exit(abort.signal.aborted ? 0 : 1);
+}
+
+/** Removes a data folder, but never one that is somebody else's. */
+function reset(folder: string) {
+  if (!existsSync(folder)) return;
+  const ours = readdirSync(folder).length === 0 || existsSync(join(folder, "credentials.json"));
+  if (!ours) {
+    console.error(`--reset would delete ${folder}, which is no data folder of Open-Inspect. Name another one with --data.`);
+    process.exit(2);
+  }
+  rmSync(folder, { recursive: true, force: true });
 }
 
 /** Cloudflare fires the Cron Trigger in production; the local runtime never does by itself. */

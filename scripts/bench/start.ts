@@ -99,12 +99,14 @@ async function runToEnd(sandbox: Sandbox, script: string) {
   if (code !== 0) throw new Error(`the floor's own commands failed with ${code}: ${await process.stderr.readText()}`);
 }
 
-const imagesSchema = z.object({ images: z.array(z.object({ id: z.string(), kind: z.string(), createdAt: z.number() })) });
+const imagesSchema = z.object({
+  images: z.array(z.object({ id: z.string(), origin: z.object({ kind: z.string() }), createdAt: z.number() })),
+});
 
 async function newestSnapshot(system: System): Promise<string> {
   const answer = await fetch(`${system.modalAdminUrl}/images`);
   const { images } = imagesSchema.parse(await answer.json());
-  const newest = images.filter((one) => one.kind === "snapshot").sort((a, b) => b.createdAt - a.createdAt)[0];
+  const newest = images.filter((one) => one.origin.kind === "snapshot").sort((a, b) => b.createdAt - a.createdAt)[0];
   if (newest === undefined) throw new Error("the emulator knows no snapshot");
   return newest.id;
 }

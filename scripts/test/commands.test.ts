@@ -1,6 +1,6 @@
 /** The commands of the README as a person runs them: what they print, what they leave behind, what the next start finds. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -154,6 +154,14 @@ describe.skipIf(process.platform !== "linux")("npm start", () => {
     expect(await command.exited).toBe(2);
     expect(command.output.join("\n")).toMatch(reason);
     expect(command.output.join("\n")).toContain("Usage: npm start");
+  });
+
+  it("--reset refuses to delete a folder that is not its own", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "thesis.txt"), "years of work");
+    const command = run("start.ts", "--data", folder, "--reset");
+    expect(await command.exited).toBe(2);
+    expect(readFileSync(join(folder, "thesis.txt"), "utf8")).toBe("years of work");
   });
 });
 
