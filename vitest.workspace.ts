@@ -1,5 +1,5 @@
 /** The test projects. Vitest reads them through vitest.config.ts. */
-import type { TestProjectConfiguration } from "vitest/config";
+import { type TestProjectConfiguration } from "vitest/config";
 
 const projects: TestProjectConfiguration[] = [
   { test: { name: "protocol", root: "packages/protocol", include: ["test/**/*.test.ts"] } },

@@ -313,7 +313,7 @@ const leave = () => {
 process.stdin.on("end", leave).on("error", leave);
 process.stdin.resume();
 
-Promise.all([
+void Promise.all([
   ...config.forwards.map(forward),
   new Promise((resolve, reject) => {
     const server = net.createServer({ allowHalfOpen: true }, serve);
