@@ -1,16 +1,9 @@
 /** The Worker's bindings and its configuration, parsed once. The only place that knows variables by name. */
 import { z } from "zod";
+import { type HeadCheckMessage } from "./domain/ports.ts";
 import { type FeedObject } from "./objects/feed-object.ts";
 import { type ImageObject } from "./objects/image-object.ts";
 import { type SessionObject } from "./objects/session-object.ts";
-
-/** One repository to compare, as the tick hands it to the queue. */
-export interface HeadCheckMessage {
-  scope: string;
-  owner: string;
-  name: string;
-  installationId: number;
-}
 
 export interface Env {
   ASSETS: Fetcher;

@@ -4,17 +4,15 @@ import { createWebhookDeliveries } from "./adapters/d1/webhook-deliveries.ts";
 import { createLog } from "./adapters/log.ts";
 import { gitHubOf } from "./compose.ts";
 import { limits } from "./domain/deadlines.ts";
-import { type Env, type HeadCheckMessage, readConfig } from "./env.ts";
-import { syncRepositories } from "./repository-sync.ts";
+import { type HeadCheckMessage } from "./domain/ports.ts";
+import { type Env, readConfig } from "./env.ts";
 
 const log = createLog({ part: "scheduler" });
 /** most messages that one send takes */
 const sendMax = 100;
 
 export async function tick(env: Env): Promise<void> {
-  const repositories = createRepositories(env.DB);
-  await syncRepositories(env, { force: true, background: () => {} });
-  const messages = await repositories.enabled();
+  const messages = await createRepositories(env.DB).enabled();
   for (let index = 0; index < messages.length; index += sendMax) {
     await env.HEAD_CHECKS.sendBatch(messages.slice(index, index + sendMax).map((body) => ({ body })));
   }
@@ -43,10 +41,12 @@ async function checkSome(env: Env, installationId: number, messages: readonly Me
   );
   await Promise.all(
     messages.map(async (message) => {
-      const { scope, owner, name } = message.body;
+      const { scope, owner, name, defaultBranch } = message.body;
       const head = heads.get(`${owner}/${name}`);
       try {
         const known = head?.sha && head.defaultBranch ? { branch: head.defaultBranch, sha: head.sha } : null;
+        if (head && head.defaultBranch !== defaultBranch)
+          await createRepositories(env.DB).setDefaultBranch(scope, head.defaultBranch);
         await env.IMAGES.getByName(scope).checkHead(known);
         message.ack();
       } catch (error) {

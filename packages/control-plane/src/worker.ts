@@ -1,5 +1,6 @@
 /** The Worker's entrypoints: requests, the Cron Trigger, the queue, and the objects. Each hands over at once. */
-import { type Env, type HeadCheckMessage } from "./env.ts";
+import { type HeadCheckMessage } from "./domain/ports.ts";
+import { type Env } from "./env.ts";
 import { app } from "./http/app.ts";
 import { checkHeads, tick } from "./scheduler.ts";
 

@@ -41,9 +41,11 @@ export function runningPhase(records: readonly PhaseRecord[]): Phase | null {
   return records.findLast((record) => record.outcome === "running")?.phase ?? null;
 }
 
-/** Milliseconds of each phase that ended. */
+/** Milliseconds of each phase that had something to do and ended. */
 export function phaseDurations(records: readonly PhaseRecord[]): Partial<Record<Phase, number>> {
   const durations: Partial<Record<Phase, number>> = {};
-  for (const record of records) if (record.durationMs !== null) durations[record.phase] = record.durationMs;
+  for (const { phase, outcome, durationMs } of records) {
+    if (durationMs !== null && outcome !== "skipped") durations[phase] = durationMs;
+  }
   return durations;
 }

@@ -65,6 +65,16 @@ export interface RepositoryHead {
   sha: string | null;
 }
 
+/** One repository to compare, as the tick hands it to the queue. */
+export interface HeadCheckMessage {
+  scope: string;
+  owner: string;
+  name: string;
+  installationId: number;
+  /** what was known when the message was sent */
+  defaultBranch: string | null;
+}
+
 export interface GitHub {
   /** Every repository of every installation. */
   listRepositories(): GitHubResult<KnownRepository[]>;

@@ -1,7 +1,7 @@
 /** `/bridge/…`: sandboxes come in with their token. A refusal is a socket that closes with its final code, so that clients see it. */
 import { bridgeCloseCodes } from "@open-inspect/protocol";
 import { type Context, Hono } from "hono";
-import { createSessions } from "../adapters/d1/sessions.ts";
+import { findBuild } from "../adapters/d1/builds.ts";
 import { verifyToken } from "../adapters/sandbox-tokens.ts";
 import { refuseSocket } from "../adapters/sockets.ts";
 import { readConfig } from "../env.ts";
@@ -23,7 +23,7 @@ export const bridge = new Hono<App>()
     requireUpgrade(c);
     const id = c.req.param("id");
     const attempt = await attemptOf(c, id);
-    const found = attempt && (await createSessions(c.env.DB).findBuild(id));
+    const found = attempt && (await findBuild(c.env.DB, id));
     if (!found) return refused();
     return c.env.IMAGES.getByName(found.scope).fetch(upgradeRequest(`/bridge/${attempt}?build=${id}`));
   })

@@ -1,7 +1,7 @@
 /** `/api/builds`: one build, its log, and both live. */
 import { buildIdSchema } from "@open-inspect/protocol";
 import { type Context, Hono } from "hono";
-import { createSessions } from "../adapters/d1/sessions.ts";
+import { findBuild } from "../adapters/d1/builds.ts";
 import { type App } from "./app-types.ts";
 import { ApiError } from "./errors.ts";
 import { readAfter, requireUpgrade, upgradeRequest } from "./upgrade.ts";
@@ -9,7 +9,7 @@ import { parse } from "./validation.ts";
 
 async function find(c: Context<App>) {
   const id = parse(buildIdSchema, c.req.param("id"), "build id", "build_not_found");
-  const found = await createSessions(c.env.DB).findBuild(id);
+  const found = await findBuild(c.env.DB, id);
   if (found) return found;
   throw new ApiError(
     "build_not_found",

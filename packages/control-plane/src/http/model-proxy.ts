@@ -9,7 +9,7 @@ import { ApiError } from "./errors.ts";
 
 const log = createLog({ part: "model-proxy" });
 /** a stopped session's token is refused after this at the latest */
-const trustMs = 5_000;
+const trustMs = 2_000;
 const trustedMax = 1_000;
 const trusted = new Map<string, number>();
 

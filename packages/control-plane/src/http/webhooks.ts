@@ -37,12 +37,15 @@ export async function githubWebhook(c: Context<App>): Promise<Response> {
   if (push.ref !== `refs/heads/${push.repository.default_branch}`) return ignored("not the default branch");
   if (push.deleted || !head.success) return ignored("the branch was deleted");
   const { name, owner } = push.repository;
-  const found = await createRepositories(c.env.DB).find({ owner: owner.login, name });
+  const known = createRepositories(c.env.DB);
+  const found = await known.find({ owner: owner.login, name });
   if (!found) return ignored("the repository is not known");
   if (!found.view.image.enabled) return ignored("pre-built images are switched off for the repository");
   const deliveries = createWebhookDeliveries(c.env.DB);
   if (await deliveries.has(delivery)) return ignored("this delivery was accepted before");
-  const target = { ...found.target, branch: push.repository.default_branch };
+  const branch = push.repository.default_branch;
+  const target = { ...found.target, branch };
+  if (found.target.branch !== branch) await known.setDefaultBranch(imageScopeOf(target), branch);
   const build = await c.env.IMAGES.getByName(imageScopeOf(target)).trigger("push", target, head.data);
   // Noted last: a delivery that failed half-way is done again when GitHub sends it again, and a second build request is harmless.
   await deliveries.accept(delivery, Date.now());

@@ -1,4 +1,4 @@
-/** The object's one alarm, moved only when its time changes. Knows nothing of what it wakes for. */
+/** The object's one alarm, set to the next time that counts. Knows nothing of what it wakes for. */
 export function setAlarm(ctx: DurableObjectState): (at: number | null) => void {
   return (at) => {
     // Not awaited: within one turn it is committed together with the rows that it belongs to.

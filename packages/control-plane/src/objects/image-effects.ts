@@ -4,7 +4,7 @@ import { deadlines } from "../domain/deadlines.ts";
 import { type ImageEffect, type ImageInput } from "../domain/image-messages.ts";
 import { type ImageRecord } from "../domain/image-records.ts";
 import { type FeedObject } from "./feed-object.ts";
-import { type EffectPolicy, type Performed } from "./runner.ts";
+import { type EffectPolicy, type Performed, untilWritten } from "./runner.ts";
 import { performSandboxEffect, type SandboxWorld, sandboxAddress, sandboxPolicies } from "./sandbox-effects.ts";
 
 export type OwedImageEffect = ImageEffect | ImageRecord;
@@ -68,40 +68,30 @@ export async function performImageEffect(effect: OwedImageEffect, world: ImageWo
     case "image.activate": {
       const { image, order } = effect;
       let activated = false;
-      const outcome = await written(async () => {
+      const outcome = await untilWritten(async () => {
         activated = await rows.activate(image, order);
       });
       return "done" in outcome ? { done: { type: "image.activated", imageId: image.id, activated } } : outcome;
     }
     case "image.retire":
-      return written(() => rows.retire(effect.imageId, effect.cause, world.now()));
+      return untilWritten(() => rows.retire(effect.imageId, effect.cause, world.now()));
     case "image.delete": {
       const result = await dataPlane.deleteImage(effect.providerImageId);
       if (!result.ok && result.error.kind !== "not_found") return { retry: null, cause: result.error.code };
       const { imageId } = effect;
-      return imageId === null ? { done: null } : written(() => rows.markDeleted(imageId, world.now()));
+      return imageId === null ? { done: null } : untilWritten(() => rows.markDeleted(imageId, world.now()));
     }
     case "record.scope":
-      return written(() => rows.saveScope(effect.row));
+      return untilWritten(() => rows.saveScope(effect.row));
     case "record.build":
-      return written(() => rows.saveBuild(effect.build));
+      return untilWritten(() => rows.saveBuild(effect.build));
     case "publish":
-      return written(() => world.feed.publish({ type: "repository", repository: effect.repository }));
+      return untilWritten(() => world.feed.publish({ type: "repository", repository: effect.repository }));
     default: {
       const outcome = await performSandboxEffect(effect, world);
       // That a build's sandbox is gone is nothing to decide about.
       if ("done" in outcome) return { done: outcome.done?.type === "sandbox.ended" ? null : outcome.done };
       return { retry: outcome.retry?.type === "sandbox.ended" ? null : outcome.retry, cause: outcome.cause };
     }
-  }
-}
-
-/** A write of ours that failed is tried again: D1 and the feed are ours to wait for. */
-export async function written(work: () => Promise<void>): Promise<Performed<never>> {
-  try {
-    await work();
-    return { done: null };
-  } catch (error) {
-    return { retry: null, cause: error instanceof Error ? error.message : String(error) };
   }
 }

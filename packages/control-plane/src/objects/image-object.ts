@@ -7,11 +7,12 @@ import {
   type BuildView,
   bridgeCloseCodes,
   type ImageState,
+  imageScopeOf,
   type RuntimeEvent,
 } from "@open-inspect/protocol";
 import { createBridge, isBridge } from "../adapters/bridge.ts";
+import { findBuild } from "../adapters/d1/builds.ts";
 import { createImageRows } from "../adapters/d1/image-rows.ts";
-import { createSessions } from "../adapters/d1/sessions.ts";
 import { createLog } from "../adapters/log.ts";
 import { createViewers, refuseSocket, sendText, shut } from "../adapters/sockets.ts";
 import { createEffectStore } from "../adapters/sqlite/effect-store.ts";
@@ -36,15 +37,13 @@ const settleMs = 1_000;
 const logPageBytes = 512 * 1024;
 
 export class ImageObject extends DurableObject<Env> {
-  private readonly scope = this.ctx.id.name ?? "";
-  private readonly log = createLog({ object: "image", scope: this.scope });
+  private readonly log = createLog({ object: "image", id: this.ctx.id.toString() });
   private readonly config = readConfig(this.env);
   private readonly logs = createLogStore(this.ctx.storage.sql, {
     headBytes: limits.logHeadBytes,
     tailBytes: limits.logTailBytes,
   });
   private readonly viewers = createViewers(this.ctx);
-  private readonly rows = createImageRows(this.env.DB, this.scope);
   private readonly dataPlane = dataPlaneOf(this.config);
 
   private readonly bridge = createBridge(
@@ -78,11 +77,12 @@ export class ImageObject extends DurableObject<Env> {
           return isImageEffectWanted(state, effect);
       }
     },
-    perform: (effect) =>
+    perform: (effect, { target }) =>
       performImageEffect(effect, {
         dataPlane: this.dataPlane,
         config: this.config,
-        rows: this.rows,
+        // The name is taken from the state: an instance that an alarm wakes need not know its own.
+        rows: createImageRows(this.env.DB, target ? imageScopeOf(target) : ""),
         feed: this.env.FEED.getByName("feed"),
         lastLines: () => this.lastLines(),
         creating: () => {},
@@ -141,7 +141,7 @@ export class ImageObject extends DurableObject<Env> {
     if (kind === "bridge" && live?.id !== buildId) return refuseSocket(bridgeCloseCodes.ended, "the build is over");
     if (kind === "bridge" && live?.attempt !== attempt)
       return refuseSocket(bridgeCloseCodes.unauthorized, "the token is retired");
-    const stored = kind === "events" ? await createSessions(this.env.DB).findBuild(buildId) : null;
+    const stored = kind === "events" ? await findBuild(this.env.DB, buildId) : null;
     const { 0: client, 1: server } = new WebSocketPair();
     if (kind === "bridge") this.bridge.accept(server, attempt);
     else this.watch(server, buildId, Number(url.searchParams.get("after") ?? 0), stored?.build ?? null);

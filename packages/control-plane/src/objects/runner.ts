@@ -156,3 +156,13 @@ export function createRunner<State, Input, Effect>(parts: RunnerParts<State, Inp
     },
   };
 }
+
+/** A write of ours that failed is tried again: D1 and the feed are ours to wait for. */
+export async function untilWritten(work: () => Promise<void>): Promise<Performed<never>> {
+  try {
+    await work();
+    return { done: null };
+  } catch (error) {
+    return { retry: null, cause: error instanceof Error ? error.message : String(error) };
+  }
+}

@@ -4,8 +4,7 @@ import { type Sessions } from "../adapters/d1/sessions.ts";
 import { type SessionEffect, type SessionInput } from "../domain/session.ts";
 import { type SessionState, summaryOf } from "../domain/session-state.ts";
 import { type Env } from "../env.ts";
-import { written } from "./image-effects.ts";
-import { type EffectPolicy, type Performed } from "./runner.ts";
+import { type EffectPolicy, type Performed, untilWritten } from "./runner.ts";
 import { performSandboxEffect, type SandboxWorld, sandboxAddress, sandboxPolicies } from "./sandbox-effects.ts";
 
 export type OwedSessionEffect =
@@ -62,11 +61,11 @@ export async function performSessionEffect(effect: OwedSessionEffect, world: Ses
       world.shutdown(effect.attempt, effect.reason);
       return { done: null };
     case "image.report_missing":
-      return written(() => world.env.IMAGES.getByName(effect.scope).reportMissing(effect.imageId));
+      return untilWritten(() => world.env.IMAGES.getByName(effect.scope).reportMissing(effect.imageId));
     case "record.session":
-      return written(() => world.sessions.save(effect.session));
+      return untilWritten(() => world.sessions.save(effect.session));
     case "publish":
-      return written(() => world.env.FEED.getByName("feed").publish({ type: "session", session: effect.session }));
+      return untilWritten(() => world.env.FEED.getByName("feed").publish({ type: "session", session: effect.session }));
     default:
       return performSandboxEffect(effect, world);
   }

@@ -37,7 +37,7 @@ export interface FirstPrompt {
 }
 
 export class SessionObject extends DurableObject<Env> {
-  private readonly log = createLog({ object: "session", session: this.ctx.id.name });
+  private readonly log = createLog({ object: "session", id: this.ctx.id.toString() });
   private readonly config = readConfig(this.env);
   private readonly logs = createLogStore(this.ctx.storage.sql, {
     headBytes: limits.logHeadBytes,

@@ -11,7 +11,7 @@ async function refusal(response: Promise<Response> | Response): Promise<{ status
 const some = "bld_01k00000000000000000000000";
 const session = "ses_01k00000000000000000000000";
 
-it("[AP2] unknown paths are 404, other methods 405 with what is allowed", async () => {
+it("[AP1] [AP2] unknown paths are 404, other methods 405 with what is allowed", async () => {
   expect(await refusal(call("GET", "/api/nope"))).toMatchObject({ status: 404, code: "not_found" });
   expect(await refusal(call("GET", "/api/sessions/x/y/z"))).toMatchObject({ status: 404, code: "not_found" });
   expect(await refusal(call("POST", "/model/v1/complete", {}))).toMatchObject({ status: 404 });

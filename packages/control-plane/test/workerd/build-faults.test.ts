@@ -196,7 +196,7 @@ it("[IB2] a refresh while building answers with the build that runs next, once",
   await startedSandbox(next.body.build.id);
 });
 
-it("[IB8] switching off in the middle cancels the build, ends its sandbox and refuses its runtime", async () => {
+it("[IB8] [BR7] switching off in the middle cancels the build, ends its sandbox and refuses its runtime", async () => {
   const build = await switchOn();
   const { config } = await startedSandbox(build.id);
   const runtime = await connectRuntime(config);

@@ -33,7 +33,7 @@ it("[IB1] switching on builds, and the image is active once the snapshot is stor
   );
 });
 
-it("[SE1] a session starts from the image and is ready with a receipt", async () => {
+it("[SE1] [SE2] [SE3] a session starts from the image and is ready with a receipt", async () => {
   const { active } = await buildImage();
   const created = await json<SessionView>("POST", "/api/sessions", { repository: "acme/shop", prompt: "fix it" });
   expect(created.status).toBe(201);
@@ -64,6 +64,7 @@ it("[SE1] a session starts from the image and is ready with a receipt", async ()
     setupRanInSession: false,
   });
   expect(view.receipt?.cold?.source).toBe("build");
+  expect(view.phases.map((one) => one.phase)).toEqual(["sandbox", "connect", "sync"]);
   const stopped = await json<SessionView>("POST", `/api/sessions/${created.body.id}/stop`);
   expect(["stopping", "stopped"]).toContain(stopped.body.status);
   await eventually(

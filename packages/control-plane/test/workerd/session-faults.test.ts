@@ -94,7 +94,7 @@ it("[SE4] an image whose sandbox is refused for another reason is not retired, b
   expect(body.active).not.toBeNull();
 });
 
-it("[SE5] stopping is idempotent, tells the runtime, and refuses it afterwards", async () => {
+it("[SE5] [BR7] stopping is idempotent, tells the runtime, and refuses it afterwards", async () => {
   const session = await start();
   const { config } = await startedSandbox(session.id);
   const runtime = await connectRuntime(config);

@@ -3,7 +3,7 @@ import { createExecutionContext, createMessageBatch, createScheduledController, 
 import { env, exports } from "cloudflare:workers";
 import { type BuildView, type ImageState } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
-import { type HeadCheckMessage } from "../../src/env.ts";
+import { type HeadCheckMessage } from "../../src/domain/ports.ts";
 import worker from "../../src/worker.ts";
 import { call, connectRuntime, eventually, github, json, origin, playBuild, someSha, startedSandbox } from "./harness.ts";
 
@@ -69,7 +69,13 @@ it("[TK2] heads of an installation are one request, and each message is acknowle
     id: String(index),
     timestamp: new Date(),
     attempts: 1,
-    body: { scope: `repo:acme/${name}`, owner: "acme", name, installationId: index < 30 ? 7 : 8 } satisfies HeadCheckMessage,
+    body: {
+      scope: `repo:acme/${name}`,
+      owner: "acme",
+      name,
+      installationId: index < 30 ? 7 : 8,
+      defaultBranch: "main",
+    } satisfies HeadCheckMessage,
   }));
   const batch = createMessageBatch<HeadCheckMessage>("head-checks", messages);
   const ctx = createExecutionContext();

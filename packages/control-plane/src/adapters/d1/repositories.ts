@@ -1,10 +1,11 @@
 /** Repositories in D1 and what is known of their images: the lists' reads, the sync's writes. */
-import { buildViewSchema, type ImageState, imageScopeOf, type RepositoryRef, type RepositoryView } from "@open-inspect/protocol";
+import { type ImageState, imageScopeOf, type RepositoryRef, type RepositoryView } from "@open-inspect/protocol";
 import { and, asc, eq, isNull, lt, max, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { imageView, type Target } from "../../domain/image-scope-state.ts";
 import { evaluateImageStatus } from "../../domain/image-status.ts";
-import { type KnownRepository } from "../../domain/ports.ts";
+import { type HeadCheckMessage, type KnownRepository } from "../../domain/ports.ts";
+import { toBuildView } from "./builds.ts";
 import { builds, imageScopes, images, repositories } from "./schema.ts";
 
 type Row = {
@@ -39,10 +40,10 @@ export function createRepositories(d1: D1Database) {
       return row ? { target: toTarget(row.repository), view: toView(row) } : null;
     },
     /** Repositories to compare at a tick. */
-    async enabled(): Promise<{ scope: string; owner: string; name: string; installationId: number }[]> {
-      const { scope, owner, name, installationId } = repositories;
+    async enabled(): Promise<HeadCheckMessage[]> {
+      const { scope, owner, name, installationId, defaultBranch } = repositories;
       return db
-        .select({ scope, owner, name, installationId })
+        .select({ scope, owner, name, installationId, defaultBranch })
         .from(imageScopes)
         .innerJoin(repositories, eq(repositories.scope, imageScopes.scope))
         .where(and(eq(imageScopes.enabled, true), isNull(repositories.goneAt)))
@@ -83,15 +84,9 @@ export function createRepositories(d1: D1Database) {
     },
   };
 }
-export type Repositories = ReturnType<typeof createRepositories>;
-
 export function toTarget(row: typeof repositories.$inferSelect): Target {
   const { owner, name, defaultBranch, cloneUrl, installationId } = row;
   return { owner, name, branch: defaultBranch, private: row.private, cloneUrl, installationId };
-}
-
-export function toBuildView(row: typeof builds.$inferSelect) {
-  return buildViewSchema.parse({ ...row, repository: { owner: row.owner, name: row.name } });
 }
 
 function toImageState({ scope, active, latest }: Row): ImageState {

@@ -1,17 +1,11 @@
 /** Sessions in D1: rows for the list, and everything that the start of a session has to look up, in one round trip. */
-import {
-  type BuildView,
-  imageScopeOf,
-  type RepositoryRef,
-  type SessionSummary,
-  sessionSummarySchema,
-} from "@open-inspect/protocol";
+import { imageScopeOf, type RepositoryRef, type SessionSummary, sessionSummarySchema } from "@open-inspect/protocol";
 import { and, desc, eq, isNotNull, isNull } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { type Target } from "../../domain/image-scope-state.ts";
 import { type SelectionFacts } from "../../domain/image-selection.ts";
 import { type ColdHistory } from "../../domain/receipt.ts";
-import { toBuildView, toTarget } from "./repositories.ts";
+import { toTarget } from "./repositories.ts";
 import { builds, imageScopes, images, repositories, sessions } from "./schema.ts";
 
 const listMax = 200;
@@ -76,17 +70,17 @@ export function createSessions(d1: D1Database) {
       ]);
       return found ? { target: toTarget(found), selection, history } : null;
     },
+    /** A write that was given up may still arrive later; it does not bring an ended session back. */
     async save({ repository, ...summary }: SessionSummary): Promise<void> {
       const row = { ...summary, scope: imageScopeOf(repository), owner: repository.owner, name: repository.name };
-      await db.insert(sessions).values(row).onConflictDoUpdate({ target: sessions.id, set: row });
+      await db
+        .insert(sessions)
+        .values(row)
+        .onConflictDoUpdate({ target: sessions.id, set: row, setWhere: isNull(sessions.endedAt) });
     },
     async list(): Promise<SessionSummary[]> {
       const rows = await db.select().from(sessions).orderBy(desc(sessions.createdAt), desc(sessions.id)).limit(listMax);
       return rows.map((row) => sessionSummarySchema.parse({ ...row, repository: { owner: row.owner, name: row.name } }));
-    },
-    async findBuild(id: string): Promise<{ scope: string; build: BuildView } | null> {
-      const [row] = await db.select().from(builds).where(eq(builds.id, id));
-      return row ? { scope: row.scope, build: toBuildView(row) } : null;
     },
   };
 }
