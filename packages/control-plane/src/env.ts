@@ -55,14 +55,17 @@ export type Config = z.output<typeof configSchema>;
 
 const parsed = new WeakMap<Env, Config>();
 
-/** @throws Error that names each missing or malformed variable, never its value. */
+/** The Worker lacks settings; the message names them and never says a value. */
+export class ConfigurationError extends Error {}
+
+/** @throws ConfigurationError that names each missing or malformed variable. */
 export function readConfig(env: Env): Config {
   const known = parsed.get(env);
   if (known) return known;
   const result = configSchema.safeParse(env);
   if (!result.success) {
     const faults = result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
-    throw new Error(`The Worker is not configured. ${faults.join("; ")}. See docs/deploy.md.`);
+    throw new ConfigurationError(`The Worker is not configured: ${faults.join("; ")}.`);
   }
   parsed.set(env, result.data);
   return result.data;

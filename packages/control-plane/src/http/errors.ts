@@ -3,6 +3,7 @@ import { type ErrorBody, type ErrorCode, errorStatuses } from "@open-inspect/pro
 import { type Context, type ErrorHandler, type NotFoundHandler } from "hono";
 import { createLog } from "../adapters/log.ts";
 import { type GitHubFailure } from "../domain/ports.ts";
+import { ConfigurationError } from "../env.ts";
 
 /** An expected refusal: a code of the protocol, one sentence, and what to do. */
 export class ApiError extends Error {
@@ -26,6 +27,9 @@ const log = createLog({ part: "http" });
 export const onError: ErrorHandler = (error, c) => {
   if (error instanceof ApiError) return answerError(c, error);
   log.error("request.failed", { method: c.req.method, path: c.req.path, error });
+  if (error instanceof ConfigurationError) {
+    return answerError(c, new ApiError("internal", error.message, "docs/deploy.md says where each one is set."));
+  }
   return answerError(
     c,
     new ApiError("internal", "Something went wrong in the control plane.", "Try again; if it stays, look at the Worker's log."),

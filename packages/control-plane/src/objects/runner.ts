@@ -53,6 +53,8 @@ export interface Runner<State, Input> {
   settled(lane: string, limitMs: number): Promise<void>;
 }
 
+const afterBugMs = 60_000;
+
 export function createRunner<State, Input, Effect>(parts: RunnerParts<State, Input, Effect>): Runner<State, Input> {
   const { store, log } = parts;
   let cached: State | undefined;
@@ -140,8 +142,14 @@ export function createRunner<State, Input, Effect>(parts: RunnerParts<State, Inp
       return after;
     },
     wake() {
-      commit(parts.clock(state()), () => {});
-      drain();
+      try {
+        commit(parts.clock(state()), () => {});
+        drain();
+      } catch (error) {
+        // An alarm that throws is given up by the platform after a few tries; what is owed must outlive a bug of ours.
+        log.error("wake.threw", { error });
+        parts.setAlarm(parts.now() + afterBugMs);
+      }
     },
     schedule,
     async settled(lane, limitMs) {

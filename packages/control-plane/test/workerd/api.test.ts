@@ -1,7 +1,9 @@
 /** Bad input, strangers and outages at the REST API. */
+import { createExecutionContext } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { type ErrorBody, errorBodySchema, type Health, type RepositoryList } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
+import worker from "../../src/worker.ts";
 import { call, gateway, github, json, origin } from "./harness.ts";
 
 async function refusal(response: Promise<Response> | Response): Promise<{ status: number } & ErrorBody["error"]> {
@@ -177,6 +179,15 @@ it("[AP7] every answer carries the security headers", async () => {
     expect(headers.get("x-content-type-options")).toBe("nosniff");
     expect(headers.get("cache-control")).toBe("no-store");
   }
+});
+
+it("[AP1] a Worker without its settings says which ones, and no value", async () => {
+  const bare = { ...env, GATEWAY_URL: "", GITHUB_APP_PRIVATE_KEY: "a secret that is no key" };
+  const response = await worker.fetch(new Request(`${origin}/api/sessions`), bare, createExecutionContext());
+  const found = await refusal(response);
+  expect(found).toMatchObject({ status: 500, code: "internal" });
+  expect(found.message).toMatch(/GATEWAY_URL.*GITHUB_APP_PRIVATE_KEY/);
+  expect(found.message).not.toContain("a secret");
 });
 
 it("[AP9] health names what fails", async () => {

@@ -73,7 +73,10 @@ function createCounter(perform: (effect: string) => Promise<Performed<string>>, 
   let alarmAt: number | null = null;
   const boot = () =>
     createRunner<string[], string, string>({
-      step: (state, input) => ({ state: [...state, input], effects: input.startsWith("owe ") ? [input.slice(4)] : [] }),
+      step(state, input) {
+        if (input === "clock" && state.includes("broken")) throw new Error("a bug");
+        return { state: [...state, input], effects: input.startsWith("owe ") ? [input.slice(4)] : [] };
+      },
       initial: [],
       store,
       address: (effect) => ({ key: effect, lane: effect[0] ?? "", delayMs: 0 }),
@@ -159,6 +162,15 @@ it("[FX6] what serves nothing any more is dropped, and what throws is tried agai
   await turn();
   expect(performed).toBe(1);
   expect(store.rows()[0]).toMatchObject({ tries: 1 });
+});
+
+it("[FX2] a bug that throws at the alarm leaves another alarm behind", async () => {
+  const { boot, alarmAt } = createCounter(async () => ({ done: null }));
+  const runner = boot();
+  runner.dispatch("broken");
+  expect(alarmAt()).toBeNull();
+  runner.wake();
+  expect(alarmAt()).toBe(60_000);
 });
 
 it("[FX4] an effect that is owed again while it is performed is performed again", async () => {
