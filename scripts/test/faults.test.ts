@@ -182,6 +182,10 @@ describe("parts that fail", () => {
     await push(repository, script('echo "half way"; sleep 600'));
     await running.system.tick();
     const build = await untilInSetup(repository);
+    await until("its first line of output", 10_000, async () => {
+      const { entries } = await running.api.buildLogs(build);
+      return entries.some((entry) => entry.text.includes("half way")) ? true : null;
+    });
     const sandbox = (await running.runningSandboxes()).find((one) => one.name.includes(build));
     await running.killSandbox(sandbox?.id ?? "");
     const failure = await untilFailed(repository);

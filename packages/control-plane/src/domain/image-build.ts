@@ -214,6 +214,11 @@ function stepClock(state: ScopeState, input: Extract<SandboxInput, { type: "cloc
       return stepBuildSandbox({ ...state, live: { ...live, limitAt: now + deadlines.graceMs } }, input, now);
     case "due": {
       const phase = runningPhase(live.phases);
+      const { at } = live.stage.life;
+      if (at === "creating" || at === "starting") {
+        const message = "The sandbox gateway did not give the build a sandbox within the build's limit.";
+        return fail(state, live, createFailure("gateway_unavailable", { phase, message }), now);
+      }
       const message = `The build reached its limit of ${Math.round(live.limitMs / 1000)} seconds${phase ? ` during ${phase}` : ""}.`;
       return fail(state, live, createFailure("build_timeout", { phase, lines: input.lastLines, message }), now);
     }

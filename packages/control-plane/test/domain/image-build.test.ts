@@ -207,6 +207,12 @@ it("[IB10] at its limit a build says which step ran and what it printed last", (
   expect(state.last?.failure?.message).toContain("600 seconds during setup");
 });
 
+it("[IB10] at its limit a build that never got a sandbox blames the gateway, not the build", () => {
+  const waiting = drive(emptyScope, 1_000, on).state;
+  const { state } = stepImage(waiting, { type: "clock", heardAt: 1_000, lastLines: [] }, 601_500);
+  expect(state.last?.failure?.code).toBe("gateway_unavailable");
+});
+
 it("[IB11] a missing image is retired and rebuilt; one that is not kept any more is nobody's business", () => {
   const state = ready("a");
   const missing = drive(state, 2_000, () => ({ type: "image.missing", imageId: state.activeId ?? "", plan: plan() }));
