@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { type Credentials, loadCredentials } from "./credentials.ts";
 import { checkNode, ensurePrograms, root } from "./prerequisites.ts";
 import { createProcessKeeper, type RunningProcess } from "./processes.ts";
+import { type SandboxIngress, startSandboxIngress } from "./sandbox-ingress.ts";
 
 export interface SystemOptions {
   dataDir: string;
@@ -35,6 +36,8 @@ export interface System {
   modalAdminUrl: string;
   modelUrl: string;
   gatewayUrl: string;
+  /** what sandboxes see of the Worker */
+  ingressUrl: string;
   isolation: string;
   credentials: Credentials;
   /** a part by name, for tests that kill one */
@@ -62,9 +65,8 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   const credentials = loadCredentials(dataDir);
   buildDashboard((line) => log(line, null));
 
-  const [worker = 0, github = 0, modal = 0, model = 0, gateway = 0] = await choosePorts(dataDir, options.port);
+  const [worker = 0, github = 0, modal = 0, model = 0, gateway = 0, ingressPort = 0] = await choosePorts(dataDir, options.port);
   const at = (port: number) => `http://127.0.0.1:${port}`;
-  const workerHost = `127.0.0.1:${worker}`;
   const node = process.execPath;
   const parts = {} as Record<PartName, RunningProcess>;
   const stopping = new Set<PartName>();
@@ -87,7 +89,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
           "--model-port",
           `${model}`,
           "--forward-port",
-          `${worker}`,
+          `${ingressPort}`,
         ],
         ...(options.webhooks ? ["--webhook-url", `${at(worker)}/api/webhooks/github`] : []),
         ...(options.repos ?? []).flatMap((path) => ["--repo", path]),
@@ -100,7 +102,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
         ...baseEnv,
         GATEWAY_PORT: `${gateway}`,
         GATEWAY_BASE: options.base === "debian" ? "debian-packages" : "registry:local/host-toolchain",
-        ALLOWED_CONTROL_PLANE_HOSTS: workerHost,
+        ALLOWED_CONTROL_PLANE_HOSTS: `127.0.0.1:${ingressPort}`,
         MODAL_API_SECRET: credentials.modalApiSecret,
         MODAL_SERVER_URL: at(modal),
         MODAL_TOKEN_ID: credentials.modalTokenId,
@@ -122,7 +124,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   };
   const realModelKey = process.env.ANTHROPIC_API_KEY ?? "";
   const workerVars: Record<string, string> = {
-    CONTROL_PLANE_URL: at(worker),
+    CONTROL_PLANE_URL: at(ingressPort),
     GATEWAY_URL: at(gateway),
     GITHUB_API_URL: at(github),
     GITHUB_APP_ID: `${credentials.githubAppId}`,
@@ -158,7 +160,14 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     },
   };
 
+  let ingress: SandboxIngress | undefined;
+  const stopAll = async () => {
+    for (const name of ["emulators", "gateway", "worker"] as const) stopping.add(name);
+    await keeper.stopAll(stopGraceMs);
+    await ingress?.close();
+  };
   try {
+    ingress = await startSandboxIngress(ingressPort, worker);
     await ready.emulators();
     const emulators = JSON.parse(readFileSync(join(dataDir, "emulators.json"), "utf8"));
     if (emulators.isolation === "none") {
@@ -173,6 +182,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       modalAdminUrl: emulators.modalAdmin,
       modelUrl: at(model),
       gatewayUrl: at(gateway),
+      ingressUrl: at(ingressPort),
       isolation: `${emulators.isolation} (${emulators.detail})`,
       credentials,
       failed,
@@ -187,14 +197,10 @@ export async function startSystem(options: SystemOptions): Promise<System> {
         const answer = await fetch(cronUrl(at(worker)), { signal: AbortSignal.timeout(30_000) });
         if (!answer.ok) throw new Error(`the Cron Trigger answered ${answer.status}: ${await answer.text()}`);
       },
-      async stop() {
-        for (const name of ["emulators", "gateway", "worker"] as const) stopping.add(name);
-        await keeper.stopAll(stopGraceMs);
-      },
+      stop: stopAll,
     };
   } catch (error) {
-    for (const name of ["emulators", "gateway", "worker"] as const) stopping.add(name);
-    await keeper.stopAll(stopGraceMs);
+    await stopAll();
     throw error;
   }
 }
@@ -303,10 +309,11 @@ function writeEnvFile(path: string, vars: Record<string, string>) {
 /** Yesterday's ports when they are free, else the preferred ones, else any. */
 async function choosePorts(dataDir: string, preferred: number): Promise<number[]> {
   const file = join(dataDir, "ports.json");
-  const wanted = Array.from({ length: 5 }, (_, index) => (preferred === 0 ? 0 : preferred + index));
+  const wanted = Array.from({ length: 6 }, (_, index) => (preferred === 0 ? 0 : preferred + index));
   let remembered = wanted;
   try {
-    remembered = JSON.parse(readFileSync(file, "utf8"));
+    const ports: number[] = JSON.parse(readFileSync(file, "utf8"));
+    if (ports.length === wanted.length) remembered = ports;
   } catch {
     // First start in this folder.
   }

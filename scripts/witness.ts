@@ -10,6 +10,8 @@ export interface Witness {
   /** lines of the log that the samples' setup writes once per run; 0 when it never ran */
   setupRuns(sessionId: string): Promise<number>;
   hasFile(sessionId: string, path: string): Promise<boolean>;
+  /** Runs a shell script in the session's sandbox. */
+  run(sessionId: string, script: string): Promise<{ code: number; text: string }>;
 }
 
 /** The SDK reads its address and tokens from the environment when a client is made. */
@@ -29,6 +31,7 @@ export function createWitness(system: System): Witness {
     return { code, text: text.trim() };
   }
   return {
+    run,
     head: async (sessionId) => (await run(sessionId, `git -c safe.directory='*' -C ${workspace} rev-parse HEAD`)).text,
     setupRuns: async (sessionId) => Number((await run(sessionId, "cat /home/agent/setup-runs.log 2>/dev/null | wc -l")).text),
     hasFile: async (sessionId, path) => (await run(sessionId, `test -e ${workspace}/${path}`)).code === 0,

@@ -105,6 +105,19 @@ describe("main flow", () => {
     expect((await running.api.session(id)).status).toBe("ready");
   });
 
+  it("keeps code in a sandbox away from the API and from everything else on the host", async () => {
+    const [session] = (await running.api.sessions()).sessions.filter((one) => one.status === "ready");
+    const { system } = running;
+    const status = (url: string) =>
+      running.witness.run(session?.id ?? "", `curl --noproxy '*' -s -m 5 -o /dev/null -w '%{http_code}' ${url}`);
+    expect((await status(`${system.ingressUrl}/api/sessions`)).text).toBe("403");
+    expect((await status(`${system.ingressUrl}/model/v1/messages`)).text).not.toBe("000");
+    expect((await status(`${system.githubUrl}/__emulator/requests`)).text).toMatch(/^40[134]$/);
+    for (const url of [system.url, system.gatewayUrl, system.modalUrl, system.modelUrl, system.modalAdminUrl]) {
+      expect((await status(url)).text, url).toBe("000");
+    }
+  });
+
   it("skips what did not move, and rebuilds what did, when the tick compares heads", async () => {
     const { stdout: unchanged } = await tick();
     expect(unchanged).toMatch(/acme\/notes-api .*unchanged/);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { type Api, createApi, until } from "../api.ts";
-import { type System, startSystem } from "../system.ts";
+import { type System, type SystemOptions, startSystem } from "../system.ts";
 import { createWitness, type Witness } from "../witness.ts";
 
 export interface TestSystem {
@@ -38,13 +38,18 @@ const sandboxesSchema = z.object({
   sandboxes: z.array(z.object({ id: z.string(), name: z.string().nullable(), status: z.string() })),
 });
 
-export async function startTestSystem(vars: Record<string, string> = {}, webhooks = false): Promise<TestSystem> {
+export async function startTestSystem(
+  vars: Record<string, string> = {},
+  webhooks = false,
+  base: NonNullable<SystemOptions["base"]> = "local",
+): Promise<TestSystem> {
   const dataDir = mkdtempSync(join(tmpdir(), "open-inspect-test-"));
   const logFile = join(dataDir, "system.log");
   const system = await startSystem({
     dataDir,
     port: 0,
     webhooks,
+    base,
     vars,
     log: (line, part) => appendFileSync(logFile, `${part ?? "system"}: ${line}\n`),
   }).catch((error) => {

@@ -115,9 +115,12 @@ export function createGatewayClient(options: GatewayClientOptions): GatewayClien
     const target = url.pathname + url.search;
     const body = new Uint8Array(new TextEncoder().encode(content === null ? "" : JSON.stringify(content)));
     const limitMs = ownDeadlineMs ?? deadlineMs;
-    const limit = AbortSignal.timeout(limitMs);
-    const headers = await sign(await key, { method, target, body }, now(), randomBytes(16));
+    // Not AbortSignal.timeout: its timer cannot be cleared, and a pending timer keeps a Durable Object from hibernating.
+    const limiter = new AbortController();
+    const limit = limiter.signal;
+    const timer = setTimeout(() => limiter.abort(), limitMs);
     try {
+      const headers = await sign(await key, { method, target, body }, now(), randomBytes(16));
       const response = await send(url.href, {
         method,
         headers: content === null ? headers : { ...headers, "content-type": "application/json" },
@@ -142,6 +145,8 @@ export function createGatewayClient(options: GatewayClientOptions): GatewayClien
         `The gateway cannot be reached: ${describe(error)}.`,
         "Check that the gateway runs and that GATEWAY_URL names it.",
       );
+    } finally {
+      clearTimeout(timer);
     }
   }
 
