@@ -39,6 +39,31 @@ describe("the definition", () => {
       expect(instruction).toContain("sha512sum -c");
   });
 
+  describe("a line that installs from the npm registry", () => {
+    const npmLines = instructionsOf(selectLines(debianBaseImage, ["npm"])).filter((line) => line.includes("npm install"));
+    /** What `npm` gets in such a line, with everything but the install itself replaced. */
+    function environmentOfNpm(line: string, environment: Record<string, string>): string {
+      const install = line.slice("RUN ".length).split(" && ")[0];
+      return execFileSync("/bin/sh", ["-c", `npm() { env; }; ${install}`], {
+        env: { PATH: "/usr/bin:/bin", ...environment },
+        encoding: "utf8",
+      });
+    }
+
+    test.each([
+      ["what the sandbox was told to trust", { NODE_EXTRA_CA_CERTS: "/own/authority.crt" }, "/own/authority.crt"],
+      ["Debian's authorities when it was told nothing", {}, "/etc/ssl/certs/ca-certificates.crt"],
+    ])("trusts %s", (_, environment, expected) => {
+      expect(npmLines).toHaveLength(3);
+      for (const line of npmLines)
+        expect(environmentOfNpm(line, environment).split("\n")).toContain(`NODE_EXTRA_CA_CERTS=${expected}`);
+    });
+
+    test("leaves no cache in the layer", () => {
+      for (const line of npmLines) expect(line).toMatch(/--cache (\S+) .* && rm -rf \1( |$)/);
+    });
+  });
+
   test("a subset keeps the order and holds only the kinds that were asked for", () => {
     const subset = selectLines(debianBaseImage, ["npm", "apt"]);
     expect(subset.from).toBe(debianBaseImage.from);
