@@ -2,7 +2,7 @@
  * Starts the three emulators (Modal, GitHub, a scripted model) in this process and prints where they are.
  *
  * `npm run emulators -- --json [--data DIR] [--modal-port N] [--github-port N] [--model-port N] [--forward-port N]… [--webhook-url URL]
- * [--repo PATH]… [--base local|debian]`. With `--json` standard output is one line `{ "modal", "github", "model" }`; everything else goes to standard error and, for
+ * [--repo PATH]…`. With `--json` standard output is one line `{ "modal", "github", "model" }`; everything else goes to standard error and, for
  * programs, to `emulators.json` in the data folder. SIGINT and SIGTERM end it; without `--data` the data goes with it.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -12,6 +12,7 @@ const packages = {
   tini: "tini",
   rg: "ripgrep",
   chromium: "chromium",
+  mmdebstrap: "mmdebstrap",
 } as const;
 export type Program = keyof typeof packages;
 

@@ -71,7 +71,7 @@ Try this
        git clone http://${person.login}:${person.token}@${gitHost}/acme/notes-api.git
      and compare heads now instead of in half an hour: npm run tick
 
-Sandboxes: isolation ${system.isolation}
+Sandboxes: isolation ${system.isolation}${options.base === "debian" ? "\nBase: Debian. When it is built for the first time, which takes minutes, sessions and builds wait for it." : ""}
 Log: ${logFile}
 Stop with Ctrl-C. The data stays in ${options.dataDir}.`);
   const outcome = await Promise.race([aborted, system.failed]);

@@ -61,6 +61,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   const { dataDir, log } = options;
   mkdirSync(dataDir, { recursive: true });
   ensurePrograms(["git", "bwrap", "tini", "rg"], ["git"], (line) => log(line, null));
+  if (options.base === "debian") ensurePrograms(["mmdebstrap"], ["mmdebstrap"], (line) => log(line, null));
   const keeper = createProcessKeeper(join(dataDir, "processes.json"));
   const credentials = loadCredentials(dataDir);
   buildDashboard((line) => log(line, null));
@@ -171,6 +172,8 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     await ready.emulators();
     const emulators = JSON.parse(readFileSync(join(dataDir, "emulators.json"), "utf8"));
     if (emulators.isolation === "none") {
+      if (options.base === "debian")
+        throw new Error("The Debian base needs Linux namespaces, and none are to be had here. Start with --base local.");
       workerVars.INSTALLATION_NOTICE = `isolation: none. Sandboxes on this machine are not confined (${emulators.detail}). Run only code that you trust.`;
     }
     writeEnvFile(join(dataDir, "worker.env"), workerVars);

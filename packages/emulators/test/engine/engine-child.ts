@@ -51,4 +51,10 @@ if (scenario === "hold" || scenario === "crash") {
   const detail = test.engine.describe();
   await test.close();
   say({ who, status, third: third2, denied, zombies: zombies.trim(), detail });
+} else if (scenario === "debian") {
+  const test = await openEngine({ stateDir });
+  const refusal = await test.engine.filesystemFromTag("debian:bookworm-slim").catch((error: Error) => error.message);
+  const { detail } = test.engine.describe();
+  await test.close();
+  say({ refusal, detail });
 }

@@ -26,20 +26,23 @@ interface Tour {
   detail: { isolation: string; detail: string };
 }
 
-async function tour(options: { uid: number | null; launcher: "bwrap" | "unshare" }): Promise<Tour> {
+/** What the child answers to a scenario that it plays as a user; null: as the one who runs the tests. */
+async function play<Answer>(scenario: string, uid: number | null, ...args: string[]): Promise<Answer> {
   const stateDir = newStateDir();
-  if (options.uid !== null) chownSync(stateDir, options.uid, options.uid);
-  const command = [process.execPath, join(import.meta.dirname, "engine-child.ts"), "tour", stateDir, options.launcher];
-  const user =
-    options.uid === null ? [] : ["setpriv", "--reuid", String(options.uid), "--regid", String(options.uid), "--clear-groups"];
-  const [program = "", ...args] = [...user, ...command];
+  if (uid !== null) chownSync(stateDir, uid, uid);
+  const command = [process.execPath, join(import.meta.dirname, "engine-child.ts"), scenario, stateDir, ...args];
+  const user = uid === null ? [] : ["setpriv", "--reuid", String(uid), "--regid", String(uid), "--clear-groups"];
+  const [program = "", ...rest] = [...user, ...command];
   try {
-    const { stdout } = await run(program, args, { timeout: 50_000, killSignal: "SIGKILL" });
+    const { stdout } = await run(program, rest, { timeout: 50_000, killSignal: "SIGKILL" });
     return JSON.parse(stdout);
   } finally {
     removeStateDir(stateDir);
   }
 }
+
+const tour = (options: { uid: number | null; launcher: "bwrap" | "unshare" }) =>
+  play<Tour>("tour", options.uid, options.launcher);
 
 function expectSame(seen: Tour): void {
   expect(seen.who).toEqual(["0", expect.stringMatching(/^test-/)]);
@@ -66,5 +69,11 @@ describe.skipIf(!hasNamespaces)("the same guest, however it is started", () => {
 
   it.skipIf(isRoot && !isOpenToAll)("util-linux alone, without privileges", async () => {
     expectSame(await tour({ uid: isRoot ? NOBODY : null, launcher: "unshare" }));
+  });
+
+  it.skipIf(!isRoot || !isOpenToAll)("a user with one id is told why there is no Debian for it, and what helps", async () => {
+    const seen = await play<{ refusal: string; detail: string }>("debian", NOBODY);
+    expect(seen.detail).toContain("users: single");
+    expect(seen.refusal).toMatch(/files of several users .* \/etc\/subuid/);
   });
 });

@@ -72,6 +72,12 @@ export function createBaseFilesystems(ports: BaseFilesystemsPorts): BaseFilesyst
           `There is no image ${tag} here: local/host-toolchain, debian:bookworm and debian:bookworm-slim are known.`,
         );
       }
+      if (mapping.idCount === 1) {
+        throw new EngineError(
+          "failed",
+          `${tag} has files of several users and this engine has one. Run it as root, or install uidmap and give its user ranges in /etc/subuid and /etc/subgid.`,
+        );
+      }
       return once(id, async () => {
         const tar = await buildDebianTar(ports.stateDir, tag, ports.log);
         return build(id, "debian", (dir) => work.importTar(tar, dir));
