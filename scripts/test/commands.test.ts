@@ -21,6 +21,16 @@ function temporaryFolder() {
   return folder;
 }
 
+/** Where the commands of one test put temporary files. */
+let tmp: string | undefined;
+function ownTmp(): string {
+  tmp ??= temporaryFolder();
+  return tmp;
+}
+afterEach(() => {
+  tmp = undefined;
+});
+
 interface Command {
   child: ChildProcess;
   output: string[];
@@ -28,9 +38,10 @@ interface Command {
   exited: Promise<number | null>;
 }
 
-/** Runs a script in a process group of its own, as a terminal does. */
+/** Runs a script in a process group of its own, as a terminal does, and with a folder for temporary files of its own. */
 function run(script: string, ...args: string[]): Command {
   const child = spawn(process.execPath, [join(root, "scripts", script), ...args], {
+    env: { ...process.env, TMPDIR: ownTmp() },
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -74,11 +85,11 @@ function processesOf(folder: string): string[] {
     });
 }
 
-const mounts = () => readFileSync("/proc/self/mounts", "utf8");
-const temporaryFolders = () =>
-  readdirSync(tmpdir())
-    .filter((name) => /open-inspect|miniflare|wrangler/.test(name))
-    .sort();
+/** Mounts of this machine that have to do with a folder. */
+const mountsOf = (folder: string) =>
+  readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .filter((line) => line.includes(folder));
 
 const start = (folder: string) => run("start.ts", "--data", folder, "--port", "0");
 const urlOf = async (command: Command) => (await command.line(/running:\s+(http:\S+)/))[1] ?? "";
@@ -86,7 +97,6 @@ const urlOf = async (command: Command) => (await command.line(/running:\s+(http:
 describe.skipIf(process.platform !== "linux")("npm start", () => {
   it("leaves no process, mount or temporary folder after Ctrl-C, and finds yesterday's data when started again", async () => {
     const folder = temporaryFolder();
-    const before = { mounts: mounts(), folders: temporaryFolders() };
     const first = start(folder);
     const api = createApi(await urlOf(first));
     await api.setImage(repository, true);
@@ -96,7 +106,8 @@ describe.skipIf(process.platform !== "linux")("npm start", () => {
     signalGroup(first.child, "SIGINT");
     expect(await first.exited).toBe(0);
     expect(processesOf(folder)).toEqual([]);
-    expect({ mounts: mounts(), folders: temporaryFolders() }).toEqual(before);
+    expect(mountsOf(folder)).toEqual([]);
+    expect(readdirSync(ownTmp())).toEqual([]);
 
     const second = start(folder);
     const again = createApi(await urlOf(second));
