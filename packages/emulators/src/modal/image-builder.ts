@@ -65,6 +65,8 @@ export function createImageBuilder(deps: {
   const running = new Map<string, string>();
   const results = new Map<string, Promise<BuildResult>>();
   const guests = new Set<Guest>();
+  const closing = Promise.withResolvers<never>();
+  closing.promise.catch(() => {});
 
   const recipeOf = (spec: LayerSpec) =>
     createHash("sha256")
@@ -151,7 +153,7 @@ export function createImageBuilder(deps: {
     const startedAt = now();
     try {
       const { from, steps } = parseDockerfile(spec.commands);
-      const parentFilesystem = spec.parent?.filesystem ?? (await engine.filesystemFromTag(from));
+      const parentFilesystem = spec.parent?.filesystem ?? (await Promise.race([engine.filesystemFromTag(from), closing.promise]));
       const layer = await runSteps(spec, imageId, parentFilesystem, steps);
       await images.add(
         {
@@ -194,6 +196,7 @@ export function createImageBuilder(deps: {
     },
     result: (imageId) => results.get(imageId) ?? (images.get(imageId) ? Promise.resolve({ ok: true }) : null),
     close: async () => {
+      closing.reject(new Error("The build was given up: the server is stopping."));
       const killed = Promise.all([...guests].map((guest) => guest.kill()));
       await within(Promise.all([killed, ...results.values()]), closeLimitMs, new AbortController().signal);
     },

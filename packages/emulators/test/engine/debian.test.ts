@@ -1,11 +1,23 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Guest } from "../../src/modal/engine/engine.ts";
 import { candidateMappings } from "../../src/modal/engine/user-mapping.ts";
-import { hasNamespaces, ok, openEngine, openNetwork, shell, type TestEngine } from "./harness.ts";
+import { hasNamespaces, ok, openEngine, openNetwork, removeStateDir, shell, type TestEngine } from "./harness.ts";
 
 const MINUTES = 60_000;
 /** root, or a user with subordinate ids */
 const hasSeveralIds = (candidateMappings()[0]?.idCount ?? 0) > 1;
+
+/** Processes whose command line names a directory. */
+const processesOf = (dir: string) =>
+  readdirSync("/proc").filter((name) => {
+    try {
+      return /^\d+$/.test(name) && readFileSync(`/proc/${name}/cmdline`, "utf8").includes(dir);
+    } catch {
+      return false;
+    }
+  });
 
 // Needs a Debian mirror and a registry: for a person or a nightly run.
 describe.skipIf(!hasNamespaces || process.env.OPEN_INSPECT_SLOW_TESTS !== "1")("with the internet", () => {
@@ -14,6 +26,19 @@ describe.skipIf(!hasNamespaces || process.env.OPEN_INSPECT_SLOW_TESTS !== "1")("
     test = await openEngine();
   });
   afterAll(() => test.close());
+
+  it.skipIf(!hasSeveralIds)("a root that is being made when the engine closes leaves no file, mount or process", async () => {
+    const closed = await openEngine();
+    const bases = join(closed.stateDir, "bases");
+    const refusal = closed.engine.filesystemFromTag("debian:bookworm-slim").catch((error: Error) => error.message);
+    await vi.waitFor(() => expect(processesOf(bases)).not.toEqual([]), { timeout: 10_000 });
+    await closed.engine.close();
+    expect(await refusal).toContain("given up");
+    expect(readdirSync(bases)).toEqual([]);
+    expect(processesOf(bases)).toEqual([]);
+    expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(bases);
+    removeStateDir(closed.stateDir);
+  });
 
   describe.skipIf(!hasSeveralIds)("debian:bookworm-slim", () => {
     let guest: Guest;

@@ -1,7 +1,7 @@
 /** The filesystems that a registry tag stands for, made when first asked for. Knows tags and builders, no guests. */
 import { lchownSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { buildDebianTar, debianFilesystemId } from "./debian-base.ts";
+import { buildDebianTar, clearDebianScratch, debianFilesystemId } from "./debian-base.ts";
 import { EngineError, type FilesystemId } from "./engine.ts";
 import { hostToolchainKey, layOutHostToolchain } from "./host-toolchain.ts";
 import { type LayerKeeper } from "./layer-keeper.ts";
@@ -12,6 +12,8 @@ import { type UserMapping } from "./user-mapping.ts";
 export interface BaseFilesystems {
   /** Rejects with EngineError("not_found") for a tag that is not known. */
   fromTag(tag: string): Promise<FilesystemId>;
+  /** Gives up what is being made; whoever waits for it is told so. */
+  close(): Promise<void>;
 }
 
 export interface BaseFilesystemsPorts {
@@ -26,6 +28,8 @@ export interface BaseFilesystemsPorts {
 export function createBaseFilesystems(ports: BaseFilesystemsPorts): BaseFilesystems {
   const { store, work, keeper, mapping } = ports;
   const building = new Map<string, Promise<FilesystemId>>();
+  const closing = new AbortController();
+  clearDebianScratch(ports.stateDir);
 
   const chown = (path: string, uid: number, gid: number) => {
     if (mapping.mountsAsHostRoot) lchownSync(path, mapping.rootUid + uid, mapping.rootUid + gid);
@@ -79,9 +83,13 @@ export function createBaseFilesystems(ports: BaseFilesystemsPorts): BaseFilesyst
         );
       }
       return once(id, async () => {
-        const tar = await buildDebianTar(ports.stateDir, tag, ports.log);
+        const tar = await buildDebianTar(ports.stateDir, tag, ports.log, closing.signal);
         return build(id, "debian", (dir) => work.importTar(tar, dir));
       });
+    },
+    async close() {
+      closing.abort();
+      await Promise.allSettled(building.values());
     },
   };
 }

@@ -42,6 +42,8 @@ export interface RunOptions {
   env?: Record<string, string>;
   cwd?: string;
   signal?: AbortSignal;
+  /** between SIGTERM and SIGKILL when it has to stop early; without it SIGKILL comes at once */
+  graceMs?: number;
 }
 
 /** Runs to the end; resolves with what it printed. Rejects with EngineError on a failure, at the limit and when aborted. */
@@ -56,9 +58,14 @@ export function run(argv: string[], options: RunOptions): Promise<string> {
     let out = "";
     let err = "";
     let why: string | null = null;
+    let killer: NodeJS.Timeout | undefined;
     const stop = (reason: string) => {
       why ??= reason;
-      if (child.pid !== undefined) killGroup(child.pid);
+      const { pid } = child;
+      if (pid === undefined) return;
+      if (!options.graceMs) return killGroup(pid);
+      killGroup(pid, "SIGTERM");
+      killer ??= setTimeout(() => killGroup(pid), options.graceMs);
     };
     const timer = setTimeout(() => stop(`took longer than ${options.timeoutMs} ms`), options.timeoutMs);
     const abort = () => stop("was aborted");
@@ -72,6 +79,7 @@ export function run(argv: string[], options: RunOptions): Promise<string> {
     });
     const end = (code: number | null, message: string) => {
       clearTimeout(timer);
+      clearTimeout(killer);
       options.signal?.removeEventListener("abort", abort);
       if (code === 0 && why === null) resolve(out);
       else reject(new EngineError("failed", `${argv[0]} ${why ?? `failed (${code})`}: ${message.trim().slice(-800)}`));
@@ -81,9 +89,9 @@ export function run(argv: string[], options: RunOptions): Promise<string> {
   });
 }
 
-export function killGroup(pid: number): void {
+export function killGroup(pid: number, signal: NodeJS.Signals = "SIGKILL"): void {
   try {
-    process.kill(-pid, "SIGKILL");
+    process.kill(-pid, signal);
   } catch {}
 }
 

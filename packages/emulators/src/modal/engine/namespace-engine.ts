@@ -283,7 +283,7 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
       },
       async close() {
         closing = true;
-        await Promise.allSettled(launches);
+        await Promise.allSettled([bases.close(), ...launches]);
         await Promise.all([...residents.values()].map(({ live }) => live.guest.kill()));
         await keeper.close();
         await abandon();
