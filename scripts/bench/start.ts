@@ -87,7 +87,7 @@ async function floorRun(modal: ModalClient, system: System, repository: string, 
 
 /** The agent's own routes hang when asked before the listen line, so that line is waited for first. */
 const startAgent = `
-cd /workspace/repo && export HOME=/tmp/floor-home OPENCODE_DISABLE_MODELS_FETCH=1 OPENCODE_DISABLE_AUTOUPDATE=1 OPENCODE_MODELS_PATH=/tmp/floor-models.json
+cd /workspace/repo && export HOME=/tmp/floor-home OPENCODE_DISABLE_MODELS_FETCH=1 OPENCODE_DISABLE_AUTOUPDATE=1 OPENCODE_DISABLE_LSP_DOWNLOAD=1 OPENCODE_DISABLE_DEFAULT_PLUGINS=1 OPENCODE_MODELS_PATH=/tmp/floor-models.json
 mkdir -p $HOME && echo '{}' > $OPENCODE_MODELS_PATH
 opencode serve --hostname 127.0.0.1 --port 4096 > /tmp/floor.log 2>&1 &
 until grep -q listening /tmp/floor.log; do sleep 0.01; done

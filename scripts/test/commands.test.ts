@@ -114,6 +114,18 @@ describe.skipIf(process.platform !== "linux")("npm start", () => {
     expect((await again.image(repository)).active?.sha).toBe(sha);
     const session = await untilReady(again, (await again.startSession({ repository })).id, 60_000);
     expect(session.receipt?.startedFrom).toBe("image");
+
+    // As its own output says: clone, commit, push. The webhook begins the build, nobody has to tick.
+    const [, url = ""] = await second.line(/git clone (\S+)/);
+    const checkout = join(temporaryFolder(), "checkout");
+    const git = (...words: string[]) =>
+      promisify(execFile)("git", ["-c", "user.name=Me", "-c", "user.email=me@example.com", ...words]);
+    await git("clone", "--quiet", url, checkout);
+    await git("-C", checkout, "commit", "--quiet", "--allow-empty", "-m", "Push something");
+    await git("-C", checkout, "push", "--quiet");
+    const pushed = (await git("-C", checkout, "rev-parse", "HEAD")).stdout.trim();
+    const { build } = await untilImageOf(again, repository, pushed, 60_000);
+    expect(build.trigger).toBe("push");
     signalGroup(second.child, "SIGINT");
     expect(await second.exited).toBe(0);
   });
