@@ -53,7 +53,7 @@ try {
 }
 
 async function startAll() {
-  ensurePrograms(["git", "bwrap", "tini", "rg"], ["git"], say);
+  ensurePrograms(["git", "bwrap", "tini", "rg"], ["git", "tini"], say);
   const credentials = loadCredentials(dataDir);
 
   const github = await startGithubEmulator({

@@ -60,7 +60,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   checkNode();
   const { dataDir, log } = options;
   mkdirSync(dataDir, { recursive: true });
-  ensurePrograms(["git", "bwrap", "tini", "rg"], ["git"], (line) => log(line, null));
+  ensurePrograms(["git", "bwrap", "tini", "rg"], ["git", "tini"], (line) => log(line, null));
   if (options.base === "debian") ensurePrograms(["mmdebstrap"], ["mmdebstrap"], (line) => log(line, null));
   const keeper = createProcessKeeper(join(dataDir, "processes.json"));
   const credentials = loadCredentials(dataDir);

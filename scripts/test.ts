@@ -1,6 +1,6 @@
 /**
- * `npm test`: everything that decides whether main is good. Checks, then unit, workerd and emulator-contract tests side by
- * side, then the end-to-end tests one after the other. Ends with `N passed, N failed`. `npm test -- unit` and `npm test -- e2e` run one half.
+ * `npm test`: everything that decides whether main is good: checks, unit, workerd, emulator-contract and end-to-end tests. Ends with
+ * `N passed, N failed`. `npm test -- unit` and `npm test -- e2e` run one half.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -16,21 +16,14 @@ const totals = { passed: 0, failed: 0, skipped: 0 };
 
 try {
   checkNode();
-  ensurePrograms(["git", "bwrap", "tini", "rg", "chromium"], ["git", "chromium"], console.log);
+  ensurePrograms(["git", "bwrap", "tini", "rg", "chromium"], ["git", "tini", "chromium"], console.log);
   buildDashboard(console.log);
-  if (half === undefined) {
-    const { passed, failed } = await runChecks();
-    totals.passed += passed;
-    totals.failed += failed;
-  }
   // Most tests wait for processes and sockets rather than for a core, so groups run side by side.
-  if (half !== "e2e") {
-    await Promise.all([
-      vitest("workerd and browser", ["protocol", "control-plane", "web"], []),
-      vitest("sandboxes", ["modal-client", "sandbox-runtime", "emulators"], ["--max-workers=2"]),
-    ]);
-  }
-  if (half !== "unit") await vitest("end to end", ["scripts"], ["--max-workers=2"]);
+  if (half !== "e2e") await Promise.all([check(), vitest("sandboxes", ["modal-client", "sandbox-runtime", "emulators"], 2)]);
+  await Promise.all([
+    half === "unit" ? undefined : vitest("end to end", ["scripts"], 2),
+    half === "e2e" ? undefined : vitest("workerd and browser", ["protocol", "control-plane", "web"], null),
+  ]);
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   totals.failed++;
@@ -40,9 +33,16 @@ try {
 console.log(`\n${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
 process.exit(totals.failed === 0 && totals.passed > 0 ? 0 : 1);
 
+async function check() {
+  const { passed, failed } = await runChecks();
+  totals.passed += passed;
+  totals.failed += failed;
+}
+
 /** Runs projects in one vitest process and prints its output in one piece, so that groups do not mix. */
-async function vitest(name: string, projects: string[], args: string[]) {
+async function vitest(name: string, projects: string[], workers: number | null) {
   const outputFile = join(results, `${name.replaceAll(" ", "-")}.json`);
+  const args = workers === null ? [] : [`--max-workers=${workers}`];
   const selection = projects.flatMap((project) => ["--project", project]);
   const child = spawn(
     process.execPath,

@@ -44,10 +44,6 @@ async function expectRecovery(repository: string, goodSha: string) {
   expect(state.status).toBe("failed");
   expect(state.active?.sha).toBe(goodSha);
   await running.untilNoSandboxes();
-  const session = await untilReady(running.api, (await running.api.startSession({ repository })).id, 60_000);
-  expect(session.receipt?.startedFrom).toBe("image");
-  expect(session.bakedSha).toBe(goodSha);
-  await running.api.stopSession(session.id);
   await running.clearFaults();
   const healed = await push(repository, script("echo healed > marker.txt"), "Heal");
   await running.system.tick();
@@ -91,6 +87,10 @@ describe("setup scripts that go wrong", () => {
     const failure = await untilFailed(repository);
     expect(failure).toMatchObject({ code: "setup_failed", phase: "setup", exitCode: 1 });
     expect(failure.lines.join("\n")).toContain("error: no such table: users");
+    const session = await untilReady(running.api, (await running.api.startSession({ repository })).id, 60_000);
+    expect(session.receipt?.startedFrom).toBe("image");
+    expect(session.bakedSha).toBe(goodSha);
+    await running.api.stopSession(session.id);
     await expectRecovery(repository, goodSha);
   });
 
