@@ -104,6 +104,15 @@ describe("a build that fails says why, and the program ends with 1 after the con
     expect(bridge.all("build.finished")).toEqual([]);
   });
 
+  test("setup removes the repository: no image is made of what is left", async () => {
+    const run = sandbox.run(buildConfig(bridge, withSetup(script('cd / && rm -rf "$OLDPWD"')).url));
+    const { failure } = await bridge.waitFor("failed");
+    expect(failure).toMatchObject({ code: "setup_failed", phase: "setup" });
+    expect(failure.message).toMatch(/removed the repository/);
+    expect(bridge.all("build.finished")).toEqual([]);
+    expect(await run.exit).toBe(1);
+  });
+
   test("setup is not executable: the command that makes it so", async () => {
     const run = sandbox.run(buildConfig(bridge, withSetup({ text: "#!/bin/sh\n", mode: 0o644 }).url));
     const { failure } = await bridge.waitFor("failed");

@@ -166,6 +166,47 @@ describe("sync ends at the server's head", () => {
     expect(inWorkspace("config", "remote.origin.url")).toBe(repository.url);
   });
 
+  const broken: [string, () => void][] = [
+    ["a configuration that is not one", () => writeFileSync(join(workspace, ".git/config"), "[[[garbage\n", { flag: "a" })],
+    ["objects that are gone", () => rmSync(join(workspace, ".git/objects"), { recursive: true })],
+    ["a HEAD that is cut off", () => writeFileSync(join(workspace, ".git/HEAD"), "")],
+    ["a repository format of the future", () => inWorkspace("config", "core.repositoryformatversion", "99")],
+  ];
+  test.each(broken)("from %s: the repository is made anew under what setup made", async (_name, disturb) => {
+    writeFileSync(join(workspace, "stale"), "x");
+    disturb();
+    const head = repository.commit({ "a.txt": `${Math.random()}\n` });
+    expect(await bring("sync")).toEqual({ sha: head, bakedSha: null, warnings: [] });
+    expectAtHead(head);
+    expect(existsSync(join(workspace, "stale"))).toBe(false);
+    expect(readFileSync(join(workspace, "node_modules/x/index.js"), "utf8")).toBe("made by setup");
+  });
+
+  const misled: [string, () => void][] = [
+    [
+      "a server that its own settings put in our place",
+      () => inWorkspace("config", "url.ssh://git@evil/.insteadOf", repository.url),
+    ],
+    [
+      "a server that the home's settings put in our place",
+      () =>
+        writeFileSync(
+          join(root, ".gitconfig"),
+          `[url "git@evil:"]\n\tinsteadOf = http://\n[url "http://127.0.0.1:1/"]\n\tinsteadOf = ${repository.url}\n`,
+        ),
+    ],
+    ["files that git looks for elsewhere", () => inWorkspace("config", "core.worktree", root)],
+    ["a repository that says it has no files", () => inWorkspace("config", "core.bare", "true")],
+  ];
+  test.each(misled)("from %s", async (_name, disturb) => {
+    disturb();
+    const head = repository.commit({ "a.txt": `${Math.random()}\n` });
+    expect(await bring("sync")).toMatchObject({ sha: head, warnings: [] });
+    expect(readFileSync(join(workspace, "a.txt"), "utf8")).toBe(readFileSync(join(repository.work, "a.txt"), "utf8"));
+    rmSync(join(root, ".gitconfig"), { force: true });
+    expectAtHead(head);
+  });
+
   test("after the history was rewritten", async () => {
     git(repository.work, "checkout", "--quiet", "--orphan", "rewritten");
     const head = repository.commit({ "a.txt": "another history\n" }, { force: true });

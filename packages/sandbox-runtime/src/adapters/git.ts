@@ -2,6 +2,7 @@
  * Puts the workspace on the head that the server has for a branch, from nothing or from any state, and proves it.
  * Knows git and the credential server, nothing of phases.
  */
+import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -44,6 +45,11 @@ export async function bringToHead(options: {
   retryDelaysMs?: readonly number[];
 }): Promise<Workspace> {
   const { phase, workspace, cloneUrl, branch, signal } = options;
+  const gitDir = join(workspace, ".git");
+  // A name that no `url.….insteadOf` of setup's can know, so that ours alone decides which server is asked.
+  const origin = `origin-${randomUUID()}:`;
+  /** git refused for a reason that is in the repository here, as far as one can tell */
+  let isBroken = false;
   const deadline = Date.now() + options.timeoutMs;
   const server = await startCredentialServer({ stateDir: options.stateDir, cloneUrl, cache: options.credentials });
   const env: NodeJS.ProcessEnv = {
@@ -52,17 +58,22 @@ export async function bringToHead(options: {
     GIT_ASKPASS: "",
     SSH_ASKPASS: "",
     GIT_ALLOW_PROTOCOL: "http:https",
+    // Beats `core.worktree` and `core.bare`, which setup may have changed.
+    GIT_DIR: gitDir,
+    GIT_WORK_TREE: workspace,
     LC_ALL: "C.UTF-8",
   };
-  const settings = gitSettings(workspace, server.helper, cloneUrl).flatMap((setting) => ["-c", setting]);
+  const settings = gitSettings({ workspace, helper: server.helper, cloneUrl, origin }).flatMap((setting) => ["-c", setting]);
   const git = (args: readonly string[], timeoutMs = localTimeoutMs): Promise<CommandResult> =>
     runCommand("git", [...settings, ...args], { cwd: workspace, env, timeoutMs: Math.max(1, timeoutMs), signal });
 
   const fail = async (result: CommandResult): Promise<never> => {
     const outcome: GitOutcome = { ...result, timeoutMs: options.timeoutMs };
     let heads: number | null = null;
-    if (classifyGit(outcome) === "no_ref") {
-      const listed = await git(["ls-remote", "--heads", "--", cloneUrl], deadline - Date.now());
+    const kind = classifyGit(outcome);
+    isBroken = kind === "other";
+    if (kind === "no_ref") {
+      const listed = await git(["ls-remote", "--heads", "--", origin], deadline - Date.now());
       if (listed.exitCode === 0) heads = listed.stdout.split("\n").filter((line) => line !== "").length;
     }
     throw new RuntimeFailure(explainGit({ phase, cloneUrl, branch, outcome, refusal: server.refusal(), heads }));
@@ -76,10 +87,10 @@ export async function bringToHead(options: {
     return result.exitCode === 0 ? result.stdout.trim() : null;
   };
 
-  const fetchHead = async (): Promise<string> => {
+  const fetchHead = async (isNew: boolean): Promise<string> => {
     const remoteRef = `refs/remotes/origin/${branch}`;
-    const depth = phase === "clone" ? ["--depth", String(cloneDepth)] : [];
-    const args = ["fetch", "--no-recurse-submodules", ...depth, "--", cloneUrl, `+refs/heads/${branch}:${remoteRef}`];
+    const depth = isNew ? ["--depth", String(cloneDepth)] : [];
+    const args = ["fetch", "--no-recurse-submodules", ...depth, "--", origin, `+refs/heads/${branch}:${remoteRef}`];
     for (let attempt = 0; ; attempt++) {
       const result = await git(args, deadline - Date.now());
       if (result.exitCode === 0) return must(["rev-parse", "--verify", "FETCH_HEAD^{commit}"]);
@@ -99,25 +110,56 @@ export async function bringToHead(options: {
     const first = await git(["reset", "--hard", "--quiet", sha], deadline - Date.now());
     if (first.exitCode === 0) return;
     options.log(`git reset failed (${first.lines.at(-1) ?? "no output"}), rebuilding the index`);
-    await rm(join(workspace, ".git", "index"), { force: true });
+    await rm(join(gitDir, "index"), { force: true });
     await must(["reset", "--hard", "--quiet", sha]);
+  };
+
+  const track = async () => {
+    for (const [key, value] of trackingConfig(cloneUrl, branch)) await must(["config", key, value]);
+  };
+
+  const update = async (): Promise<{ sha: string; bakedSha: string | null }> => {
+    await removeLeftovers(gitDir);
+    // What is asked of the workspace is asked while the server answers.
+    const [sha, bakedSha, isHiding, config] = await Promise.all([
+      fetchHead(false),
+      revision("HEAD"),
+      hidesChanges(git),
+      readConfig(git),
+    ]);
+    if (isHiding) await rm(join(gitDir, "index"), { force: true });
+    if (config.hasWorkTree) await must(["config", "--unset-all", "core.worktree"]);
+    await reset(sha);
+    await must(["clean", "-ffd", "--quiet"]);
+    if (!trackingConfig(cloneUrl, branch).every(config.has)) await track();
+    return { sha, bakedSha };
+  };
+
+  /** A new repository under whatever files are there: what git ignores stays, such as what setup made. */
+  const make = async () => {
+    await must(["init", "--quiet", `--initial-branch=${branch}`]);
+    const sha = await fetchHead(true);
+    await reset(sha);
+    if (phase === "sync") await must(["clean", "-ffd", "--quiet"]);
+    await track();
+    return { sha, bakedSha: null };
+  };
+
+  const settle = async () => {
+    if (phase === "clone") return make();
+    try {
+      return await update();
+    } catch (error) {
+      if (!(error instanceof RuntimeFailure) || !isBroken || signal.aborted || Date.now() > deadline) throw error;
+      options.log(`The repository here cannot be used (${error.failure.lines.at(-1) ?? "no output"}), making it anew`);
+      await rm(gitDir, { recursive: true, force: true });
+      return make();
+    }
   };
 
   try {
     await mkdir(workspace, { recursive: true });
-    if (phase === "clone") await must(["init", "--quiet", `--initial-branch=${branch}`]);
-    else await removeLeftovers(join(workspace, ".git"));
-    // What is asked of the workspace is asked while the server answers.
-    const [sha, bakedSha, isHiding, isConfigured] = await Promise.all([
-      fetchHead(),
-      phase === "sync" ? revision("HEAD") : null,
-      phase === "sync" && hidesChanges(git),
-      phase === "sync" && hasConfig(git, trackingConfig(cloneUrl, branch)),
-    ]);
-    if (isHiding) await rm(join(workspace, ".git", "index"), { force: true });
-    await reset(sha);
-    if (phase === "sync") await must(["clean", "-ffd", "--quiet"]);
-    if (!isConfigured) for (const [key, value] of trackingConfig(cloneUrl, branch)) await must(["config", key, value]);
+    const { sha, bakedSha } = await settle();
     const warnings: string[] = [];
     if (existsSync(join(workspace, ".gitmodules"))) {
       const modules = await git(
@@ -146,9 +188,10 @@ export async function bringToHead(options: {
 }
 
 /** Settings of the command line beat those of the system, the home and the repository, which setup may have changed. */
-function gitSettings(workspace: string, helper: string, cloneUrl: string): string[] {
+function gitSettings({ workspace, helper, cloneUrl, origin }: Record<"workspace" | "helper" | "cloneUrl" | "origin", string>) {
   const { protocol, host } = new URL(cloneUrl);
   return [
+    `url.${cloneUrl}.insteadOf=${origin}`,
     "credential.helper=",
     `credential.helper=${helper}`,
     "core.askPass=",
@@ -170,6 +213,7 @@ function gitSettings(workspace: string, helper: string, cloneUrl: string): strin
 /** What makes `git pull` and `git push` of a person or an agent mean this branch of this server. */
 function trackingConfig(cloneUrl: string, branch: string): [key: string, value: string][] {
   return [
+    ["core.bare", "false"],
     ["remote.origin.url", cloneUrl],
     ["remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"],
     [`branch.${branch}.remote`, "origin"],
@@ -177,10 +221,14 @@ function trackingConfig(cloneUrl: string, branch: string): [key: string, value: 
   ];
 }
 
-async function hasConfig(git: (args: readonly string[]) => Promise<CommandResult>, wanted: [string, string][]): Promise<boolean> {
-  const listed = await git(["config", "--local", "--list"]);
-  const lines = new Set(listed.stdout.split("\n"));
-  return wanted.every(([key, value]) => lines.has(`${key}=${value}`));
+/** The repository's own settings, as far as we care. */
+async function readConfig(git: (args: readonly string[]) => Promise<CommandResult>) {
+  const listed = (await git(["config", "--local", "--list"])).stdout.split("\n");
+  const lines = new Set(listed);
+  return {
+    has: ([key, value]: [key: string, value: string]) => lines.has(`${key}=${value}`),
+    hasWorkTree: listed.some((line) => line.startsWith("core.worktree=")),
+  };
 }
 
 /** Files flagged assume-unchanged or skip-worktree would keep their local content through a hard reset. */

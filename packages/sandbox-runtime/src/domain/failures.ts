@@ -93,6 +93,17 @@ export function explainHollowImage(workspace: string): Failure {
   };
 }
 
+export function explainRemoved(workspace: string): Failure {
+  return {
+    code: "setup_failed",
+    message: `${hookPaths.setup} removed the repository: there is none at ${workspace} any more.`,
+    hint: "Let it work in subfolders or in /tmp, and keep .git.",
+    phase: "setup",
+    lines: [],
+    exitCode: 0,
+  };
+}
+
 export interface HookOutcome {
   exitCode: number | null;
   signal: string | null;

@@ -1,7 +1,9 @@
 /** Build mode: workspace, setup, nothing left running, `build.finished`; then it waits to be ended. */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { hasRepository } from "../adapters/git.ts";
 import { endProcesses } from "../adapters/processes.ts";
+import { explainRemoved, RuntimeFailure } from "../domain/failures.ts";
 import { prepareWorkspace, type RuntimeContext, runSetup } from "./steps.ts";
 
 /** Time for databases and the like that setup left running to write their files. */
@@ -23,6 +25,8 @@ export async function runBuild(context: RuntimeContext): Promise<void> {
       context.log(line);
       bridge.send({ type: "log", phase: "setup", stream: "system", text: `${line}\n` });
     }
+    // Every session from such an image would fail.
+    if (!hasRepository(paths.workspace)) throw new RuntimeFailure(explainRemoved(paths.workspace));
   }
   // Nothing of this build's own may be in the image: not its sockets, and not what git kept of operations.
   const scratch = ["credential.sock", "credential-helper.cjs", "models.json", "model-token"];

@@ -33,7 +33,17 @@ export async function runSession(
 
   await mkdir(paths.workspace, { recursive: true });
   const agentPhase = reporter.begin("agent");
-  const agentEnv = await prepareAgent({ agent: config.agent, stateDir: paths.stateDir, home: paths.home, env: context.env });
+  const agentEnv = await prepareAgent({
+    agent: config.agent,
+    stateDir: paths.stateDir,
+    home: paths.home,
+    env: context.env,
+  }).catch((error: unknown) => {
+    // Most often a home that setup left unusable.
+    const reason = error instanceof Error ? error.message : String(error);
+    agentPhase.finish("failed", reason);
+    throw new RuntimeFailure(explainAgent(`its configuration could not be written (${reason})`, []));
+  });
 
   const prompts = createPromptRunner({
     sessionTitle: config.sessionId,
