@@ -7,13 +7,21 @@
  * `GET /sandboxes?tag.<key>=<value>` · `DELETE /images/:id`.
  */
 import { z } from "zod";
+import { failureLinesMax } from "./image-build.ts";
 import { runtimeConfigSchema } from "./runtime-config.ts";
 
 /** How a gateway failure is to be handled. `transient` may be repeated, `permanent` must not. */
 export const gatewayErrorKinds = ["transient", "permanent", "not_found", "unauthorized", "invalid_request"] as const;
 export type GatewayErrorKind = (typeof gatewayErrorKinds)[number];
 export const gatewayErrorBodySchema = z.object({
-  error: z.object({ kind: z.enum(gatewayErrorKinds), code: z.string(), message: z.string(), hint: z.string() }),
+  error: z.object({
+    kind: z.enum(gatewayErrorKinds),
+    code: z.string(),
+    message: z.string(),
+    hint: z.string(),
+    /** the end of what was printed before it, oldest first, where there is such output */
+    lines: z.array(z.string()).max(failureLinesMax).optional(),
+  }),
 });
 export type GatewayErrorBody = z.infer<typeof gatewayErrorBodySchema>;
 
@@ -27,6 +35,11 @@ export const sandboxSourceSchema = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("image"), providerImageId: z.string().min(1) }),
 ]);
 export type SandboxSource = z.infer<typeof sandboxSourceSchema>;
+
+/** While the base image is being built create answers `transient` with this code; it is worth asking again for as long as it takes. */
+export const baseNotReadyCode = "base_not_ready";
+/** The base image cannot be built; `lines` are the end of the build's output. `permanent`: only an operator can help. */
+export const baseImageFailedCode = "base_image_failed";
 
 /** `PUT /sandboxes/:name`. A second call with the same name returns the same sandbox while it runs. */
 export const createSandboxRequestSchema = z.object({
@@ -44,6 +57,8 @@ export const createSandboxResponseSchema = z.object({
   /** false when a sandbox of that name was running already */
   created: z.boolean(),
   durationMs: z.number().nonnegative(),
+  /** the part of `durationMs` in which the base image was still being built; 0 when it is left out */
+  baseWaitMs: z.number().nonnegative().optional(),
 });
 export type CreateSandboxResponse = z.infer<typeof createSandboxResponseSchema>;
 

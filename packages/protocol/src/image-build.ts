@@ -49,6 +49,7 @@ export const failureCodes = [
   "branch_not_found",
   "credentials_refused",
   "gateway_unavailable",
+  "base_not_ready",
   "sandbox_create_failed",
   "image_missing",
   "runtime_never_connected",

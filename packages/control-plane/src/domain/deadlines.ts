@@ -6,6 +6,8 @@ const minuteMs = 60 * secondMs;
 const dayMs = 24 * 60 * minuteMs;
 
 export const deadlines = {
+  /** between two creates while the gateway builds the base image; it holds each of them for a while itself */
+  basePollMs: 3 * secondMs,
   /** from the accepted start call until the runtime's first hello */
   connectMs: 60 * secondMs,
   /** no frame on the bridge for this long: the sandbox is lost */

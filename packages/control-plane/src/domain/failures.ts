@@ -24,6 +24,10 @@ const failureTexts: Record<FailureCode, { message: string; hint: string }> = {
     message: "The sandbox gateway could not be reached.",
     hint: "Nothing is wrong with the repository. The next scheduled run tries again; if this lasts, look at the gateway's log.",
   },
+  base_not_ready: {
+    message: "The base image is still being built.",
+    hint: "Nothing is wrong with the repository. Try again in a few minutes: the gateway goes on building, and its log says how far it is.",
+  },
   sandbox_create_failed: {
     message: "The provider refused to create the sandbox.",
     hint: "Read the provider's message; check its quota and the base image.",

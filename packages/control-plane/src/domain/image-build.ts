@@ -12,19 +12,12 @@ import {
 } from "@open-inspect/protocol";
 import { deadlines, evaluateDeadline, limits, wholeSeconds } from "./deadlines.ts";
 import { createFailure } from "./failures.ts";
+import { baseNotReady, gatewayFailure } from "./gateway-failures.ts";
 import { type BuildPlan, type ImageEffect, type ImageInput } from "./image-messages.ts";
 import { type BuildRecord, endedRecord, type LiveBuild, type QueuedBuild, type ScopeState } from "./image-scope-state.ts";
 import { type StoredImage } from "./image-selection.ts";
 import { applyPhaseEvent, endPhase, failOpenPhases, runningPhase, startPhase } from "./phases.ts";
-import {
-  continueSweep,
-  endOrphan,
-  endSandbox,
-  gatewayFailure,
-  type SandboxEffect,
-  type SandboxInput,
-  stepSandbox,
-} from "./sandbox.ts";
+import { continueSweep, endOrphan, endSandbox, type SandboxEffect, type SandboxInput, stepSandbox } from "./sandbox.ts";
 import { decideTick } from "./schedule.ts";
 
 export interface ImageStep {
@@ -62,6 +55,7 @@ export function stepImage(state: ScopeState, input: ImageInput, now: number): Im
     case "sandbox.swept":
       return { state, effects: continueSweep(input) };
     case "sandbox.created":
+    case "sandbox.base_pending":
     case "sandbox.create_failed":
     case "runtime.started":
     case "runtime.start_failed":
@@ -139,17 +133,24 @@ function fail(state: ScopeState, live: LiveBuild, failure: Failure, now: number)
 }
 
 function switchOff(state: ScopeState, now: number): ImageStep {
+  const { live } = state;
   const retired: ImageEffect[] = [];
   const active = activeImage(state);
-  if (active) retired.push({ type: "image.retire", imageId: active.id, cause: "Pre-built images were switched off." });
+  if (active) retired.push(switchedOff(active.id));
   retired.push(...state.images.map(deletion));
   const off: ScopeState = { ...state, enabled: false, images: [], activeId: null, next: null };
-  const { live } = state;
   if (!live) return { state: off, effects: retired };
-  if (live.stage.at === "publishing") retired.push(deletion(live.stage.image));
+  // The database's switch may have been thrown already, without an answer.
+  if (live.stage.at === "publishing") retired.push(switchedOff(live.imageId), deletion(live.stage.image));
   const phases = failOpenPhases(live.phases, now);
   return finish(off, live, endedRecord(live, { status: "cancelled", failure: null, phases, now }), now, retired);
 }
+
+const switchedOff = (imageId: string): ImageEffect => ({
+  type: "image.retire",
+  imageId,
+  cause: "Pre-built images were switched off.",
+});
 
 const deletion = (image: StoredImage): ImageEffect => ({
   type: "image.delete",
@@ -190,8 +191,9 @@ function stepBuildSandbox(state: ScopeState, input: SandboxInput, now: number): 
     return { state, effects: input.type === "clock" || input.attempt === live?.attempt ? [] : endOrphan(input) };
   }
   const launch = { mode: "build", buildId: live.id, cloneUrl: live.cloneUrl, branch: live.branch } as const;
-  const { life, phases, effects, verdict } = stepSandbox(live.stage.life, live.phases, launch, input, now);
-  const next: LiveBuild = { ...live, phases, stage: { at: "sandbox", life } };
+  const { life, phases, effects, verdict, baseWaitMs } = stepSandbox(live.stage.life, live.phases, launch, input, now);
+  const startedAt = live.startedAt + baseWaitMs;
+  const next: LiveBuild = { ...live, startedAt, limitAt: live.limitAt + baseWaitMs, phases, stage: { at: "sandbox", life } };
   return verdict ? fail(state, next, verdict.failure, now) : { state: { ...state, live: next }, effects };
 }
 
@@ -214,8 +216,9 @@ function stepClock(state: ScopeState, input: Extract<SandboxInput, { type: "cloc
       return stepBuildSandbox({ ...state, live: { ...live, limitAt: now + deadlines.graceMs } }, input, now);
     case "due": {
       const phase = runningPhase(live.phases);
-      const { at } = live.stage.life;
-      if (at === "creating" || at === "starting") {
+      const { life } = live.stage;
+      if (life.at === "creating" && life.baseSaid !== undefined) return fail(state, live, baseNotReady(life.baseSaid), now);
+      if (life.at === "creating" || life.at === "starting") {
         const message = "The sandbox gateway did not give the build a sandbox within the build's limit.";
         return fail(state, live, createFailure("gateway_unavailable", { phase, message }), now);
       }

@@ -24,6 +24,8 @@ export interface GatewayFailure {
   code: string;
   message: string;
   hint: string;
+  /** the end of what was printed before it, where there is such output */
+  lines?: readonly string[] | undefined;
 }
 export type GatewayResult<T> = Promise<Result<T, GatewayFailure>>;
 

@@ -27,6 +27,8 @@ export function createReceipt(facts: {
   syncedSha: string;
   setupRan: boolean;
   acceptedAt: number;
+  /** when the attempt that got ready began: a wait for the base image and an image that failed are no cost of a cold start */
+  attemptAt: number;
   phases: readonly PhaseRecord[];
   history: ColdHistory;
   now: number;
@@ -35,7 +37,7 @@ export function createReceipt(facts: {
   const startMs = Math.max(0, facts.now - facts.acceptedAt);
   const cold: StartReceipt["cold"] =
     facts.image === null
-      ? { ms: startMs, source: "measured", measuredAt: facts.now }
+      ? { ms: Math.max(0, facts.now - facts.attemptAt), source: "measured", measuredAt: facts.now }
       : evaluateColdCost(facts.history, phases.agent ?? 0);
   return {
     startedFrom: facts.image ? "image" : "base",

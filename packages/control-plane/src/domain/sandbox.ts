@@ -11,6 +11,7 @@ import {
 } from "@open-inspect/protocol";
 import { deadlines, evaluateDeadline, limits } from "./deadlines.ts";
 import { createFailure } from "./failures.ts";
+import { gatewayFailure } from "./gateway-failures.ts";
 import { endPhase, runningPhase, startPhase } from "./phases.ts";
 import { type GatewayFailure } from "./ports.ts";
 
@@ -20,7 +21,8 @@ export type Launch =
   | { mode: "session"; sessionId: string; cloneUrl: string; branch: string; startFrom: "image" | "base"; model: string | null };
 
 export type SandboxLife =
-  | { at: "creating"; attempt: string; startedAt: number }
+  /** `baseSaid`: the gateway is still building the base image, in its own words */
+  | { at: "creating"; attempt: string; startedAt: number; baseSaid?: string }
   | { at: "starting"; attempt: string; sandboxId: string; startedAt: number }
   | { at: "connecting"; attempt: string; sandboxId: string; startedAt: number; deadlineAt: number; pollAt: number }
   | {
@@ -36,7 +38,9 @@ export type SandboxLife =
   | { at: "diagnosing"; attempt: string; sandboxId: string; failure: Failure; deadlineAt: number };
 
 export type SandboxInput =
-  | { type: "sandbox.created"; attempt: string; sandboxId: string; durationMs: number }
+  | { type: "sandbox.created"; attempt: string; sandboxId: string; durationMs: number; baseWaitMs?: number | undefined }
+  /** the gateway is still building the base image; `create` is what it was asked for */
+  | { type: "sandbox.base_pending"; attempt: string; create: CreateEffect; said: string }
   | { type: "sandbox.create_failed"; attempt: string; failure: GatewayFailure }
   | { type: "runtime.started"; attempt: string }
   | { type: "runtime.start_failed"; attempt: string; failure: GatewayFailure }
@@ -49,17 +53,20 @@ export type SandboxInput =
   /** time has passed. `heardAt`: the last frame on the bridge */
   | { type: "clock"; heardAt: number | null; lastLines: string[] };
 
+export interface CreateEffect {
+  type: "sandbox.create";
+  attempt: string;
+  name: string;
+  source: SandboxSource;
+  tags: Record<string, string>;
+  cpu: number;
+  memoryMiB: number;
+  timeoutMs: number;
+  afterMs?: number;
+}
+
 export type SandboxEffect =
-  | {
-      type: "sandbox.create";
-      attempt: string;
-      name: string;
-      source: SandboxSource;
-      tags: Record<string, string>;
-      cpu: number;
-      memoryMiB: number;
-      timeoutMs: number;
-    }
+  | CreateEffect
   | { type: "sandbox.start"; attempt: string; sandboxId: string; launch: Launch }
   | { type: "sandbox.poll"; attempt: string; sandboxId: string }
   | { type: "sandbox.log"; attempt: string; sandboxId: string }
@@ -79,29 +86,8 @@ export interface SandboxStep {
   phases: PhaseRecord[];
   effects: SandboxEffect[];
   verdict: Verdict | null;
-}
-
-/** The failure that a refused or exhausted gateway call amounts to. */
-export function gatewayFailure(failure: GatewayFailure, phase: "sandbox" | "connect" | "snapshot"): Failure {
-  const lines = [failure.message];
-  switch (failure.kind) {
-    case "transient":
-      return createFailure("gateway_unavailable", { phase, lines });
-    case "unauthorized":
-      return createFailure("gateway_unavailable", {
-        phase,
-        lines,
-        message: "The sandbox gateway refused the control plane's signature.",
-        hint: "Set the same MODAL_API_SECRET on the Worker and on the gateway.",
-      });
-    case "not_found":
-      if (phase === "sandbox") return createFailure("image_missing", { phase, lines });
-      return createFailure(phase === "snapshot" ? "snapshot_failed" : "sandbox_lost", { phase, lines });
-    case "permanent":
-    case "invalid_request":
-      if (phase === "snapshot") return createFailure("snapshot_failed", { phase, lines });
-      return createFailure("sandbox_create_failed", { phase, lines, hint: failure.hint });
-  }
+  /** what was waited for the base image before this step made the sandbox: it counts for no limit, no duration and no cost */
+  baseWaitMs: number;
 }
 
 /** What is owed so that nothing of this sandbox stays behind. */
@@ -149,12 +135,14 @@ export function stepSandbox(
     phases: [...records],
     effects,
     verdict: null,
+    baseWaitMs: 0,
   });
   const giveUp = (failure: Failure, reason: Verdict["reason"] = "failed"): SandboxStep => ({
     life,
     phases: [...phases],
     effects: [],
     verdict: { failure, reason },
+    baseWaitMs: 0,
   });
   if (input.type === "sandbox.swept") return stay(life, continueSweep(input));
   if (input.type !== "clock" && input.attempt !== life.attempt) return stay(life, endOrphan(input));
@@ -164,12 +152,20 @@ export function stepSandbox(
       if (life.at !== "creating") return stay();
       const { attempt } = life;
       const { sandboxId } = input;
-      const done = startPhase(endPhase(phases, "sandbox", "done", now - life.startedAt, now), "connect", now);
-      return stay(
-        { at: "starting", attempt, sandboxId, startedAt: now },
-        [{ type: "sandbox.start", attempt, sandboxId, launch }],
-        done,
+      const baseWaitMs = evaluateBaseWait(life, input, now);
+      const begun = baseWaitMs > 0 ? startPhase(phases, "sandbox", life.startedAt + baseWaitMs) : phases;
+      const waited = baseWaitMs > 0 ? `after ${Math.ceil(baseWaitMs / 1000)} s for the base image` : undefined;
+      const done = endPhase(begun, "sandbox", "done", now - life.startedAt - baseWaitMs, now, waited);
+      const starting: SandboxLife = { at: "starting", attempt, sandboxId, startedAt: now };
+      const owed: SandboxEffect[] = [{ type: "sandbox.start", attempt, sandboxId, launch }];
+      return { ...stay(starting, owed, startPhase(done, "connect", now)), baseWaitMs };
+    }
+    case "sandbox.base_pending": {
+      if (life.at !== "creating") return stay();
+      const told = phases.map((record) =>
+        record.phase === "sandbox" ? { ...record, detail: "waiting for the base image" } : record,
       );
+      return stay({ ...life, baseSaid: input.said }, [{ ...input.create, afterMs: deadlines.basePollMs }], told);
     }
     case "sandbox.create_failed":
       return life.at === "creating" ? giveUp(gatewayFailure(input.failure, "sandbox")) : stay();
@@ -223,6 +219,16 @@ export function stepSandbox(
     case "clock":
       return stepClock(life, phases, input, now, stay, giveUp);
   }
+}
+
+/** From the first create until the one that succeeded could begin; the gateway holds a create for a while before it says so. */
+function evaluateBaseWait(
+  life: Extract<SandboxLife, { at: "creating" }>,
+  { durationMs, baseWaitMs = 0 }: Extract<SandboxInput, { type: "sandbox.created" }>,
+  now: number,
+): number {
+  if (life.baseSaid === undefined && baseWaitMs === 0) return 0;
+  return Math.max(0, Math.round(now - Math.max(0, durationMs - baseWaitMs) - life.startedAt));
 }
 
 const endedSentences = {

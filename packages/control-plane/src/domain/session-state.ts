@@ -42,6 +42,8 @@ export interface SessionState extends Omit<SessionOrder, "attempts"> {
   attempt: string;
   /** the attempt from the base that is left; null when it was used or is not needed */
   spareAttempt: string | null;
+  /** when it began; what it waited for the base image is not counted */
+  attemptAt: number;
   stage: SessionStage;
   phases: PhaseRecord[];
   bakedSha: string | null;
@@ -78,6 +80,10 @@ export function summaryOf(state: SessionState): SessionSummary {
     title: state.title,
   };
 }
+
+/** What this session's start says about cold starts; null when it started from an image or not at all. */
+export const measuredColdMs = ({ receipt }: SessionState): number | null =>
+  receipt?.startedFrom === "base" ? (receipt.cold?.ms ?? null) : null;
 
 export function viewOf(state: SessionState, prompts: PromptView[]): SessionView {
   const { image } = state;

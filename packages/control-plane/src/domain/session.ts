@@ -5,6 +5,7 @@
 import { type ColdReasonCode, type Failure, imageScopeOf, type RuntimeEvent, type SandboxSource } from "@open-inspect/protocol";
 import { deadlines, evaluateDeadline, limits, wholeSeconds } from "./deadlines.ts";
 import { createFailure } from "./failures.ts";
+import { baseNotReady } from "./gateway-failures.ts";
 import { applyPhaseEvent, failOpenPhases, runningPhase, startPhase } from "./phases.ts";
 import { createReceipt } from "./receipt.ts";
 import {
@@ -89,6 +90,7 @@ export function stepSession(state: SessionState | null, input: SessionInput, now
       return input.attempt === state.attempt ? applyEvent(state, input.event, now) : { state, effects: [] };
     case "clock":
     case "sandbox.created":
+    case "sandbox.base_pending":
     case "sandbox.create_failed":
     case "runtime.started":
     case "runtime.start_failed":
@@ -107,6 +109,7 @@ function create(order: SessionOrder, now: number): SessionStep {
     ...facts,
     attempt,
     spareAttempt: order.image ? spareAttempt : null,
+    attemptAt: order.acceptedAt,
     stage: starting(attempt, order.startLimitMs, now),
     phases: startPhase([], "sandbox", now),
     bakedSha: null,
@@ -160,15 +163,20 @@ function stepLife(state: SessionState, input: SandboxInput, now: number): Sessio
       case "late":
         return stepLife({ ...state, stage: { ...stage, limitAt: now + deadlines.graceMs } }, input, now);
       case "due": {
+        if (stage.life.at === "creating" && stage.life.baseSaid !== undefined)
+          return end(state, stage.life, baseNotReady(stage.life.baseSaid), now);
         const phase = runningPhase(state.phases);
         const message = `The session did not start within ${Math.round(state.startLimitMs / 1000)} seconds${phase ? `; it was at ${phase}` : ""}.`;
         return end(state, stage.life, createFailure("start_timeout", { phase, lines: input.lastLines, message }), now);
       }
     }
   }
-  const { life, phases, effects, verdict } = stepSandbox(stage.life, state.phases, launchOf(state), input, now);
+  const { life, phases, effects, verdict, baseWaitMs } = stepSandbox(stage.life, state.phases, launchOf(state), input, now);
   if (verdict) return giveUp({ ...state, phases }, life, verdict, now);
-  if (stage.at === "starting") return { state: { ...state, phases, stage: { ...stage, life } }, effects };
+  if (stage.at === "starting") {
+    const attemptAt = state.attemptAt + baseWaitMs;
+    return { state: { ...state, phases, attemptAt, stage: { ...stage, life, limitAt: stage.limitAt + baseWaitMs } }, effects };
+  }
   return { state: life.at === "up" ? { ...state, phases, stage: { at: "ready", life } } : state, effects };
 }
 
@@ -189,6 +197,7 @@ function giveUp(state: SessionState, life: SandboxLife, verdict: Verdict, now: n
       cold: outdated ? "runtime_outdated" : "restore_failed",
       attempt: spareAttempt,
       spareAttempt: null,
+      attemptAt: now,
       stage: starting(spareAttempt, state.startLimitMs, now),
       phases: startPhase([], "sandbox", now),
       bakedSha: null,
@@ -247,13 +256,14 @@ function applyEvent(state: SessionState, event: RuntimeEvent, now: number): Sess
       return end(state, stage.life, event.failure, now);
     case "session.ready": {
       if (stage.at === "ready") return { state, effects: [] };
-      const { image, bakedSha, acceptedAt, history } = state;
+      const { image, bakedSha, acceptedAt, attemptAt, history } = state;
       const receipt = createReceipt({
         image,
         bakedSha,
         syncedSha: event.sha,
         setupRan: event.setupRan,
         acceptedAt,
+        attemptAt,
         phases: state.phases,
         history,
         now,

@@ -1,5 +1,5 @@
 /** Performs the effects of a sandbox's life over the data plane, for builds and sessions alike. Decides nothing. */
-import { type RuntimeConfig } from "@open-inspect/protocol";
+import { baseNotReadyCode, type RuntimeConfig } from "@open-inspect/protocol";
 import { mintToken } from "../adapters/sandbox-tokens.ts";
 import { deadlines, limits } from "../domain/deadlines.ts";
 import { type DataPlane } from "../domain/ports.ts";
@@ -26,6 +26,7 @@ export function sandboxAddress(effect: SandboxEffect): { key: string; lane: stri
   const key = `${effect.type}:${effect.attempt}`;
   switch (effect.type) {
     case "sandbox.create":
+      return { key, lane: `sandbox:${effect.attempt}`, delayMs: effect.afterMs ?? 0 };
     case "sandbox.start":
       return { key, lane: `sandbox:${effect.attempt}`, delayMs: 0 };
     case "sandbox.poll":
@@ -58,6 +59,9 @@ export async function performSandboxEffect(effect: SandboxEffect, world: Sandbox
       world.creating();
       const result = await dataPlane.createSandbox(effect.name, { source, tags, cpu, memoryMiB, timeoutMs });
       if (result.ok) return { done: { type: "sandbox.created", attempt, ...result.value } };
+      const { code, message } = result.error;
+      // Not a try: the gateway works, and how long the base takes is its own affair.
+      if (code === baseNotReadyCode) return { done: { type: "sandbox.base_pending", attempt, create: effect, said: message } };
       const input = { type: "sandbox.create_failed", attempt, failure: result.error } as const;
       return result.error.kind === "transient" ? { retry: input, cause: result.error.code } : { done: input };
     }

@@ -2,14 +2,14 @@
 import { type SessionSummary } from "@open-inspect/protocol";
 import { type Sessions } from "../adapters/d1/sessions.ts";
 import { type SessionEffect, type SessionInput } from "../domain/session.ts";
-import { type SessionState, summaryOf } from "../domain/session-state.ts";
+import { measuredColdMs, type SessionState, summaryOf } from "../domain/session-state.ts";
 import { type Env } from "../env.ts";
 import { type EffectPolicy, type Performed, untilWritten } from "./runner.ts";
 import { performSandboxEffect, type SandboxWorld, sandboxAddress, sandboxPolicies } from "./sandbox-effects.ts";
 
 export type OwedSessionEffect =
   | SessionEffect
-  | { type: "record.session"; session: SessionSummary }
+  | { type: "record.session"; session: SessionSummary; coldMs: number | null }
   | { type: "publish"; session: SessionSummary };
 
 export const recordLane = "d1";
@@ -44,7 +44,7 @@ export function deriveSessionRecords(before: SessionState | null, after: Session
   const session = summaryOf(after);
   if (before && JSON.stringify(summaryOf(before)) === JSON.stringify(session)) return [];
   return [
-    { type: "record.session", session },
+    { type: "record.session", session, coldMs: measuredColdMs(after) },
     { type: "publish", session },
   ];
 }
@@ -63,7 +63,7 @@ export async function performSessionEffect(effect: OwedSessionEffect, world: Ses
     case "image.report_missing":
       return untilWritten(() => world.env.IMAGES.getByName(effect.scope).reportMissing(effect.imageId));
     case "record.session":
-      return untilWritten(() => world.sessions.save(effect.session));
+      return untilWritten(() => world.sessions.save(effect.session, effect.coldMs));
     case "publish":
       return untilWritten(() => world.env.FEED.getByName("feed").publish({ type: "session", session: effect.session }));
     default:

@@ -114,6 +114,7 @@ it("[SE3] the receipt names the cold cost: measured before, else from the build,
     syncedSha: sha("b"),
     setupRan: false,
     acceptedAt: 1_000,
+    attemptAt: 1_000,
     phases: [phase("sync", 40), phase("agent", 700)],
     now: 1_900,
   };
@@ -127,4 +128,10 @@ it("[SE3] the receipt names the cold cost: measured before, else from the build,
   expect(createReceipt({ ...facts, history: { measured: null, build: null } }).cold).toBeNull();
   const cold = createReceipt({ ...facts, image: null, history: { measured: { ms: 40_000, at: 3 }, build } });
   expect(cold).toMatchObject({ startedFrom: "base", bakedSha: null, cold: { ms: 900, source: "measured", measuredAt: 1_900 } });
+});
+
+it("[SE10] a cold start's cost is that of the attempt that got ready, the person's wait is all of it", () => {
+  const facts = { bakedSha: null, syncedSha: sha("b"), setupRan: true, phases: [], history: { measured: null, build: null } };
+  const receipt = createReceipt({ ...facts, image: null, acceptedAt: 1_000, attemptAt: 61_000, now: 70_000 });
+  expect(receipt).toMatchObject({ startMs: 69_000, cold: { ms: 9_000, source: "measured" } });
 });

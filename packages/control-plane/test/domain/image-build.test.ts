@@ -242,3 +242,40 @@ it("[FX7] every live stage has a time to wake at, or an owed effect that has an 
     expect(nextImageWakeAt(state, null), JSON.stringify(state.live?.stage)).not.toBeNull();
   }
 });
+
+const basePending =
+  (create: ImageEffect | undefined) =>
+  (state: ScopeState): ImageInput => {
+    if (create?.type !== "sandbox.create") throw new Error("no create is owed");
+    return { type: "sandbox.base_pending", attempt: attemptOf(state), create, said: "It is being built." };
+  };
+
+it("[IB14] a build's limit and duration begin when the base image is there", () => {
+  const { state: begun, effects } = drive(emptyScope, 1_000, on);
+  const waiting = drive(begun, 21_000, basePending(effects[0]));
+  expect(waiting.types).toEqual(["sandbox.create"]);
+  const { state } = drive(waiting.state, 401_001, created, hello);
+  expect(state.live).toMatchObject({ startedAt: 401_000, limitAt: 1_001_000, requestedAt: 1_000 });
+  const done = drive(state, 411_000, finished("a"), snapshot, activated(true)).state;
+  expect(done.images[0]?.buildMs).toBe(10_000);
+  expect(done.last).toMatchObject({ status: "ready", startedAt: 401_000 });
+});
+
+it("[IB14] a base image that is not there by the build's limit fails the build as what it is", () => {
+  const { state: begun, effects } = drive(emptyScope, 1_000, on);
+  const { state } = drive(begun, 21_000, basePending(effects[0]));
+  const failed = drive(state, 601_000, () => ({ type: "clock", heardAt: null, lastLines: [] }));
+  expect(failed.state.last?.failure).toMatchObject({
+    code: "base_not_ready",
+    message: "The base image is still being built.",
+    phase: "sandbox",
+    lines: ["It is being built."],
+  });
+});
+
+it("[IB8] switching off while the database's switch has not answered retires the image that it may have made active", () => {
+  const publishing = drive(emptyScope, 1_000, on, created, hello, finished("a"), snapshot).state;
+  const { effects } = drive(publishing, 2_000, () => ({ type: "switch.off" }));
+  expect(effects).toContainEqual(expect.objectContaining({ type: "image.retire", imageId: publishing.live?.imageId }));
+  expect(effects).toContainEqual(expect.objectContaining({ type: "image.delete", imageId: publishing.live?.imageId }));
+});

@@ -116,3 +116,69 @@ it("[SB9] each kind of refusal has its own failure", () => {
   expect(codeOf("permanent")).toBe("sandbox_create_failed");
   expect(codeOf("invalid_request")).toBe("sandbox_create_failed");
 });
+
+const create = {
+  type: "sandbox.create",
+  attempt,
+  name: "build-1",
+  source: { kind: "base" },
+  tags: {},
+  cpu: 1,
+  memoryMiB: 1,
+  timeoutMs: 1_000,
+} as const;
+const pending = { type: "sandbox.base_pending", attempt, create, said: "It is being built." } as const;
+
+it("[SB10] while the base image is built the create is owed again after a pause, and the phase says so", () => {
+  const waiting = step(creating, pending, 21_000);
+  expect(waiting.effects).toEqual([{ ...create, afterMs: deadlines.basePollMs }]);
+  expect(waiting.life).toEqual({ ...creating, baseSaid: "It is being built." });
+  expect(waiting.phases).toEqual([
+    expect.objectContaining({ phase: "sandbox", outcome: "running", detail: "waiting for the base image" }),
+  ]);
+  expect(step(waiting.life, pending, 45_000, waiting.phases).effects).toHaveLength(1);
+  expect(step(up, pending, 45_000).effects, "an answer to a create that is over").toEqual([]);
+});
+
+it("[SB11] a base image that cannot be built is told with the gateway's sentence and the end of the build's output", () => {
+  const lines = ["E: Unable to locate package nodejs"];
+  const failure = { kind: "permanent", code: "base_image_failed", message: "It cannot be built.", hint: "Look.", lines } as const;
+  expect(step(creating, { type: "sandbox.create_failed", attempt, failure }, 2_000).verdict?.failure).toMatchObject({
+    code: "sandbox_create_failed",
+    message: "It cannot be built.",
+    hint: "Look.",
+    lines,
+  });
+});
+
+it("[SB12] the sandbox phase begins with the create that succeeded, without what was waited for the base image", () => {
+  const begun = startPhase([], "sandbox", creating.startedAt);
+  const waiting = step(creating, pending, 21_000, begun);
+  const made = { type: "sandbox.created", attempt, sandboxId: "sb", durationMs: 700 } as const;
+  const after = step(waiting.life, made, 61_000, waiting.phases);
+  expect(after.baseWaitMs).toBe(59_300);
+  expect(after.phases[0]).toEqual({
+    phase: "sandbox",
+    startedAt: 60_300,
+    durationMs: 700,
+    outcome: "done",
+    detail: "after 60 s for the base image",
+  });
+  const held = step(creating, { ...made, durationMs: 15_700, baseWaitMs: 15_000 }, 16_900, begun);
+  expect(held.baseWaitMs, "the gateway held the create itself").toBe(15_200);
+  expect(held.phases[0]).toMatchObject({ startedAt: 16_200, durationMs: 700 });
+  const straight = step(creating, { ...made, baseWaitMs: 0 }, 1_900, begun);
+  expect(straight).toMatchObject({ baseWaitMs: 0, phases: [{ startedAt: 1_000, durationMs: 900 }, {}] });
+  expect(straight.phases[0]).not.toHaveProperty("detail");
+});
+
+it("[SB9] credentials that the provider refuses are not blamed on the control plane's signature", () => {
+  const failureOf = (code: string) =>
+    step(
+      creating,
+      { type: "sandbox.create_failed", attempt, failure: { kind: "unauthorized", code, message: "said", hint: "do" } },
+      2_000,
+    ).verdict?.failure;
+  expect(failureOf("provider_unauthorized")).toMatchObject({ code: "gateway_unavailable", message: "said", hint: "do" });
+  expect(failureOf("gateway_unauthorized")?.message).toContain("signature");
+});

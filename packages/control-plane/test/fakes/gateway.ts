@@ -20,12 +20,14 @@ export interface FakeSandbox {
   image: string | null;
 }
 
-/** `times` calls to `call` fail. `after: true`: they take effect and the answer is lost. */
+/** `times` calls to `call` fail, with `code` and `lines` if given. `after: true`: they take effect and the answer is lost. */
 export interface GatewayFault {
   call: "create" | "start" | "status" | "snapshot" | "terminate" | "list" | "deleteImage" | "logs" | "all";
   kind: GatewayErrorKind;
   times: number;
   after?: boolean;
+  code?: string;
+  lines?: string[];
 }
 export type GatewayOrder =
   | { do: "state" }
@@ -51,8 +53,8 @@ export function createFakeGateway(): Fetch {
   let log = "";
   let serial = 0;
 
-  const refuse = (status: number, kind: GatewayErrorKind, code: string) =>
-    Response.json({ error: { kind, code, message: `fake ${code}`, hint: "none" } }, { status });
+  const refuse = (status: number, kind: GatewayErrorKind, code: string, lines?: string[]) =>
+    Response.json({ error: { kind, code, message: `fake ${code}`, hint: "none", lines } }, { status });
   const statusOf: Record<GatewayErrorKind, number> = {
     transient: 503,
     permanent: 422,
@@ -176,6 +178,6 @@ export function createFakeGateway(): Fetch {
     if (!fault) return answer(call, request, parts, url);
     fault.times -= 1;
     if (fault.after) await answer(call, request, parts, url);
-    return refuse(statusOf[fault.kind], fault.kind, "fault");
+    return refuse(statusOf[fault.kind], fault.kind, fault.code ?? "fault", fault.lines);
   };
 }

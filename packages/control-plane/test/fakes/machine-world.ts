@@ -39,7 +39,8 @@ export function createMachineWorld<State, Input, Effect>(
   /** effects of which some try took effect without an answer */
   const lost: Effect[] = [];
   let pending: { effect: Effect; startedAt: number; resolve: (outcome: Performed<Input>) => void }[] = [];
-  const world: World = { sandboxes: new Map(), images: new Set(), serial: 0, healthy: false };
+  const world: World = { sandboxes: new Map(), images: new Set(), serial: 0, healthy: false, basePending: 0 };
+  if (random.chance(0.3)) world.basePending = random.pick([1, 3, 9]) ?? 1;
 
   const boot = (): Runner<State, Input> =>
     createRunner<State, Input, Effect>({
@@ -133,6 +134,8 @@ export interface World {
   images: Set<string>;
   serial: number;
   healthy: boolean;
+  /** creates from the base that are still answered with "not ready" */
+  basePending: number;
 }
 
 export const running = (world: World): FuzzSandbox[] => [...world.sandboxes.values()].filter((one) => one.running);
@@ -148,6 +151,10 @@ export function performOnSandboxes(
       if (effect.source.kind === "image" && !world.images.has(effect.source.providerImageId)) {
         const failure: GatewayFailure = { kind: "not_found", code: "image_not_found", message: "gone", hint: "" };
         return { done: { type: "sandbox.create_failed", attempt, failure } };
+      }
+      if (effect.source.kind === "base" && world.basePending > 0) {
+        world.basePending -= 1;
+        return { done: { type: "sandbox.base_pending", attempt, create: effect, said: "being built" } };
       }
       const known = running(world).find((one) => one.name === effect.name);
       const id = known?.id ?? `sb-${++world.serial}`;

@@ -83,6 +83,40 @@ it("[SB9] a gateway that is down fails the build within its tries, and the build
   expect(calls.filter((one) => one === "create")).toHaveLength(6);
 });
 
+const baseNotReady = { call: "create", kind: "transient", code: "base_not_ready" } as const;
+
+it("[SB10] a build waits for the base image longer than its tries would last, says so, and becomes ready", async () => {
+  await gateway({ do: "fault", fault: { ...baseNotReady, times: 12 } });
+  const build = await switchOn();
+  await eventually(
+    async () => (await image()).latestBuild?.phases[0]?.detail === "waiting for the base image",
+    "the page can show what is waited for",
+  );
+  await ringUntil(async () => (await gateway({ do: "state" })).sandboxes.length === 1, 20_000, "the base is there");
+  const { calls } = await gateway({ do: "state" });
+  expect(calls.filter((one) => one === "create")).toHaveLength(13);
+  playBuild(await connectRuntime((await startedSandbox(build.id)).config));
+  const { latestBuild, active } = await untilStatus("ready");
+  expect(latestBuild?.phases[0]?.detail).toMatch(/^after \d+ s for the base image$/);
+  expect(active?.buildMs, "the wait is no part of the build").toBeLessThan(60_000);
+});
+
+it("[IB14] [SB10] a base image that never comes is base_not_ready at the build's limit", async () => {
+  await gateway({ do: "fault", fault: { ...baseNotReady, times: 1_000 } });
+  await switchOn();
+  await eventually(async () => (await image()).latestBuild?.phases[0]?.detail, "it waits");
+  await ringUntil(async () => (await image()).status === "failed", 30_000, "the build fails");
+  expect((await image()).latestBuild?.failure).toMatchObject({ code: "base_not_ready", phase: "sandbox" });
+});
+
+it("[SB11] a base image that cannot be built fails the build at once, with the end of its output", async () => {
+  const lines = ["E: Unable to locate package nodejs"];
+  await gateway({ do: "fault", fault: { call: "create", kind: "permanent", code: "base_image_failed", times: 1, lines } });
+  await switchOn();
+  const { latestBuild } = await untilStatus("failed");
+  expect(latestBuild?.failure).toMatchObject({ code: "sandbox_create_failed", message: "fake base_image_failed", lines });
+});
+
 it("[IB5] a sandbox whose create took effect without an answer is found by its tag and ended", async () => {
   await gateway({ do: "fault", fault: { call: "create", kind: "transient", times: 6, after: true } });
   await switchOn();

@@ -210,3 +210,47 @@ it("[SE1] another branch is looked up first: unknown ones are refused, known one
     branch: "unchecked",
   });
 });
+
+/** Passes time and rings until the session's sandbox has a runtime, or its status is the wished one. */
+async function ringSession(id: string, done: (now: SessionView) => boolean, stepMs: number): Promise<SessionView> {
+  for (let round = 0; round < 60; round++) {
+    const now = await view(id);
+    if (done(now)) return now;
+    passTime(stepMs);
+    await ring(sessionObject(id));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error("the session never came so far");
+}
+
+it("[SB10] [SE10] a session that waited for the base image tells the wait, and leaves no cold cost that includes it", async () => {
+  await gateway({ do: "fault", fault: { call: "create", kind: "transient", code: "base_not_ready", times: 10 } });
+  const session = await start();
+  await eventually(async () => (await view(session.id)).phases[0]?.detail === "waiting for the base image", "it says so");
+  await ringSession(session.id, (now) => now.status === "starting", 20_000);
+  const runtime = await connectRuntime((await startedSandbox(session.id)).config);
+  runtime.event(ready);
+  const { receipt, phases } = await untilStatus(session.id, "ready");
+  expect(receipt?.startMs).toBeGreaterThan(150_000);
+  expect(receipt?.cold?.ms).toBeLessThan(60_000);
+  expect(phases[0]?.durationMs).toBeLessThan(60_000);
+  const row = await eventually(
+    () => env.DB.prepare("SELECT start_ms, cold_ms FROM sessions WHERE cold_ms IS NOT NULL").first<Record<string, number>>(),
+    "the row is written",
+  );
+  expect(row).toEqual({ start_ms: receipt?.startMs, cold_ms: receipt?.cold?.ms });
+
+  await buildImage();
+  const next = await start();
+  const warm = await connectRuntime((await startedSandbox(next.id)).config);
+  warm.event({ ...ready, setupRan: false });
+  expect((await untilStatus(next.id, "ready")).receipt?.cold).toMatchObject({ source: "measured", ms: receipt?.cold?.ms });
+});
+
+it("[SE6] a session whose base image is not there within the limit fails as base_not_ready", async () => {
+  await gateway({ do: "fault", fault: { call: "create", kind: "transient", code: "base_not_ready", times: 1_000 } });
+  const session = await start();
+  await eventually(async () => (await view(session.id)).phases[0]?.detail, "it waits");
+  const failed = await ringSession(session.id, (now) => now.status === "failed", 25_000);
+  expect(failed.failure).toMatchObject({ code: "base_not_ready", phase: "sandbox", lines: ["fake base_not_ready"] });
+});

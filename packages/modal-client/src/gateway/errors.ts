@@ -2,7 +2,10 @@
  * Every way in which Modal can fail, sorted once into what the control plane acts on. Pure. Knows the SDK's and gRPC's error
  * names, nothing of HTTP or of what was being done beyond its subject.
  */
-import { type GatewayErrorBody, type GatewayErrorKind } from "@open-inspect/protocol";
+import { stripVTControlCharacters } from "node:util";
+import { baseImageFailedCode, failureLinesMax, type GatewayErrorBody, type GatewayErrorKind } from "@open-inspect/protocol";
+
+const longestLine = 1_000;
 
 export type GatewayFailure = GatewayErrorBody["error"];
 /** What the failed call was about: decides what "not found" means. */
@@ -11,10 +14,10 @@ export type FailureSubject = "sandbox" | "image" | "provider";
 /** A failure that already has its final words. */
 export class GatewayFault extends Error {
   readonly failure: GatewayFailure;
-  constructor(kind: GatewayErrorKind, code: string, message: string, hint: string) {
+  constructor(kind: GatewayErrorKind, code: string, message: string, hint: string, lines?: string[]) {
     super(message);
     this.name = "GatewayFault";
-    this.failure = { kind, code, message, hint };
+    this.failure = { kind, code, message, hint, ...(lines === undefined ? {} : { lines }) };
   }
 }
 
@@ -141,7 +144,7 @@ function sortPlain(message: string): Sorted {
   if (message.startsWith("Image build for "))
     return [
       "permanent",
-      "base_image_failed",
+      baseImageFailedCode,
       "The base image cannot be built.",
       "Look at the gateway's log; check GATEWAY_BASE.",
     ];
@@ -175,5 +178,18 @@ function toFailure([kind, code, message, hint]: Sorted, details: string): Gatewa
   // The end of a long message is kept: a failed build says there what went wrong.
   const said = details.replace(/[\u0000-\u001f\u007f]+/g, " ").trim();
   const shown = said.length > 500 ? `…${said.slice(-499)}` : said;
-  return { kind, code, message: shown === "" ? message : `${message} Modal said: ${shown}`, hint };
+  const sorted = { kind, code, message: shown === "" ? message : `${message} Modal said: ${shown}`, hint };
+  return code === baseImageFailedCode ? { ...sorted, lines: outputLines(details) } : sorted;
+}
+
+/** The end of what a build printed, without colours, control characters and empty lines. */
+function outputLines(text: string): string[] {
+  const plain = stripVTControlCharacters(text).split(/[\r\n]+/);
+  const lines = plain.map((line) =>
+    line
+      .replace(/[\u0000-\u001f\u007f]+/g, " ")
+      .trimEnd()
+      .slice(-longestLine),
+  );
+  return lines.filter((line) => line !== "").slice(-failureLinesMax);
 }

@@ -2,6 +2,7 @@
  * The images that sandboxes start from: the base, built once in the background, and snapshots by id. Knows nothing of
  * sandboxes. Modal caches the base's layers, so that a restart of the gateway only asks for them.
  */
+import { baseNotReadyCode } from "@open-inspect/protocol";
 import { type Image } from "modal";
 import { debianBaseImage, type RuntimeBundle, runtimeLayer, selectLines } from "../base-image.ts";
 import { baseName, type GatewayBase } from "./config.ts";
@@ -118,12 +119,12 @@ export function createImages(options: {
         wake();
         const { failure } = state;
         if (failure !== null && failure.kind !== "transient")
-          throw new GatewayFault(failure.kind, failure.code, failure.message, failure.hint);
+          throw new GatewayFault(failure.kind, failure.code, failure.message, failure.hint, failure.lines);
         const leftMs = until - Date.now();
         if (leftMs <= 0 || closed)
           throw new GatewayFault(
             "transient",
-            "base_not_ready",
+            baseNotReadyCode,
             failure === null ? "The base image is still being built." : `The base image is not there yet. ${failure.message}`,
             "Repeat the call in a minute; the gateway goes on building.",
           );

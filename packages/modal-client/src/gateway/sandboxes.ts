@@ -3,6 +3,7 @@
  * nothing of HTTP, of snapshots or of what the runtime does.
  */
 import {
+  baseNotReadyCode,
   type CreateSandboxRequest,
   type CreateSandboxResponse,
   type RuntimeConfig,
@@ -101,7 +102,7 @@ export function createSandboxes(options: {
       images.dropBase(image);
       throw new GatewayFault(
         "transient",
-        "base_not_ready",
+        baseNotReadyCode,
         "The base image was gone and is being built again.",
         "Repeat the call in a minute.",
       );
@@ -118,17 +119,19 @@ export function createSandboxes(options: {
     handle,
     async create(name, request) {
       const startedAt = performance.now();
+      const baseWasThere = request.source.kind !== "base" || images.base().ready;
       const image =
         request.source.kind === "base"
           ? await images.awaitBase()
           : await withSubject("image", images.byId(request.source.providerImageId));
+      const baseWaitMs = baseWasThere ? 0 : performance.now() - startedAt;
       const { sandbox, created } = await withDeadline(
         "creating the sandbox",
         deadlinesMs.create,
         createOrAdopt(name, image, request),
       ).catch((error: unknown) => explainCreateFailure(error, image, request));
       handles.set(sandbox.sandboxId, sandbox);
-      return { sandboxId: sandbox.sandboxId, created, durationMs: performance.now() - startedAt };
+      return { sandboxId: sandbox.sandboxId, created, durationMs: performance.now() - startedAt, baseWaitMs };
     },
 
     async start(sandboxId, config) {

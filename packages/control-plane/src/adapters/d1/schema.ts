@@ -91,6 +91,8 @@ export const sessions = sqliteTable(
     readyAt: integer("ready_at"),
     endedAt: integer("ended_at"),
     startMs: integer("start_ms"),
+    /** what its start says about cold starts; null when it started from an image */
+    coldMs: integer("cold_ms"),
     startedFrom: text("started_from", { enum: ["image", "base"] }),
     title: text("title").notNull(),
   },

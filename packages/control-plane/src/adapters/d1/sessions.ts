@@ -38,9 +38,9 @@ export function createSessions(d1: D1Database) {
   async function historyOf(scope: string): Promise<ColdHistory> {
     const [[cold], [built]] = await Promise.all([
       db
-        .select({ ms: sessions.startMs, at: sessions.readyAt })
+        .select({ ms: sessions.coldMs, at: sessions.readyAt })
         .from(sessions)
-        .where(and(eq(sessions.scope, scope), eq(sessions.startedFrom, "base"), isNotNull(sessions.readyAt)))
+        .where(and(eq(sessions.scope, scope), isNotNull(sessions.coldMs), isNotNull(sessions.readyAt)))
         .orderBy(desc(sessions.readyAt))
         .limit(1),
       db
@@ -71,8 +71,8 @@ export function createSessions(d1: D1Database) {
       return found ? { target: toTarget(found), selection, history } : null;
     },
     /** A write that was given up may still arrive later; it does not bring an ended session back. */
-    async save({ repository, ...summary }: SessionSummary): Promise<void> {
-      const row = { ...summary, scope: imageScopeOf(repository), owner: repository.owner, name: repository.name };
+    async save({ repository, ...summary }: SessionSummary, coldMs: number | null): Promise<void> {
+      const row = { ...summary, coldMs, scope: imageScopeOf(repository), owner: repository.owner, name: repository.name };
       await db
         .insert(sessions)
         .values(row)
