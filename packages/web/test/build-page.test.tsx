@@ -1,8 +1,8 @@
 /** The build page: state, cause, and a live log that stays usable when it is long. */
 import { screen, waitFor } from "@testing-library/react";
 import { expect, it } from "vitest";
-import { ok, openDashboard } from "./dashboard.tsx";
-import { build, buildId, logEntry, runningBuild, setupFailure } from "./fixtures.ts";
+import { ok, openDashboard, refuse } from "./dashboard.tsx";
+import { build, buildId, buildingImage, logEntry, repository, runningBuild, setupFailure } from "./fixtures.ts";
 
 const path = `/builds/${buildId(1)}`;
 const openBuild = (view: unknown) => openDashboard(path, { [`GET /api${path}`]: ok(view) });
@@ -43,6 +43,39 @@ it("a failed build shows its cause and lines at once", async () => {
   openBuild(build({ status: "failed", failure: setupFailure }));
   expect(await screen.findByText(/ended with exit code 2/)).toBeTruthy();
   expect(screen.getByRole("region", { name: "Last lines of output" }).textContent).toContain("missing script: build");
+});
+
+it("a build that waits for another says so and leads to it", async () => {
+  const waiting = runningBuild({ id: buildId(2), status: "queued", phase: null, phases: [], startedAt: null });
+  const at = `/builds/${buildId(2)}`;
+  const { sockets } = openDashboard(at, {
+    [`GET /api${at}`]: ok(waiting),
+    "GET /api/repositories": ok({ repositories: [repository("web", buildingImage())] }),
+  });
+  const link = await screen.findByRole("link", { name: "the build that runs now" });
+  expect(link.getAttribute("href")).toBe(`/builds/${buildId(1)}`);
+  const next = repository("web", { ...buildingImage(), latestBuild: waiting });
+  sockets.of("/api/feed").send({ type: "repository", repository: next });
+  await screen.findByText("No phase has begun yet.");
+});
+
+it("a build that is not there leads back to the list", async () => {
+  openDashboard(path, { [`GET /api${path}`]: refuse(404, "build_not_found", "There is no such build.", "Go to the list.") });
+  await screen.findByRole("heading", { name: "There is no build at this address" });
+  expect(screen.getByRole("link", { name: "Go to Settings > Images" })).toBeTruthy();
+});
+
+it.each([
+  ["names the program", { message: ".openinspect/setup.sh exited with code 1." }, ".openinspect/setup.sh exited with code 1."],
+  ["leaves it out", { message: "The sandbox died.", exitCode: null }, "The sandbox died. While running setup.sh."],
+  [
+    "leaves the exit code out",
+    { code: "clone_failed", message: "Cloning failed.", phase: "clone", exitCode: 128 },
+    "Cloning failed. Exit code 128.",
+  ],
+] as const)("a failure whose sentence %s is told once", async (_case, over, told) => {
+  openBuild(build({ status: "failed", failure: { ...setupFailure, exitCode: 1, ...over } }));
+  await waitFor(() => expect(document.querySelector("[data-failure] p")?.textContent).toBe(told));
 });
 
 it("a finished build's closed socket is the end, not a cut", async () => {

@@ -141,7 +141,9 @@ describe("rebuild button", () => {
       },
     });
     await user.click(await screen.findByRole("button", { name: "Rebuild now for acme/web" }));
-    expect(await screen.findByText("Asked for: another build follows this one.")).toBeTruthy();
+    const link = await screen.findByRole("link", { name: "another build" });
+    expect(link.getAttribute("href")).toBe(`/builds/${buildId(9)}`);
+    expect(link.closest('[role="status"]')?.textContent).toBe("Asked for: another build follows this one.");
     expect(screen.getByText("running setup.sh")).toBeTruthy();
   });
 
@@ -206,6 +208,21 @@ it("a notice of the operator stands above every page", async () => {
   expect((await screen.findByRole("note")).textContent).toContain("isolation: none");
 });
 
+it("the refusal for want of a branch goes when there is one", async () => {
+  const { user, sockets } = openImages([repository("web", disabledImage, { defaultBranch: null })], {
+    "PUT /api/repositories/acme/web/image": refuse(
+      409,
+      "repository_empty",
+      "acme/web has no branch yet.",
+      "Push a first commit.",
+    ),
+  });
+  await user.click(await screen.findByRole("switch", { name: "Pre-built images for acme/web" }));
+  await screen.findByRole("alert");
+  sockets.of("/api/feed").send({ type: "repository", repository: repository("web", disabledImage) });
+  await waitFor(() => expect(screen.queryByRole("alert")).toBeNull());
+});
+
 describe("list", () => {
   it("without a repository says how to install the GitHub App", async () => {
     openImages([]);
@@ -236,10 +253,44 @@ describe("list", () => {
   });
 
   it("a long list can be searched", async () => {
-    const names = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
     const { user } = openImages(names.map((name) => repository(name, noImage)));
     await user.type(await screen.findByRole("searchbox", { name: "Search repositories" }), "acme nine");
-    expect(screen.getAllByRole("listitem").map((row) => row.getAttribute("aria-label"))).toEqual(["acme/nine"]);
+    await waitFor(() => expect(rowNames()).toEqual(["acme/nine"]));
+  });
+
+  const names = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+  const rowNames = () => screen.getAllByRole("listitem").map((row) => row.getAttribute("aria-label"));
+
+  it("a long list is narrowed by status with counts, and the address says so", async () => {
+    const images = { one: failedImage(null), two: readyImage() };
+    const image = (name: string) => (name in images ? images[name as keyof typeof images] : noImage);
+    const { user, router } = openImages(names.map((name) => repository(name, image(name))));
+    const filter = within(await screen.findByRole("navigation", { name: "Filter by status" }));
+    expect(filter.getAllByRole("link").map((link) => link.textContent)).toEqual(["All9", "Ready1", "Failed1", "No image7"]);
+    await user.click(filter.getByRole("link", { name: /Failed/ }));
+    await waitFor(() => expect(rowNames()).toEqual(["acme/one"]));
+    expect(router.state.location.search).toEqual({ status: "failed" });
+    expect(filter.getByRole("link", { name: /Failed/ }).getAttribute("aria-current")).toBe("page");
+    expect(screen.getByText("1 of 9 repositories").getAttribute("role")).toBe("status");
+  });
+
+  it("a row that moves on to another status stays while the filter does", async () => {
+    const { sockets } = openDashboard("/settings/images?status=failed", {
+      "GET /api/repositories": ok({ repositories: [repository("one", failedImage(null)), repository("two", noImage)] }),
+    });
+    await rowOf("one");
+    sockets.of("/api/feed").send({ type: "repository", repository: repository("one", buildingImage()) });
+    await waitFor(async () => expect((await badgeOf("one"))?.textContent).toBe("Building"));
+    expect(rowNames()).toEqual(["acme/one"]);
+  });
+
+  it("nothing found offers the way back", async () => {
+    const { user } = openDashboard("/settings/images?status=building", {
+      "GET /api/repositories": ok({ repositories: [repository("one", noImage)] }),
+    });
+    await screen.findByText("No repository with the status Building.");
+    await user.click(screen.getByRole("link", { name: "Show every status" }));
+    await rowOf("one");
   });
 
   it("a row opens to its clone URL and leads to the build's log", async () => {
@@ -249,5 +300,6 @@ describe("list", () => {
     await user.click(row.getByRole("button", { name: "Clone URL and more for acme/web" }));
     expect(row.getByText("git clone https://github.test/acme/web.git")).toBeTruthy();
     expect(row.getByText("git push origin main")).toBeTruthy();
+    expect(row.getByText(/GitHub name and, as the password, a token/)).toBeTruthy();
   });
 });

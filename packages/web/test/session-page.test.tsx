@@ -31,6 +31,20 @@ it("a start that was not faster is not called faster", async () => {
   expect(await startCard()).toContain("no faster than a cold start");
 });
 
+it("a repository that starts in a moment anyway is not blamed for it", async () => {
+  openSession(session({ receipt: receipt({ startMs: 1_300, cold: { ms: 1_200, source: "measured", measuredAt: 0 } }) }));
+  const text = await startCard();
+  expect(text).toContain("a cold start of this repository takes 1.2 s · so quick that an image has little to save");
+  expect(text).not.toContain("faster");
+});
+
+it("a hint that names Settings > Images leads there", async () => {
+  const hint = "Switch them on under Settings > Images.";
+  openSession(session({ image: null, cold: { code: "images_disabled", message: "Images are switched off.", hint } }));
+  expect((await screen.findByRole("link", { name: "Settings > Images" })).getAttribute("href")).toBe("/settings/images");
+  expect(await startCard()).toContain(hint);
+});
+
 it("a cold session says why, what to do, and what an image would have saved", async () => {
   openSession(
     session({
@@ -184,8 +198,26 @@ it("Stop stops, and is off once the session has ended", async () => {
   expect(count("POST", `/api${path}/stop`)).toBe(1);
 });
 
-it("a session that is not there says so, with what to do", async () => {
+it("a session that is not there leads on, and does not offer to try again", async () => {
   openDashboard(path, { [`GET /api${path}`]: refuse(404, "session_not_found", "There is no such session.", "Go to the list.") });
-  const alert = await screen.findByRole("alert");
-  expect(alert.textContent).toContain("There is no such session.");
+  await screen.findByRole("heading", { name: "There is no session at this address" });
+  expect(screen.getByRole("link", { name: "Go to Sessions" }).getAttribute("href")).toBe("/");
+  expect(screen.queryByRole("button", { name: "Try again" })).toBeNull();
+});
+
+it("while setup runs in the session, the page says so and shows the newest line that it printed", async () => {
+  const at = Date.now() - 5_000;
+  const { sockets } = openSession(
+    session({
+      status: "starting",
+      image: null,
+      receipt: null,
+      readyAt: null,
+      setupRanInSession: null,
+      phases: [phase("setup", at, null)],
+    }),
+  );
+  expect(await startCard()).toContain("Setup is running in this session");
+  sockets.of(`/api${path}/events`).send({ type: "log", entries: [logEntry(1, "Installing\n"), logEntry(2, "Building\n")] });
+  await waitFor(() => expect(document.querySelector("[data-newest-line]")?.textContent).toBe("Building"));
 });

@@ -1,4 +1,5 @@
 /** The addresses of the dashboard and the page at each. */
+import { type ImageStatus, imageStatuses } from "@open-inspect/protocol";
 import { createRootRoute, createRoute, createRouter, type RouterHistory } from "@tanstack/react-router";
 import { BuildPage } from "../features/builds/build-page.tsx";
 import { ImagesPage } from "../features/images/images-page.tsx";
@@ -33,7 +34,18 @@ const session = createRoute({
   },
 });
 
-const images = createRoute({ getParentRoute: () => root, path: "/settings/images", component: ImagesPage });
+const images = createRoute({
+  getParentRoute: () => root,
+  path: "/settings/images",
+  validateSearch: (search: Record<string, unknown>): { status?: ImageStatus } => {
+    const status = imageStatuses.find((each) => each === search.status);
+    return status === undefined ? {} : { status };
+  },
+  component: function Images() {
+    const { status } = images.useSearch();
+    return <ImagesPage status={status ?? null} />;
+  },
+});
 
 const build = createRoute({
   getParentRoute: () => root,

@@ -1,5 +1,5 @@
 /** What a start will cost, and what it did cost, in sentences. Pure: the present is passed in. */
-import { type RepositoryView, type StartReceipt } from "@open-inspect/protocol";
+import { type RepositoryView, type SessionView, type StartReceipt } from "@open-inspect/protocol";
 import { formatAge, formatDuration, shortSha } from "./time.ts";
 
 /** What will happen when a session of this branch is started now. The server decides; this is the forecast. */
@@ -24,6 +24,16 @@ function formatRatio(ratio: number): string {
   return `${ratio >= 100 ? Math.round(ratio) : ratio.toFixed(1)}×`;
 }
 
+/** A cold start below this has so little clone and setup in it that an image cannot be expected to save much. */
+const quickColdMs = 10_000;
+
+function describeGain(startMs: number, coldMs: number): string {
+  const ratio = startMs > 0 ? coldMs / startMs : 0;
+  if (ratio > 1.05) return `${formatRatio(ratio)} faster`;
+  if (coldMs < quickColdMs) return "so quick that an image has little to save";
+  return "this start was no faster than a cold start: the phases show where its time went";
+}
+
 /** The receipt's line, in pieces that are joined by a middle dot. */
 export function describeReceipt(receipt: StartReceipt): string[] {
   const started = `Started in ${formatDuration(receipt.startMs)}`;
@@ -42,15 +52,21 @@ export function describeReceipt(receipt: StartReceipt): string[] {
     cold.source === "build"
       ? `a cold start of this repository takes about ${formatDuration(cold.ms, true)}, estimated from the last build`
       : `a cold start of this repository takes ${formatDuration(cold.ms, true)}`;
-  const ratio = receipt.startMs > 0 ? cold.ms / receipt.startMs : 0;
-  return [started, comparison, ratio > 1.05 ? `${formatRatio(ratio)} faster` : "no faster than a cold start"];
+  return [started, comparison, describeGain(receipt.startMs, cold.ms)];
 }
 
 /** Whether setup ran here, and if not, why not. null while it is not known. */
-export function describeSetup(setupRanInSession: boolean | null, fromImage: boolean): string | null {
-  if (setupRanInSession === null) return null;
+export function describeSetup({
+  setupRanInSession,
+  image,
+  phases,
+}: Pick<SessionView, "setupRanInSession" | "image" | "phases">): string | null {
+  if (setupRanInSession === null) {
+    const runs = phases.some(({ phase, outcome }) => phase === "setup" && outcome === "running");
+    return runs ? "Setup is running in this session" : null;
+  }
   if (setupRanInSession) return "Setup ran in this session";
-  return fromImage
+  return image !== null
     ? "Setup was not re-run: it ran when the image was built"
     : "Setup did not run: the repository has no setup script";
 }

@@ -74,7 +74,7 @@ export const phaseNames: Record<Phase, string> = {
   snapshot: "Save snapshot",
 };
 
-const phaseActivities: Record<Phase, string> = {
+export const phaseActivities: Record<Phase, string> = {
   sandbox: "creating the sandbox",
   connect: "connecting",
   clone: "cloning",
@@ -96,7 +96,7 @@ export const triggerWords: Record<BuildTrigger, string> = {
   enable: "Switched on",
   schedule: "Scheduled check",
   push: "Push",
-  refresh: "Rebuild button",
+  refresh: "Rebuilt by hand",
 };
 
 export const checkWords: Record<HeadCheck["outcome"], string> = {

@@ -1,11 +1,32 @@
 /** A failed build or session: the cause in a sentence, what to do, and the last lines that were printed. */
-import { type Failure } from "@open-inspect/protocol";
+import { type Failure, type Phase } from "@open-inspect/protocol";
 import { type ReactNode } from "react";
 import { stripAnsi } from "../lib/ansi.ts";
-import { phaseNames } from "../lib/words.ts";
+import { phaseActivities } from "../lib/words.ts";
 import { Disclosure } from "./disclosure.tsx";
+import { Hint } from "./hint.tsx";
 
 const previewLines = 5;
+
+/** What a sentence names when it speaks of a phase: to name the phase as well would say it twice. */
+const phaseMarks: Record<Phase, RegExp> = {
+  sandbox: /sandbox/i,
+  connect: /connect/i,
+  clone: /clon/i,
+  sync: /git|updating/i,
+  setup: /setup\.sh/i,
+  start: /start\.sh/i,
+  agent: /agent/i,
+  snapshot: /snapshot/i,
+};
+
+/** Where it happened and how the program ended, as far as the message leaves it out. */
+function describeWhere({ message, phase, exitCode }: Failure): string | null {
+  const doing = phase === null || phaseMarks[phase].test(message) ? null : `while ${phaseActivities[phase]}`;
+  const ended = exitCode === null || /exit(ed with)? (code|status)|exited with/i.test(message) ? null : `exit code ${exitCode}`;
+  const parts = [doing, ended].filter((part) => part !== null).join(", ");
+  return parts === "" ? null : `${parts[0]?.toUpperCase()}${parts.slice(1)}.`;
+}
 
 interface FailurePanelProps {
   failure: Failure;
@@ -15,17 +36,18 @@ interface FailurePanelProps {
 }
 
 export function FailurePanel({ failure, open = false, children }: FailurePanelProps) {
-  const where = [
-    failure.phase === null ? null : `in ${phaseNames[failure.phase].toLowerCase()}`,
-    failure.exitCode === null || /exit(ed with)? code/i.test(failure.message) ? null : `exit code ${failure.exitCode}`,
-  ].filter((part) => part !== null);
+  const where = describeWhere(failure);
   return (
     <div data-failure={failure.code} className="min-w-0 rounded-md border border-bad/25 bg-bad-soft px-3.5 py-2.5 text-sm">
       <p className="break-words font-medium text-bad">
         {failure.message}
-        {where.length > 0 ? <span className="font-normal text-bad/90"> ({where.join(", ")})</span> : null}
+        {where === null ? null : <span className="font-normal"> {where}</span>}
       </p>
-      {failure.hint ? <p className="mt-0.5 break-words text-fg/85">{failure.hint}</p> : null}
+      {failure.hint ? (
+        <p className="mt-0.5 break-words text-fg/85">
+          <Hint text={failure.hint} />
+        </p>
+      ) : null}
       {failure.lines.length > 0 ? <Lines lines={failure.lines} open={open} /> : null}
       {children}
     </div>

@@ -4,7 +4,7 @@ import { type ComponentProps, type ReactNode } from "react";
 import { cn } from "../lib/cn.ts";
 
 export const inputStyles =
-  "w-full rounded-md border border-line-strong bg-raised px-3 text-base text-fg shadow-card placeholder:text-faint disabled:opacity-50 sm:text-sm";
+  "w-full rounded-md border border-control bg-raised px-3 text-base text-fg shadow-card placeholder:text-faint disabled:opacity-50 sm:text-sm";
 
 interface FieldProps {
   label: string;

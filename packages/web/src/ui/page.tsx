@@ -1,5 +1,6 @@
 /** The frame of a page and its plain parts: header, card, skeleton, hints for "nothing here" and "that failed". */
-import { CircleAlert, RotateCw } from "lucide-react";
+import { Link } from "@tanstack/react-router";
+import { CircleAlert, Compass, RotateCw } from "lucide-react";
 import { type ReactNode } from "react";
 import { toApiError } from "../lib/api.ts";
 import { cn } from "../lib/cn.ts";
@@ -83,6 +84,22 @@ export function EmptyState({ icon, title, children }: { icon: ReactNode; title: 
   );
 }
 
+/** Asking again for what does not exist, or cannot, leads nowhere. */
+const isHopeless = (error: unknown) => [400, 404, 410].includes(toApiError(error).status);
+
+/** A page's thing could not be loaded: because there is none, or for a reason that may pass. */
+export function LoadFailure({ what, error, onRetry }: { what: "build" | "session"; error: unknown; onRetry: () => void }) {
+  if (!isHopeless(error)) return <ErrorNotice error={error} onRetry={onRetry} />;
+  return (
+    <EmptyState icon={<Compass />} title={`There is no ${what} at this address`}>
+      <p className="mb-4">The address may have been mistyped, or the {what} is gone.</p>
+      <Button asChild>
+        {what === "build" ? <Link to="/settings/images">Go to Settings &gt; Images</Link> : <Link to="/">Go to Sessions</Link>}
+      </Button>
+    </EmptyState>
+  );
+}
+
 /** A failure in words: what happened, what to do, and another try where that can help. */
 export function ErrorNotice({ error, onRetry, className }: { error: unknown; onRetry?: () => void; className?: string }) {
   const { message, hint, code } = toApiError(error);
@@ -97,7 +114,7 @@ export function ErrorNotice({ error, onRetry, className }: { error: unknown; onR
         <p className="font-medium text-bad">{message}</p>
         {hint ? <p className="text-fg/80">{hint}</p> : null}
       </div>
-      {onRetry ? (
+      {onRetry && !isHopeless(error) ? (
         <Button onClick={onRetry}>
           <RotateCw aria-hidden="true" />
           Try again

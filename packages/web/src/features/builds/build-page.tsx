@@ -5,17 +5,18 @@ import { ArrowLeft } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
 import { useTitle } from "../../lib/clock.ts";
 import { createLogBuffer } from "../../lib/log-lines.ts";
-import { buildKey, useBuild } from "../../lib/queries.ts";
+import { buildKey, useBuild, useRepositories } from "../../lib/queries.ts";
 import { useLiveChannel, useServices } from "../../lib/services.tsx";
 import { formatDuration } from "../../lib/time.ts";
 import { buildWords, describeActivity, isBuildFinal, triggerWords } from "../../lib/words.ts";
 import { Age, Elapsed } from "../../ui/age.tsx";
 import { StatusBadge } from "../../ui/badge.tsx";
 import { Commit } from "../../ui/commit.tsx";
+import { Facts } from "../../ui/facts.tsx";
 import { FailurePanel } from "../../ui/failure-panel.tsx";
 import { LiveIndicator } from "../../ui/live-indicator.tsx";
 import { LogView } from "../../ui/log-view.tsx";
-import { Card, ErrorNotice, Page, SectionTitle, SkeletonRows } from "../../ui/page.tsx";
+import { Card, LoadFailure, Page, SectionTitle, SkeletonRows } from "../../ui/page.tsx";
 import { PhaseTimeline } from "../../ui/phase-timeline.tsx";
 
 export function BuildPage({ id }: { id: string }) {
@@ -57,7 +58,7 @@ export function BuildPage({ id }: { id: string }) {
             <SkeletonRows rows={4} label="Loading the build" />
           </Card>
         ) : (
-          <ErrorNotice error={error} onRetry={() => void refetch()} />
+          <LoadFailure what="build" error={error} onRetry={() => void refetch()} />
         )}
       </Page>
     );
@@ -76,7 +77,7 @@ export function BuildPage({ id }: { id: string }) {
           <div className="px-4 py-2.5">
             {build.phases.length === 0 ? (
               <p className="py-1.5 text-muted text-sm">
-                {isBuildFinal(build) ? "No phase had begun." : "No phase has begun yet."}
+                {isBuildFinal(build) ? "No phase had begun." : <Waiting build={build} />}
               </p>
             ) : (
               <PhaseTimeline phases={build.phases} from={build.startedAt ?? build.requestedAt} />
@@ -101,25 +102,38 @@ export function BuildPage({ id }: { id: string }) {
   );
 }
 
+/** One build of a repository runs at a time: a waiting one names the one that it waits for. */
+function Waiting({ build }: { build: BuildView }) {
+  const { owner, name } = build.repository;
+  const { data } = useRepositories();
+  const ahead = data?.repositories.find((each) => each.owner === owner && each.name === name)?.image.latestBuild;
+  if (ahead == null || ahead.id === build.id || isBuildFinal(ahead)) return "No phase has begun yet.";
+  return (
+    <>
+      Begins by itself after{" "}
+      <Link to="/builds/$id" params={{ id: ahead.id }} className="text-link">
+        the build that runs now
+      </Link>
+      : a repository builds one image at a time.
+    </>
+  );
+}
+
 function BuildFacts({ build }: { build: BuildView }) {
   return (
-    <span className="flex flex-wrap gap-x-1.5">
-      <span>{triggerWords[build.trigger]}</span>
-      {build.branch === null ? null : <span>· {build.branch}</span>}
-      {build.sha === null ? null : (
-        <span>
-          · <Commit sha={build.sha} />
-        </span>
-      )}
-      <span>
-        · <Age at={build.requestedAt} />
-      </span>
-      {build.durationMs === null ? null : <span>· took {formatDuration(build.durationMs)}</span>}
-      {isBuildFinal(build) ? null : (
-        <span className="text-warn">
-          · {describeActivity(build)} · <Elapsed from={build.startedAt ?? build.requestedAt} />
-        </span>
-      )}
-    </span>
+    <Facts
+      facts={[
+        triggerWords[build.trigger],
+        build.branch,
+        build.sha === null ? null : <Commit key="commit" sha={build.sha} />,
+        <Age key="age" at={build.requestedAt} />,
+        build.durationMs === null ? null : `took ${formatDuration(build.durationMs)}`,
+        isBuildFinal(build) ? null : (
+          <span key="activity" className="text-warn">
+            {describeActivity(build)} · <Elapsed from={build.startedAt ?? build.requestedAt} />
+          </span>
+        ),
+      ]}
+    />
   );
 }

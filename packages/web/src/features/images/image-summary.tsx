@@ -1,16 +1,17 @@
 /** One line that says how a repository's image stands: commit, age, build time, phase, last check. */
 import { type ImageState } from "@open-inspect/protocol";
 import { Link } from "@tanstack/react-router";
-import { type ReactNode } from "react";
+import { Fragment, type ReactNode } from "react";
 import { formatDuration } from "../../lib/time.ts";
 import { checkWords, describeActivity, isBuildFinal } from "../../lib/words.ts";
 import { Age, Elapsed } from "../../ui/age.tsx";
 import { Commit } from "../../ui/commit.tsx";
+import { Facts } from "../../ui/facts.tsx";
 
 export function ImageSummary({ image, hasBranch }: { image: ImageState; hasBranch: boolean }) {
   const { active, latestBuild, lastCheck } = image;
-  const parts: { key: string; content: ReactNode }[] = [];
-  const add = (key: string, content: ReactNode) => parts.push({ key, content });
+  const facts: ReactNode[] = [];
+  const add = (key: string, content: ReactNode) => facts.push(<Fragment key={key}>{content}</Fragment>);
 
   if (image.status === "building" && latestBuild !== null && !isBuildFinal(latestBuild)) {
     add(
@@ -20,6 +21,20 @@ export function ImageSummary({ image, hasBranch }: { image: ImageState; hasBranc
       </span>,
     );
     add("elapsed", <Elapsed from={latestBuild.startedAt ?? latestBuild.requestedAt} />);
+  }
+  if (image.status === "failed" && latestBuild !== null) {
+    add(
+      "failed",
+      <>
+        {latestBuild.sha === null ? null : (
+          <>
+            <Commit sha={latestBuild.sha} />{" "}
+          </>
+        )}
+        failed <Age at={latestBuild.finishedAt ?? latestBuild.requestedAt} />
+        {latestBuild.durationMs === null ? null : ` after ${formatDuration(latestBuild.durationMs)}`}
+      </>,
+    );
   }
   if (image.status === "ready" && active !== null) {
     add("commit", <Commit sha={active.sha} />);
@@ -48,28 +63,15 @@ export function ImageSummary({ image, hasBranch }: { image: ImageState; hasBranc
   if (latestBuild !== null) {
     add(
       "log",
-      <Link
-        to="/builds/$id"
-        params={{ id: latestBuild.id }}
-        className="text-fg underline decoration-line-strong underline-offset-2 hover:decoration-fg"
-      >
+      <Link to="/builds/$id" params={{ id: latestBuild.id }} className="text-link">
         {isBuildFinal(latestBuild) ? "Log of the last build" : "Live log"}
       </Link>,
     );
   }
 
   return (
-    <p className="flex flex-wrap items-baseline gap-x-1.5 text-muted text-sm">
-      {parts.map(({ key, content }, index) => (
-        <span key={key} className="min-w-0">
-          {content}
-          {index < parts.length - 1 ? (
-            <span aria-hidden="true" className="ml-1.5 text-faint">
-              ·
-            </span>
-          ) : null}
-        </span>
-      ))}
+    <p className="text-muted text-sm">
+      <Facts facts={facts} />
     </p>
   );
 }

@@ -2,7 +2,8 @@
 import { type RepositoryView } from "@open-inspect/protocol";
 import { Link } from "@tanstack/react-router";
 import { ChevronDown, Lock, RefreshCw, SquarePen } from "lucide-react";
-import { useId, useState } from "react";
+import { memo, useId, useState } from "react";
+import { toApiError } from "../../lib/api.ts";
 import { cn } from "../../lib/cn.ts";
 import { imageWords } from "../../lib/words.ts";
 import { StatusBadge } from "../../ui/badge.tsx";
@@ -14,20 +15,24 @@ import { Switch } from "../../ui/switch.tsx";
 import { ImageSummary } from "./image-summary.tsx";
 import { useImageActions } from "./use-image-actions.ts";
 
-export function RepositoryRow({ repository }: { repository: RepositoryView }) {
+/** Drawn anew only when its own repository changed: the feed speaks of one among hundreds. */
+export const RepositoryRow = memo(function RepositoryRow({ repository }: { repository: RepositoryView }) {
   const { toggle, rebuild } = useImageActions(repository);
   const { image } = repository;
   const [open, setOpen] = useState(false);
   const detailsId = useId();
   const fullName = `${repository.owner}/${repository.name}`;
   const failure = image.status === "failed" ? (image.latestBuild?.failure ?? null) : null;
-  const error = toggle.error ?? rebuild.error;
+  const hasBranch = repository.defaultBranch !== null;
+  // Refused for want of a branch: no longer true once there is one.
+  const refused = hasBranch && toggle.error !== null && toApiError(toggle.error).code === "repository_empty";
+  const error = (refused ? null : toggle.error) ?? rebuild.error;
   const asked = rebuild.data;
   const isBehind =
     asked !== undefined && asked.behind !== null && asked.behind === image.latestBuild?.id && image.status === "building";
 
   return (
-    <li aria-label={fullName} data-repository={fullName} className="px-4 py-3.5">
+    <li aria-label={fullName} data-repository={fullName} className="list-row px-4 py-3.5">
       <div className="flex items-center gap-1.5">
         <div className="flex min-w-0 flex-1 flex-wrap items-center gap-x-2.5 gap-y-1">
           <h2 className="flex min-w-0 items-center gap-1.5 font-medium">
@@ -69,10 +74,20 @@ export function RepositoryRow({ repository }: { repository: RepositoryView }) {
         />
       </div>
       <div className="mt-1 space-y-2">
-        <ImageSummary image={image} hasBranch={repository.defaultBranch !== null} />
+        {error && !hasBranch ? null : <ImageSummary image={image} hasBranch={hasBranch} />}
         {isBehind ? (
           <p role="status" className="text-muted text-sm">
-            {asked.build.id === asked.behind ? "A build is running already." : "Asked for: another build follows this one."}
+            {asked.build.id === asked.behind ? (
+              "A build is running already."
+            ) : (
+              <>
+                Asked for:{" "}
+                <Link to="/builds/$id" params={{ id: asked.build.id }} className="text-link">
+                  another build
+                </Link>{" "}
+                follows this one.
+              </>
+            )}
           </p>
         ) : null}
         {error ? <ErrorNotice error={error} /> : null}
@@ -81,7 +96,9 @@ export function RepositoryRow({ repository }: { repository: RepositoryView }) {
       </div>
     </li>
   );
-}
+});
+
+const codeStyles = "font-mono text-fg text-xs";
 
 function RepositoryDetails({ repository, id }: { repository: RepositoryView; id: string }) {
   const branch = repository.defaultBranch;
@@ -95,13 +112,17 @@ function RepositoryDetails({ repository, id }: { repository: RepositoryView; id:
       </div>
       <p className="text-muted">
         {branch === null ? (
-          <>This repository has no branch yet. Push a first commit, then switch images on.</>
+          <>
+            This repository has no branch yet. Commit in the clone, <code className={codeStyles}>git push -u origin main</code>,
+            then switch images on.
+          </>
         ) : (
           <>
-            Commit and <code className="font-mono text-fg text-xs">git push origin {branch}</code>: the image is rebuilt when the
-            branch has moved.
+            Commit and <code className={codeStyles}>git push origin {branch}</code>: the image is rebuilt when the branch has
+            moved.
           </>
-        )}
+        )}{" "}
+        When git asks, give your GitHub name and, as the password, a token that may write to this repository.
       </p>
       <Button asChild>
         <Link to="/sessions/new" search={{ repository: `${repository.owner}/${repository.name}` }}>

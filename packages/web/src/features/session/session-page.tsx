@@ -3,6 +3,7 @@ import { type SessionEvent, type SessionView, sessionEventSchema } from "@open-i
 import { useMutation } from "@tanstack/react-query";
 import { CircleStop, LoaderCircle } from "lucide-react";
 import { useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { stripAnsi } from "../../lib/ansi.ts";
 import { useTitle } from "../../lib/clock.ts";
 import { createLogBuffer, type LogBuffer } from "../../lib/log-lines.ts";
 import { sessionKey, useSession } from "../../lib/queries.ts";
@@ -17,7 +18,7 @@ import { Disclosure } from "../../ui/disclosure.tsx";
 import { FailurePanel } from "../../ui/failure-panel.tsx";
 import { LiveIndicator } from "../../ui/live-indicator.tsx";
 import { LogView } from "../../ui/log-view.tsx";
-import { Card, ErrorNotice, Page, SectionTitle, SkeletonRows } from "../../ui/page.tsx";
+import { Card, LoadFailure, Page, SectionTitle, SkeletonRows } from "../../ui/page.tsx";
 import { Prompts } from "./prompts.tsx";
 import { StartCard } from "./start-card.tsx";
 
@@ -56,7 +57,7 @@ export function SessionPage({ id }: { id: string }) {
             <SkeletonRows rows={4} label="Loading the session" />
           </Card>
         ) : (
-          <ErrorNotice error={error} onRetry={() => void refetch()} />
+          <LoadFailure what="session" error={error} onRetry={() => void refetch()} />
         )}
       </Page>
     );
@@ -86,18 +87,32 @@ export function SessionPage({ id }: { id: string }) {
           <SectionTitle>Conversation</SectionTitle>
           <Prompts prompts={session.prompts} />
         </section>
-        <Output log={log} />
+        <Output log={log} isStarting={session.receipt === null && !isSessionEnded(session.status)} />
       </div>
     </Page>
   );
 }
 
-function Output({ log }: { log: LogBuffer }) {
+/** While the session starts, the newest line shows beside the fold: what a long setup is busy with. */
+function Output({ log, isStarting }: { log: LogBuffer; isStarting: boolean }) {
   const { lines, dropped } = useSyncExternalStore(log.subscribe, log.snapshot);
   const count = lines.length + dropped;
   if (count === 0) return null;
   return (
-    <Disclosure summary={`Output of boot and scripts (${count.toLocaleString("en")} ${count === 1 ? "line" : "lines"})`}>
+    <Disclosure
+      summary={
+        <>
+          <span className="shrink-0">
+            Output of boot and scripts ({count.toLocaleString("en")} {count === 1 ? "line" : "lines"})
+          </span>
+          {isStarting ? (
+            <span aria-hidden="true" data-newest-line="" className="min-w-0 truncate font-mono text-faint text-xs">
+              {stripAnsi(lines.at(-1)?.text ?? "")}
+            </span>
+          ) : null}
+        </>
+      }
+    >
       <LogView buffer={log} label="Session output" empty="Nothing printed yet." className="mt-2" />
     </Disclosure>
   );

@@ -9,12 +9,13 @@ import { describeReceipt, describeSetup } from "../../lib/start-sentences.ts";
 import { formatDuration } from "../../lib/time.ts";
 import { isSessionEnded } from "../../lib/words.ts";
 import { Commit } from "../../ui/commit.tsx";
+import { Hint } from "../../ui/hint.tsx";
 import { Card } from "../../ui/page.tsx";
 import { PhaseTimeline } from "../../ui/phase-timeline.tsx";
 
 export function StartCard({ session }: { session: SessionView }) {
   const { receipt, cold } = session;
-  const setup = describeSetup(session.setupRanInSession, session.image !== null);
+  const setup = describeSetup(session);
   return (
     <Card aria-label="Start">
       <div className="px-4 py-3.5">{receipt === null ? <Progress session={session} /> : <Receipt receipt={receipt} />}</div>
@@ -23,7 +24,11 @@ export function StartCard({ session }: { session: SessionView }) {
           <Snowflake aria-hidden="true" className="mt-0.5 size-4 shrink-0 text-accent" />
           <div className="min-w-0 break-words">
             <p>{cold.message}</p>
-            {cold.hint ? <p className="text-muted">{cold.hint}</p> : null}
+            {cold.hint ? (
+              <p className="text-muted">
+                <Hint text={cold.hint} />
+              </p>
+            ) : null}
           </div>
         </div>
       )}
@@ -39,11 +44,7 @@ export function StartCard({ session }: { session: SessionView }) {
           {session.image === null ? (
             "base (cold)"
           ) : (
-            <Link
-              to="/builds/$id"
-              params={{ id: session.image.buildId }}
-              className="underline decoration-line-strong underline-offset-2 hover:decoration-fg"
-            >
+            <Link to="/builds/$id" params={{ id: session.image.buildId }} className="text-link">
               image of <Commit sha={session.image.sha} />
             </Link>
           )}
@@ -68,7 +69,7 @@ function Fact({ name, children }: { name: string; children: ReactNode }) {
 /** Before the receipt: how long the start has taken, or that there will be none. */
 function Progress({ session }: { session: SessionView }) {
   const ended = isSessionEnded(session.status);
-  const now = useNow(ended ? null : 100);
+  const now = useNow(ended ? null : 50);
   if (ended) {
     return (
       <p className="font-medium">{session.status === "failed" ? "This session did not start" : "Stopped before it was ready"}</p>
@@ -89,7 +90,7 @@ function Receipt({ receipt }: { receipt: StartReceipt }) {
   const { cold } = receipt;
   return (
     <>
-      <p data-receipt={receipt.startedFrom}>
+      <p data-receipt={receipt.startedFrom} className="text-pretty">
         <strong className="font-semibold text-lg">{first}</strong>
         {rest.map((piece) => (
           <span key={piece} className={cn("text-muted", piece.endsWith("× faster") && "font-medium text-ok")}>

@@ -169,8 +169,6 @@ interface ForecastProps {
   none: boolean;
 }
 
-const linkStyles = "text-fg underline decoration-line-strong underline-offset-2 hover:decoration-fg";
-
 function Forecast({ repository, branch, wanted, none }: ForecastProps) {
   const now = useNow(5_000);
   const line = "flex min-w-0 flex-1 basis-64 items-start gap-2 text-muted text-sm [&_svg]:mt-0.5 [&_svg]:size-4 [&_svg]:shrink-0";
@@ -179,7 +177,7 @@ function Forecast({ repository, branch, wanted, none }: ForecastProps) {
       <p className={line}>
         <span>
           There is no repository yet:{" "}
-          <Link to="/settings/images" className={linkStyles}>
+          <Link to="/settings/images" className="text-link">
             how to add one
           </Link>
         </span>
@@ -197,7 +195,7 @@ function Forecast({ repository, branch, wanted, none }: ForecastProps) {
       <span>
         {sentence}{" "}
         {repository.image.enabled ? null : (
-          <Link to="/settings/images" className={linkStyles}>
+          <Link to="/settings/images" className="text-link">
             Switch them on
           </Link>
         )}

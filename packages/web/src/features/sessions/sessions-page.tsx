@@ -50,17 +50,15 @@ export function SessionsPage() {
   );
 }
 
-const linkStyles = "text-fg underline decoration-line-strong underline-offset-2 hover:decoration-fg";
-
 function NoSessions() {
   return (
     <EmptyState icon={<MessagesSquare />} title="No session yet">
       Switch a repository on in{" "}
-      <Link to="/settings/images" className={linkStyles}>
+      <Link to="/settings/images" className="text-link">
         Settings &gt; Images
       </Link>{" "}
       so that its sessions start in seconds, then{" "}
-      <Link to="/sessions/new" className={linkStyles}>
+      <Link to="/sessions/new" className="text-link">
         start a new session
       </Link>
       .
