@@ -1,5 +1,5 @@
 /** Settings > Images: what each state says, and what the switch, the button and the feed do to it. */
-import { screen, waitFor, within } from "@testing-library/react";
+import { act, screen, waitFor, within } from "@testing-library/react";
 import { describe, expect, it, vi } from "vitest";
 import { ok, openDashboard, type Routes, refuse } from "./dashboard.tsx";
 import {
@@ -197,6 +197,18 @@ describe("feed", () => {
     await waitFor(async () => expect((await badgeOf("web"))?.textContent).toBe("Ready"));
     expect(count("GET", "/api/repositories")).toBeGreaterThan(before);
   });
+});
+
+it("a cut that lasts is said above every page until the server is back", async () => {
+  const { sockets } = openImages([repository("web", readyImage())]);
+  await rowOf("web");
+  sockets.of("/api/feed").open();
+  sockets.of("/api/feed").cut();
+  expect(screen.queryByText(/No connection to the server/)).toBeNull();
+  await screen.findByText(/No connection to the server/, {}, { timeout: 4_500 });
+  act(() => void window.dispatchEvent(new Event("online")));
+  sockets.of("/api/feed").open();
+  expect(screen.queryByText(/No connection to the server/)).toBeNull();
 });
 
 it("a notice of the operator stands above every page", async () => {

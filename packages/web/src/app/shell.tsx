@@ -1,10 +1,11 @@
 /** The frame around every page: navigation, theme, the feed's state, and the live region. Owns the one feed socket. */
 import { type FeedMessage, feedMessageSchema, type RepositoryList } from "@open-inspect/protocol";
 import { Outlet, useLocation } from "@tanstack/react-router";
-import { Menu, X } from "lucide-react";
+import { Menu, Unplug, X } from "lucide-react";
 import { Dialog } from "radix-ui";
 import { useEffect, useRef, useState } from "react";
 import { repositoriesKey } from "../lib/feed.ts";
+import { type LiveState } from "../lib/live-socket.ts";
 import { useLiveChannel, useServices } from "../lib/services.tsx";
 import { imageWords } from "../lib/words.ts";
 import { Button } from "../ui/button.tsx";
@@ -43,6 +44,7 @@ export function Shell() {
             {notice}
           </p>
         )}
+        <CutNotice live={live} />
         <Outlet />
       </main>
       <LiveRegion />
@@ -84,6 +86,33 @@ function Drawer() {
         </Dialog.Content>
       </Dialog.Portal>
     </Dialog.Root>
+  );
+}
+
+/** A short cut heals unseen; from here on what is shown may have become untrue. */
+const cutNoticeAfterMs = 3_000;
+
+/** Says that the page has lost its server, and that nothing has to be done about it. */
+function CutNotice({ live }: { live: LiveState }) {
+  const isCut = live === "reconnecting";
+  const [shown, setShown] = useState(false);
+  useEffect(() => {
+    if (!isCut) return setShown(false);
+    const timer = setTimeout(() => setShown(true), cutNoticeAfterMs);
+    return () => clearTimeout(timer);
+  }, [isCut]);
+  return (
+    <div role="status">
+      {shown ? (
+        <p
+          data-cut=""
+          className="flex items-center gap-2 border-warn/25 border-b bg-warn-soft px-4 py-2 text-sm text-warn sm:px-8"
+        >
+          <Unplug aria-hidden="true" className="size-4 shrink-0" />
+          No connection to the server: what you see may be out of date. The page reconnects by itself.
+        </p>
+      ) : null}
+    </div>
   );
 }
 

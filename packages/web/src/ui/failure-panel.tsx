@@ -1,6 +1,6 @@
 /** A failed build or session: the cause in a sentence, what to do, and the last lines that were printed. */
 import { type Failure, type Phase } from "@open-inspect/protocol";
-import { type ReactNode } from "react";
+import { type ReactNode, useEffect, useRef } from "react";
 import { stripAnsi } from "../lib/ansi.ts";
 import { phaseActivities } from "../lib/words.ts";
 import { Disclosure } from "./disclosure.tsx";
@@ -65,17 +65,34 @@ function Lines({ lines, open }: { lines: string[]; open: boolean }) {
           <OutputBlock label="Earlier lines of output" text={rest.join("\n")} className="mt-1.5" />
         </Disclosure>
       ) : null}
-      <OutputBlock label="Last lines of output" text={shown.join("\n")} className="mt-1.5" />
+      <OutputBlock label="Last lines of output" text={shown.join("\n")} fromEnd className="mt-1.5" />
     </>
   );
 }
 
+interface OutputBlockProps {
+  label: string;
+  text: string;
+  /** shows the end at first, where a failure says why */
+  fromEnd?: boolean;
+  className?: string;
+}
+
 /** Output of a program, scrolling in itself; reachable by keyboard. */
-export function OutputBlock({ label, text, className }: { label: string; text: string; className?: string }) {
+export function OutputBlock({ label, text, fromEnd = false, className }: OutputBlockProps) {
+  const region = useRef<HTMLElement>(null);
+  useEffect(() => {
+    if (fromEnd && region.current !== null) region.current.scrollTop = region.current.scrollHeight;
+  }, [fromEnd]);
   return (
     <div className={className}>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
-      <section aria-label={label} tabIndex={0} className="max-h-80 overflow-auto rounded-md border border-line bg-sunken">
+      <section
+        ref={region}
+        aria-label={label}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
+        tabIndex={0}
+        className="max-h-80 overflow-auto rounded-md border border-line bg-sunken"
+      >
         <pre className="w-max min-w-full px-3 py-2 font-mono text-fg text-xs leading-5">{stripAnsi(text)}</pre>
       </section>
     </div>

@@ -83,7 +83,7 @@ function SessionRow({ session }: { session: SessionSummary }) {
         </span>
         <span className="flex flex-wrap items-center gap-x-4 gap-y-1 text-muted text-sm">
           {session.startedFrom === null ? null : (
-            <span className="sm:w-40 sm:text-right">
+            <span className="whitespace-nowrap sm:w-48 sm:text-right">
               {session.startMs === null ? null : <span className="text-fg">{formatDuration(session.startMs)} </span>}
               {session.startedFrom === "image" ? "from image" : "from base (cold)"}
             </span>
