@@ -37,6 +37,10 @@ export interface CallOptions {
   deadlineMs?: number;
 }
 
+export interface StatusOptions extends CallOptions {
+  runtime?: boolean;
+}
+
 export interface GatewayClientOptions {
   /** without a trailing slash and without `/v1` */
   baseUrl: string;
@@ -55,8 +59,8 @@ export interface GatewayClient {
   create(name: string, request: CreateSandboxRequest, options?: CallOptions): Promise<GatewayResult<CreateSandboxResponse>>;
   /** Starts the runtime once in the sandbox's life; a repetition answers `started: false`. */
   start(sandboxId: string, request: StartSandboxRequest, options?: CallOptions): Promise<GatewayResult<StartSandboxResponse>>;
-  /** A sandbox that the provider no longer knows is `ended` for an `unknown` reason. */
-  status(sandboxId: string, options?: CallOptions): Promise<GatewayResult<SandboxStatus>>;
+  /** A sandbox that the provider no longer knows is `ended` for an `unknown` reason. With `runtime` also whether that still runs. */
+  status(sandboxId: string, options?: StatusOptions): Promise<GatewayResult<SandboxStatus>>;
   /** What the runtime printed from a byte offset on; at most 256 KiB a call. */
   logs(sandboxId: string, offset: number, options?: CallOptions): Promise<GatewayResult<SandboxLogs>>;
   /**
@@ -156,7 +160,15 @@ export function createGatewayClient(options: GatewayClientOptions): GatewayClien
       call("PUT", `/sandboxes/${encodeURIComponent(name)}`, request, createSandboxResponseSchema, callDeadlinesMs.create, own),
     start: (id, request, own) =>
       call("POST", `${sandboxPath(id)}/start`, request, startSandboxResponseSchema, callDeadlinesMs.start, own),
-    status: (id, own) => call("GET", sandboxPath(id), null, sandboxStatusSchema, callDeadlinesMs.status, own),
+    status: (id, own) =>
+      call(
+        "GET",
+        `${sandboxPath(id)}${own?.runtime ? "?runtime=1" : ""}`,
+        null,
+        sandboxStatusSchema,
+        callDeadlinesMs.status,
+        own,
+      ),
     logs: (id, offset, own) =>
       call("GET", `${sandboxPath(id)}/logs?offset=${offset}`, null, sandboxLogsSchema, callDeadlinesMs.logs, own),
     async snapshot(id, request, own = {}) {

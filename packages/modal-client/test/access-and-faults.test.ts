@@ -144,6 +144,16 @@ describe("the base image", () => {
     await waiting.close();
   });
 
+  test("that create waited for is told as a part of how long it took", async () => {
+    await t.world.fault({ method: "ImageGetOrCreate", kind: "latency", ms: 700 });
+    const waiting = await t.world.startGateway();
+    const first = succeeded(await waiting.client.create(freshName(), fromBase()));
+    expect(first.baseWaitMs).toBeGreaterThan(400);
+    expect(first.baseWaitMs).toBeLessThan(first.durationMs);
+    expect(succeeded(await waiting.client.create(freshName(), fromBase())).baseWaitMs).toBe(0);
+    await waiting.close();
+  });
+
   test("that Modal has lost is built again", async () => {
     const { base } = t.main.gateway.health();
     await t.world.modal.images.delete(base.providerImageId ?? "");

@@ -123,3 +123,14 @@ describe("a definite refusal", () => {
   );
   test("nor does a timeout", () => expect(isDefiniteRefusal(new TimeoutError("late"))).toBe(false));
 });
+
+test("a failed image build hands on the end of its output as plain lines", () => {
+  const output = [...Array.from({ length: 50 }, (_, index) => `line ${index}`), "\u001b[31mE: no such package\u001b[0m", ""].join(
+    "\r\n",
+  );
+  const { lines, message } = classifyFailure(new Error(`Image build for im-1 failed with the exception:\n${output}`), "provider");
+  expect(lines).toHaveLength(40);
+  expect(lines?.slice(-2)).toEqual(["line 49", "E: no such package"]);
+  expect(message).toContain("The base image cannot be built.");
+  expect(classifyFailure(new TimeoutError("late"), "sandbox").lines).toBeUndefined();
+});

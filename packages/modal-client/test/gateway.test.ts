@@ -122,6 +122,20 @@ describe("status", () => {
     expect(succeeded(await t.main.client.status(timedOut))).toEqual({ status: "ended", exitCode: 124, reason: "timeout" });
   });
 
+  test("tells on demand whether the runtime runs in it", async () => {
+    const sandboxId = await createStarted();
+    expect(succeeded(await t.main.client.status(sandboxId))).toEqual({ status: "running" });
+    const look = async () => succeeded(await t.main.client.status(sandboxId, { runtime: true }));
+    expect(await look()).toEqual({ status: "running", runtime: "running" });
+    await t.world.shell(sandboxId, "kill -9 $(cat /run/openinspect/started.*/pid)");
+    await eventually(async () => (await look()).status === "running" && JSON.stringify(await look()).includes("gone"));
+    expect(await look()).toEqual({ status: "running", runtime: "gone" });
+    const idle = await create();
+    expect(succeeded(await t.main.client.status(idle, { runtime: true }))).toEqual({ status: "running", runtime: "unknown" });
+    succeeded(await t.main.client.terminate(sandboxId));
+    expect(await look()).toMatchObject({ status: "ended" });
+  });
+
   test("a sandbox that nobody knows has ended", async () => {
     expect(succeeded(await t.main.client.status("sb-doesnotexist"))).toEqual({
       status: "ended",

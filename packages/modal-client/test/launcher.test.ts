@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { beforeSnapshotScript, launchScript, logScript, snapshotBegunCode } from "../src/gateway/launcher.ts";
+import { aliveScript, beforeSnapshotScript, launchScript, logScript, snapshotBegunCode } from "../src/gateway/launcher.ts";
 
 const token = "a-token-that-nobody-else-may-see";
 const config = JSON.stringify({ bridgeToken: token, text: "a\\n'\"$(touch x) ü %s" });
@@ -24,7 +24,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   try {
-    for (const pid of runtimePids()) process.kill(-pid, "SIGKILL");
+    for (const pid of startedPids()) process.kill(pid, "SIGKILL");
   } finally {
     rmSync(root, { recursive: true, force: true });
   }
@@ -39,6 +39,17 @@ function runtimePids(): number[] {
     .filter((file) => existsSync(file))
     .map((file) => Number(readFileSync(file, "utf8")))
     .filter(isAlive);
+}
+/** Everything that runs this test's runtime: tini's child has a process group of its own and outlives a killed tini. */
+function startedPids(): number[] {
+  const pids = readdirSync("/proc").map(Number).filter(Number.isInteger);
+  return pids.filter((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").includes(join(root, "opt/runtime.mjs"));
+    } catch {
+      return false; // it ended meanwhile
+    }
+  });
 }
 function isAlive(pid: number): boolean {
   try {
@@ -109,6 +120,22 @@ test("a second start is a no-op, also when the runtime has ended", async () => {
   expect((await launch()).code).toBe(10);
   for (const pid of runtimePids()) process.kill(-pid, "SIGKILL");
   expect((await launch()).code).toBe(10);
+});
+
+test("a look finds the runtime while it runs, and says that it is gone afterwards", async () => {
+  const look = async () => (await run(aliveScript, ["sb-1"], null).ended).code;
+  expect(await look(), "nothing was started").toBe(12);
+  await launch();
+  expect(await look()).toBe(10);
+  expect(runtimePids()).toHaveLength(1);
+  for (const pid of runtimePids()) process.kill(-pid, "SIGKILL");
+  for (let tries = 0; tries < 100 && (await look()) === 10; tries++) await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(await look()).toBe(11);
+  const file = join(stateDir(), "started.sb-1/pid");
+  writeFileSync(file, `${process.pid}\n`);
+  expect(await look(), "another process has its number now").toBe(11);
+  rmSync(file);
+  expect(await look(), "the launcher did not get so far").toBe(12);
 });
 
 test("of many starts at once one starts the runtime", async () => {

@@ -2,7 +2,7 @@
  * The gateway API: few, coarse, idempotent HTTP calls that a Durable Object's alarm can repeat.
  *
  * Every request is signed (`modal-client/src/signing.ts`). Paths, all below `/v1`:
- * `GET /health` · `PUT /sandboxes/:name` create by name · `POST /sandboxes/:id/start` · `GET /sandboxes/:id` status ·
+ * `GET /health` · `PUT /sandboxes/:name` create by name · `POST /sandboxes/:id/start` · `GET /sandboxes/:id[?runtime=1]` status ·
  * `GET /sandboxes/:id/logs?offset=` · `POST /sandboxes/:id/snapshot` · `POST /sandboxes/:id/terminate` ·
  * `GET /sandboxes?tag.<key>=<value>` · `DELETE /images/:id`.
  */
@@ -68,9 +68,12 @@ export type StartSandboxRequest = z.infer<typeof startSandboxRequestSchema>;
 export const startSandboxResponseSchema = z.object({ started: z.boolean(), durationMs: z.number().nonnegative() });
 export type StartSandboxResponse = z.infer<typeof startSandboxResponseSchema>;
 
-/** `GET /sandboxes/:id`. */
+/**
+ * `GET /sandboxes/:id`. With `?runtime=1` the gateway also looks into a running sandbox: `gone` is certain, and the runtime
+ * that was started there does not come back; `unknown` says that it could not look.
+ */
 export const sandboxStatusSchema = z.discriminatedUnion("status", [
-  z.object({ status: z.literal("running") }),
+  z.object({ status: z.literal("running"), runtime: z.enum(["running", "gone", "unknown"]).optional() }),
   z.object({
     status: z.literal("ended"),
     exitCode: z.number().int().nullable(),

@@ -7,7 +7,7 @@ export function createDataPlane(options: { gatewayUrl: string; secret: string })
   return {
     createSandbox: (name, request) => client.create(name, request),
     startSandbox: (sandboxId, config) => client.start(sandboxId, { config }),
-    sandboxStatus: (sandboxId) => client.status(sandboxId),
+    sandboxStatus: (sandboxId, withRuntime) => client.status(sandboxId, { runtime: withRuntime }),
     sandboxLogs: (sandboxId, offset) => client.logs(sandboxId, offset),
     snapshotSandbox: (sandboxId, request) => client.snapshot(sandboxId, request),
     terminateSandbox: (sandboxId) => client.terminate(sandboxId),

@@ -15,6 +15,8 @@ export const deadlines = {
   /** a socket that closed is most often a sandbox that died: look soon */
   pollAfterCloseMs: 2 * secondMs,
   pollWhileClosedMs: 5 * secondMs,
+  /** a socket that has not come back by then: see whether the runtime is still there to dial */
+  runtimeAwayMs: 10 * secondMs,
   pollWhileConnectingMs: 10 * secondMs,
   pollMs: 30 * secondMs,
   /** an alarm that fires this much after its time means that we were down, not the sandbox */

@@ -33,7 +33,8 @@ export type GatewayResult<T> = Promise<Result<T, GatewayFailure>>;
 export interface DataPlane {
   createSandbox(name: string, request: CreateSandboxRequest): GatewayResult<CreateSandboxResponse>;
   startSandbox(sandboxId: string, config: RuntimeConfig): GatewayResult<StartSandboxResponse>;
-  sandboxStatus(sandboxId: string): GatewayResult<SandboxStatus>;
+  /** `withRuntime`: also look into the sandbox for its runtime, which costs a command there */
+  sandboxStatus(sandboxId: string, withRuntime: boolean): GatewayResult<SandboxStatus>;
   sandboxLogs(sandboxId: string, offset: number): GatewayResult<SandboxLogs>;
   snapshotSandbox(sandboxId: string, request: SnapshotRequest): GatewayResult<SnapshotResponse>;
   terminateSandbox(sandboxId: string): GatewayResult<void>;

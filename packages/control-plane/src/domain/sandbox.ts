@@ -14,6 +14,7 @@ import { createFailure } from "./failures.ts";
 import { gatewayFailure } from "./gateway-failures.ts";
 import { endPhase, runningPhase, startPhase } from "./phases.ts";
 import { type GatewayFailure } from "./ports.ts";
+import { runtimeGone, sandboxEnded, sandboxSilent } from "./sandbox-lost.ts";
 
 /** What the runtime is started with; the performer adds URLs and tokens, which are never stored. */
 export type Launch =
@@ -31,6 +32,8 @@ export type SandboxLife =
       sandboxId: string;
       runtimeVersion: string;
       connected: boolean;
+      /** when the bridge's socket closed; means nothing while connected */
+      closedAt?: number;
       pollAt: number;
       /** silence before this moment is not held against the sandbox */
       silentFrom: number;
@@ -68,7 +71,7 @@ export interface CreateEffect {
 export type SandboxEffect =
   | CreateEffect
   | { type: "sandbox.start"; attempt: string; sandboxId: string; launch: Launch }
-  | { type: "sandbox.poll"; attempt: string; sandboxId: string }
+  | { type: "sandbox.poll"; attempt: string; sandboxId: string; withRuntime?: boolean }
   | { type: "sandbox.log"; attempt: string; sandboxId: string }
   | { type: "sandbox.terminate"; attempt: string; sandboxId: string; afterMs?: number }
   /** ends whatever a create without an answer may have left: looked for by tag, several times */
@@ -202,16 +205,15 @@ export function stepSandbox(
     }
     case "bridge.closed":
       if (life.at !== "up") return stay();
-      return stay({ ...life, connected: false, pollAt: now + deadlines.pollAfterCloseMs });
+      return stay({ ...life, connected: false, closedAt: now, pollAt: now + deadlines.pollAfterCloseMs });
     case "sandbox.polled": {
       if (life.at !== "connecting" && life.at !== "up") return stay();
-      if (input.status?.status !== "ended") return stay();
-      const { reason, exitCode } = input.status;
+      const { status, lastLines } = input;
       const phase = runningPhase(phases);
-      const how = endedSentences[reason];
-      const message = `The sandbox died${phase ? ` during ${phase}` : ""}: ${how}${exitCode === null ? "" : ` (exit code ${exitCode})`}.`;
-      const failure = createFailure("sandbox_lost", { phase, lines: input.lastLines, exitCode, message });
-      return giveUp(failure, reason === "timeout" ? "lifetime" : "failed");
+      if (status?.status === "ended")
+        return giveUp(sandboxEnded(status, phase, lastLines), status.reason === "timeout" ? "lifetime" : "failed");
+      const isGone = status?.runtime === "gone" && life.at === "up" && !life.connected;
+      return isGone ? giveUp(runtimeGone(phase, lastLines)) : stay();
     }
     case "runtime.log":
       if (life.at !== "diagnosing") return stay();
@@ -230,13 +232,6 @@ function evaluateBaseWait(
   if (life.baseSaid === undefined && baseWaitMs === 0) return 0;
   return Math.max(0, Math.round(now - Math.max(0, durationMs - baseWaitMs) - life.startedAt));
 }
-
-const endedSentences = {
-  exited: "its main process ended",
-  terminated: "it was terminated from outside",
-  timeout: "it reached the end of its lifetime",
-  unknown: "the provider does not say why",
-} as const;
 
 function stepClock(
   life: SandboxLife,
@@ -274,7 +269,8 @@ function stepClock(
     case "up": {
       const { attempt, sandboxId } = life;
       const poll = now >= life.pollAt;
-      const effects: SandboxEffect[] = poll ? [{ type: "sandbox.poll", attempt, sandboxId }] : [];
+      const withRuntime = !life.connected && now - (life.closedAt ?? now) >= deadlines.runtimeAwayMs;
+      const effects: SandboxEffect[] = poll ? [{ type: "sandbox.poll", attempt, sandboxId, withRuntime }] : [];
       const pause = life.connected ? deadlines.pollMs : deadlines.pollWhileClosedMs;
       const watched = poll ? { ...life, pollAt: now + pause } : life;
       const silentAt = Math.max(input.heardAt ?? 0, life.silentFrom) + deadlines.bridgeSilentMs;
@@ -283,12 +279,8 @@ function stepClock(
           return stay(watched, effects);
         case "late":
           return stay({ ...watched, silentFrom: now }, effects);
-        case "due": {
-          const phase = runningPhase(phases);
-          const seconds = Math.round(deadlines.bridgeSilentMs / 1000);
-          const message = `The sandbox${phase ? ` was at ${phase} and` : ""} has not been heard of for ${seconds} seconds.`;
-          return giveUp(createFailure("sandbox_lost", { phase, lines: input.lastLines, message }));
-        }
+        case "due":
+          return giveUp(sandboxSilent(runningPhase(phases), input.lastLines));
       }
     }
   }

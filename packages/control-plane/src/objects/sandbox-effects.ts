@@ -2,7 +2,7 @@
 import { baseNotReadyCode, type RuntimeConfig } from "@open-inspect/protocol";
 import { mintToken } from "../adapters/sandbox-tokens.ts";
 import { deadlines, limits } from "../domain/deadlines.ts";
-import { type DataPlane } from "../domain/ports.ts";
+import { type DataPlane, type GatewayResult } from "../domain/ports.ts";
 import { type Launch, type SandboxEffect, type SandboxInput } from "../domain/sandbox.ts";
 import { type Config } from "../env.ts";
 import { type EffectPolicy, type Performed } from "./runner.ts";
@@ -16,7 +16,7 @@ const untilDone = { tries: null, firstPauseMs: 1_000, maxPauseMs: 60_000 };
 export const sandboxPolicies: Record<SandboxEffect["type"], EffectPolicy> = {
   "sandbox.create": { ...briefly, limitMs: 90_000 },
   "sandbox.start": { ...briefly, limitMs: 60_000 },
-  "sandbox.poll": { ...once, limitMs: 45_000 },
+  "sandbox.poll": { ...once, limitMs: 90_000 },
   "sandbox.log": { ...once, limitMs: 45_000 },
   "sandbox.terminate": { ...untilDone, limitMs: 45_000 },
   "sandbox.sweep": { ...untilDone, limitMs: 120_000 },
@@ -72,13 +72,16 @@ export async function performSandboxEffect(effect: SandboxEffect, world: Sandbox
       return result.error.kind === "transient" ? { retry: input, cause: result.error.code } : { done: input };
     }
     case "sandbox.poll": {
-      const result = await dataPlane.sandboxStatus(effect.sandboxId);
-      return { done: { type: "sandbox.polled", attempt, status: result.ok ? result.value : null, lastLines: world.lastLines() } };
+      const result = await dataPlane.sandboxStatus(effect.sandboxId, effect.withRuntime ?? false);
+      const status = result.ok ? result.value : null;
+      const isGone = status?.status === "running" && status.runtime === "gone";
+      const said = isGone ? await runtimeLines(dataPlane, effect.sandboxId) : null;
+      const lastLines = said?.ok && said.value.length > 0 ? said.value : world.lastLines();
+      return { done: { type: "sandbox.polled", attempt, status, lastLines } };
     }
     case "sandbox.log": {
-      const result = await dataPlane.sandboxLogs(effect.sandboxId, 0);
-      const lines = result.ok ? result.value.text.split("\n").filter((line) => line.trim() !== "") : [result.error.message];
-      return { done: { type: "runtime.log", attempt, lines: lines.slice(-limits.diagnosisLines) } };
+      const said = await runtimeLines(dataPlane, effect.sandboxId);
+      return { done: { type: "runtime.log", attempt, lines: said.ok ? said.value : [said.error.message] } };
     }
     case "sandbox.terminate": {
       const result = await dataPlane.terminateSandbox(effect.sandboxId);
@@ -95,6 +98,14 @@ export async function performSandboxEffect(effect: SandboxEffect, world: Sandbox
       return { done: { type: "sandbox.swept", attempt, pass: effect.pass } };
     }
   }
+}
+
+/** The end of what the runtime itself printed. */
+async function runtimeLines(dataPlane: DataPlane, sandboxId: string): GatewayResult<string[]> {
+  const result = await dataPlane.sandboxLogs(sandboxId, 0);
+  if (!result.ok) return result;
+  const lines = result.value.text.split("\n").filter((line) => line.trim() !== "");
+  return { ok: true, value: lines.slice(-limits.diagnosisLines) };
 }
 
 async function runtimeConfigOf(launch: Launch, attempt: string, config: Config): Promise<RuntimeConfig> {

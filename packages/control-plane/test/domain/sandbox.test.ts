@@ -65,7 +65,7 @@ it("[SB5] a closed socket is followed by a look at the sandbox, and one that end
   const closed = step(up, { type: "bridge.closed", attempt }, 10_000).life;
   expect(nextSandboxWakeAt(closed, null)).toBe(10_000 + deadlines.pollAfterCloseMs);
   const looked = step(closed, clock(9_000), 10_000 + deadlines.pollAfterCloseMs);
-  expect(looked.effects).toEqual([{ type: "sandbox.poll", attempt, sandboxId: "sb" }]);
+  expect(looked.effects).toEqual([{ type: "sandbox.poll", attempt, sandboxId: "sb", withRuntime: false }]);
   const ended = { status: "ended", exitCode: 137, reason: "exited" } as const;
   const phases = startPhase([], "setup", 5_000);
   const told = step(looked.life, { type: "sandbox.polled", attempt, status: ended, lastLines: ["Killed"] }, 12_100, phases);
@@ -181,4 +181,26 @@ it("[SB9] credentials that the provider refuses are not blamed on the control pl
     ).verdict?.failure;
   expect(failureOf("provider_unauthorized")).toMatchObject({ code: "gateway_unavailable", message: "said", hint: "do" });
   expect(failureOf("gateway_unauthorized")?.message).toContain("signature");
+});
+
+it("[SB13] a runtime that has been away for a while is looked for, and one that is gone is the end", () => {
+  const closed = step(up, { type: "bridge.closed", attempt }, 10_000).life;
+  const looked = step({ ...closed, pollAt: 0 } as SandboxLife, clock(9_000), 10_000 + deadlines.runtimeAwayMs);
+  expect(looked.effects).toEqual([{ type: "sandbox.poll", attempt, sandboxId: "sb", withRuntime: true }]);
+  const told = (life: SandboxLife, runtime: "running" | "gone" | "unknown") => {
+    const status = { status: "running", runtime } as const;
+    return step(
+      life,
+      { type: "sandbox.polled", attempt, status, lastLines: ["out of memory"] },
+      21_000,
+      startPhase([], "setup", 1),
+    ).verdict?.failure;
+  };
+  expect(told(looked.life, "gone")).toMatchObject({ code: "sandbox_lost", phase: "setup", lines: ["out of memory"] });
+  expect(told(looked.life, "unknown")).toBeUndefined();
+  expect(told(looked.life, "running")).toBeUndefined();
+  expect(told(step(looked.life, hello, 20_900).life, "gone"), "it is back: the answer is old").toBeUndefined();
+  expect(step({ ...up, pollAt: 0 } as SandboxLife, clock(95_000), 99_000).effects, "a connected one is not looked for").toEqual([
+    { type: "sandbox.poll", attempt, sandboxId: "sb", withRuntime: false },
+  ]);
 });

@@ -18,6 +18,7 @@ export interface FakeSandbox {
   status: SandboxStatus;
   config: RuntimeConfig | null;
   image: string | null;
+  runtimeEnded?: boolean;
 }
 
 /** `times` calls to `call` fail, with `code` and `lines` if given. `after: true`: they take effect and the answer is lost. */
@@ -35,6 +36,8 @@ export type GatewayOrder =
   | { do: "heal" }
   | { do: "kill"; sandboxId: string; status: SandboxStatus }
   | { do: "log"; text: string }
+  /** its runtime ends, the sandbox stays */
+  | { do: "end-runtime"; sandboxId: string }
   | { do: "forget-image"; providerImageId: string };
 
 export interface GatewayState {
@@ -85,6 +88,11 @@ export function createFakeGateway(): Fetch {
       case "forget-image":
         images.delete(order.providerImageId);
         break;
+      case "end-runtime": {
+        const sandbox = sandboxes.get(order.sandboxId);
+        if (sandbox) sandbox.runtimeEnded = true;
+        break;
+      }
       case "kill": {
         const sandbox = sandboxes.get(order.sandboxId);
         if (sandbox) sandbox.status = order.status;
@@ -128,8 +136,11 @@ export function createFakeGateway(): Fetch {
         images.delete(key);
         deletedImages.push(key);
         return Response.json({});
-      case "status":
-        return Response.json(sandbox?.status ?? { status: "ended", exitCode: null, reason: "unknown" });
+      case "status": {
+        const status = sandbox?.status ?? { status: "ended", exitCode: null, reason: "unknown" };
+        if (status.status === "ended" || url.searchParams.get("runtime") !== "1") return Response.json(status);
+        return Response.json({ ...status, runtime: sandbox?.runtimeEnded ? "gone" : "running" });
+      }
       case "logs":
         return Response.json({ text: log, nextOffset: log.length });
       case "terminate":

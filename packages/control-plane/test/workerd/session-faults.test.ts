@@ -254,3 +254,19 @@ it("[SE6] a session whose base image is not there within the limit fails as base
   const failed = await ringSession(session.id, (now) => now.status === "failed", 25_000);
   expect(failed.failure).toMatchObject({ code: "base_not_ready", phase: "sandbox", lines: ["fake base_not_ready"] });
 });
+
+it("[SB13] a runtime that dies in a sandbox that stays up fails its session within seconds, with the runtime's own log", async () => {
+  const session = await start();
+  const sandbox = await startedSandbox(session.id);
+  const runtime = await connectRuntime(sandbox.config);
+  runtime.event(ready);
+  await untilStatus(session.id, "ready");
+  await gateway({ do: "log", text: "FATAL: out of memory\n" });
+  await gateway({ do: "end-runtime", sandboxId: sandbox.sandboxId });
+  const diedAt = Date.now();
+  runtime.socket.close(1001, "gone");
+  const failed = await ringSession(session.id, (now) => now.status === "failed", 2_500);
+  expect(failed.failure).toMatchObject({ code: "sandbox_lost", lines: ["FATAL: out of memory"] });
+  expect((failed.endedAt ?? 0) - diedAt).toBeLessThan(30_000);
+  await noSandboxLeft();
+});

@@ -66,6 +66,21 @@ done
 exit 0
 `;
 
+/** What the exit code of `aliveScript` says; any other one says nothing. */
+export const aliveOutcomes = { 10: "running", 11: "gone" } as const;
+
+/**
+ * Looks for the runtime that `launchScript` started in the sandbox of argument 1. A process that is only waiting for its
+ * parent to notice, or another one that has its number now, is not it.
+ */
+export const aliveScript = `set -u
+[ -r /proc/self/stat ] || exit 12
+{ IFS= read -r pid <${stateDir}/started.$1/pid; } 2>/dev/null || exit 12
+{ read -r id name state rest </proc/$pid/stat; } 2>/dev/null || exit 11
+[ "$name" = '(tini)' ] && [ "$state" != Z ] && exit 10
+exit 11
+`;
+
 /** Prints at most argument 2 bytes of the runtime's log from the byte after argument 1 on. */
 export const logScript = `[ -e ${runtimeLog} ] || exit 0
 tail -c +$(($1 + 1)) ${runtimeLog} | head -c $2

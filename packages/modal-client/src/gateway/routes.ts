@@ -96,7 +96,9 @@ export function createRoutes(options: {
     assertAllowedHosts(config, options.allowedHosts);
     return c.json(await sandboxes.start(id, config));
   });
-  app.get("/v1/sandboxes/:id", async (c) => c.json(await sandboxes.status(parse(providerIdSchema, c.req.param("id")))));
+  app.get("/v1/sandboxes/:id", async (c) =>
+    c.json(await sandboxes.status(parse(providerIdSchema, c.req.param("id")), c.req.query("runtime") === "1")),
+  );
   app.get("/v1/sandboxes/:id/logs", async (c) => {
     const id = parse(providerIdSchema, c.req.param("id"));
     return c.json(await sandboxes.logs(id, parse(offsetSchema, c.req.query("offset"))));

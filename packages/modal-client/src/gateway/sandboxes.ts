@@ -18,12 +18,14 @@ import { classifyFailure, GatewayFault } from "./errors.ts";
 import { readShell, runShell } from "./exec.ts";
 import { createHandles } from "./handles.ts";
 import { type Images } from "./images.ts";
-import { type LaunchOutcome, launchOutcomes, launchScript, logScript } from "./launcher.ts";
+import { aliveOutcomes, aliveScript, type LaunchOutcome, launchOutcomes, launchScript, logScript } from "./launcher.ts";
 import { type Provider } from "./provider.ts";
 
 const rememberedSandboxes = 500;
 const nameAttempts = 6;
 const namePauseMs = 50;
+/** for the look at the runtime: what takes longer is not known */
+const lookLimitMs = 8_000;
 const longestList = 1_000;
 const tagReaders = 8;
 /** of log, per call */
@@ -32,7 +34,8 @@ const logChunkBytes = 256 * 1024;
 export interface Sandboxes {
   create(name: string, request: CreateSandboxRequest): Promise<CreateSandboxResponse>;
   start(sandboxId: string, config: RuntimeConfig): Promise<StartSandboxResponse>;
-  status(sandboxId: string): Promise<SandboxStatus>;
+  /** `withRuntime` costs a command in the sandbox and says whether the runtime that was started there still runs. */
+  status(sandboxId: string, withRuntime: boolean): Promise<SandboxStatus>;
   logs(sandboxId: string, offset: number): Promise<SandboxLogs>;
   terminate(sandboxId: string): Promise<void>;
   list(tags: Record<string, string>): Promise<SandboxList>;
@@ -145,9 +148,12 @@ export function createSandboxes(options: {
       return { started: toStarted(code), durationMs: performance.now() - startedAt };
     },
 
-    async status(sandboxId) {
+    async status(sandboxId, withRuntime) {
       try {
-        return toStatus(await (await handle(sandboxId)).poll());
+        const sandbox = await handle(sandboxId);
+        const status = toStatus(await sandbox.poll());
+        if (status.status === "ended" || !withRuntime) return status;
+        return { ...status, runtime: await lookForRuntime(sandbox) };
       } catch (error) {
         if (classifyFailure(error, "sandbox").kind !== "not_found") throw error;
         return { status: "ended", exitCode: null, reason: "unknown" };
@@ -176,6 +182,12 @@ export function createSandboxes(options: {
     list: (tags) => withDeadline("listing the sandboxes", deadlinesMs.list, list(tags)),
     close: () => handles.clear(),
   };
+
+  async function lookForRuntime(sandbox: Sandbox): Promise<"running" | "gone" | "unknown"> {
+    const look = { script: aliveScript, args: [sandbox.sandboxId], limitMs: lookLimitMs };
+    const code = await runShell(sandbox, look).catch(() => null);
+    return Object.entries(aliveOutcomes).find(([known]) => Number(known) === code)?.[1] ?? "unknown";
+  }
 
   async function list(tags: Record<string, string>): Promise<SandboxList> {
     const app = await provider.app();
