@@ -11,12 +11,14 @@ import { createLastLines } from "../domain/text.ts";
 import { type AgentClient, createAgentClient } from "./agent-client.ts";
 import { endProcesses, findBelonging } from "./processes.ts";
 
-const listenTimeoutMs = 20_000;
-const healthTimeoutMs = 10_000;
-const probeTimeoutMs = 250;
+// Generous: on a crowded machine a start takes many times its usual second, and beginning anew makes it worse.
+const listenTimeoutMs = 90_000;
+const healthTimeoutMs = 60_000;
+/** The first probe may meet a server that is not all there and never answers; one after it may only be slow. */
+const probeTimeoutsMs = [250, 500, 1_000, 2_000, 5_000] as const;
 const probeEveryMs = 20;
 const livenessEveryMs = 5_000;
-const livenessTimeoutMs = 2_000;
+const livenessTimeoutMs = 5_000;
 const livenessMissesMax = 3;
 const stopGraceMs = 3_000;
 const orphanGraceMs = 500;
@@ -101,8 +103,9 @@ export function createAgent(options: {
       // Nothing may connect before the listen line: such a connection is accepted and never answered.
       await Promise.race([listening.promise, exited.promise, sleep(listenTimeoutMs, undefined, { ref: false })]);
       let version: string | null = null;
-      for (const deadline = Date.now() + healthTimeoutMs; !isGone && version === null && Date.now() < deadline; ) {
-        version = await health(probeTimeoutMs);
+      const deadline = Date.now() + healthTimeoutMs;
+      for (let probe = 0; !isGone && version === null && Date.now() < deadline; probe++) {
+        version = await health(probeTimeoutsMs[Math.min(probe, probeTimeoutsMs.length - 1)] ?? 0);
         if (version === null) await sleep(probeEveryMs);
       }
       if (isGone) return;
