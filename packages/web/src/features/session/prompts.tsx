@@ -30,7 +30,7 @@ function Prompt({ prompt }: { prompt: PromptView }) {
           {prompt.model === null ? null : <span>{prompt.model}</span>}
         </p>
       </div>
-      <section aria-label="Answer" aria-busy={prompt.status === "running"} className="mt-4 space-y-3 px-1">
+      <section aria-label="Answer" aria-busy={prompt.status === "running"} className="mt-4 space-y-3">
         {prompt.parts.map((part) => (
           <Part key={part.id} part={part} />
         ))}

@@ -16,6 +16,7 @@ import { PhaseTimeline } from "../../ui/phase-timeline.tsx";
 export function StartCard({ session }: { session: SessionView }) {
   const { receipt, cold } = session;
   const setup = describeSetup(session);
+  const baked = session.bakedSha ?? session.image?.sha ?? null;
   return (
     <Card aria-label="Start">
       <div className="px-4 py-3.5">{receipt === null ? <Progress session={session} /> : <Receipt receipt={receipt} />}</div>
@@ -49,7 +50,7 @@ export function StartCard({ session }: { session: SessionView }) {
             </Link>
           )}
         </Fact>
-        <Fact name="Baked commit">{session.bakedSha === null ? "none" : <Commit sha={session.bakedSha} />}</Fact>
+        <Fact name="Baked commit">{baked === null ? "none" : <Commit sha={baked} />}</Fact>
         <Fact name="Synced commit">{session.syncedSha === null ? "not yet" : <Commit sha={session.syncedSha} />}</Fact>
         <Fact name="Setup">{setup ?? "not known yet"}</Fact>
       </dl>
