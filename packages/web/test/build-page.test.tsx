@@ -78,6 +78,13 @@ it.each([
   await waitFor(() => expect(document.querySelector("[data-failure] p")?.textContent).toBe(told));
 });
 
+it("the phase that failed does not repeat the sentence above it", async () => {
+  const message = ".openinspect/setup.sh exited with code 1.";
+  const phases = [{ phase: "setup", startedAt: 0, durationMs: 31, outcome: "failed", detail: message }] as const;
+  openBuild(build({ status: "failed", failure: { ...setupFailure, message }, phases: [...phases] }));
+  expect(await screen.findAllByText(message)).toHaveLength(1);
+});
+
 it("a finished build's closed socket is the end, not a cut", async () => {
   const { sockets } = openBuild(build());
   await log();

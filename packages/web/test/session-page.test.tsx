@@ -1,6 +1,6 @@
 /** The session page: boot, receipt, cold reason, failure, the streamed answer, stopping. */
 import { screen, waitFor, within } from "@testing-library/react";
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import { ok, openDashboard, type Routes, refuse } from "./dashboard.tsx";
 import { logEntry, phase, promptId, receipt, session, sessionId, setupFailure } from "./fixtures.ts";
 
@@ -220,4 +220,15 @@ it("while setup runs in the session, the page says so and shows the newest line 
   expect(await startCard()).toContain("Setup is running in this session");
   sockets.of(`/api${path}/events`).send({ type: "log", entries: [logEntry(1, "Installing\n"), logEntry(2, "Building\n")] });
   await waitFor(() => expect(document.querySelector("[data-newest-line]")?.textContent).toBe("Building"));
+});
+
+it("a page that breaks says so, and the way to the others stays", async () => {
+  const silent = vi.spyOn(console, "error").mockImplementation(() => {});
+  // Far outside of what a date can be: drawing its age throws.
+  openSession(session({ createdAt: 9e15 }));
+  await screen.findByRole("heading", { name: "This page broke" });
+  expect(screen.getByRole("alert").textContent).toContain("Reload the page");
+  expect(screen.getByRole("link", { name: "Images" })).toBeTruthy();
+  expect(document.title).toBe("Error · Open-Inspect");
+  silent.mockRestore();
 });

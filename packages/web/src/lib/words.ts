@@ -96,7 +96,7 @@ export const triggerWords: Record<BuildTrigger, string> = {
   enable: "Switched on",
   schedule: "Scheduled check",
   push: "Push",
-  refresh: "Rebuilt by hand",
+  refresh: "Rebuild by hand",
 };
 
 export const checkWords: Record<HeadCheck["outcome"], string> = {

@@ -19,9 +19,11 @@ interface PhaseTimelineProps {
   phases: readonly PhaseRecord[];
   /** where the axis begins: when the work was asked for */
   from: number;
+  /** a sentence that the page says already: a phase does not say it again */
+  told?: string | undefined;
 }
 
-export function PhaseTimeline({ phases, from }: PhaseTimelineProps) {
+export function PhaseTimeline({ phases, from, told }: PhaseTimelineProps) {
   const running = phases.some((phase) => phase.outcome === "running");
   const now = useNow(running ? tickMs : null);
   const durationOf = (phase: PhaseRecord) => phase.durationMs ?? Math.max(0, now - phase.startedAt);
@@ -60,7 +62,7 @@ export function PhaseTimeline({ phases, from }: PhaseTimelineProps) {
             <span className={cn("text-right", phase.outcome === "running" ? "text-warn" : "text-muted")}>
               {phase.outcome === "skipped" ? "skipped" : formatDuration(durationMs, true)}
             </span>
-            {phase.detail ? (
+            {phase.detail && phase.detail !== told ? (
               <span className="order-4 col-span-2 break-words text-faint text-xs sm:col-span-2 sm:col-start-2">
                 {phase.detail}
               </span>

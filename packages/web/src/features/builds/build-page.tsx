@@ -80,7 +80,7 @@ export function BuildPage({ id }: { id: string }) {
                 {isBuildFinal(build) ? "No phase had begun." : <Waiting build={build} />}
               </p>
             ) : (
-              <PhaseTimeline phases={build.phases} from={build.startedAt ?? build.requestedAt} />
+              <PhaseTimeline phases={build.phases} from={build.startedAt ?? build.requestedAt} told={build.failure?.message} />
             )}
           </div>
         </Card>

@@ -37,7 +37,7 @@ export function StartCard({ session }: { session: SessionView }) {
         {session.phases.length === 0 ? (
           <p className="py-1.5 text-muted text-sm">No phase has begun yet.</p>
         ) : (
-          <PhaseTimeline phases={session.phases} from={session.createdAt} />
+          <PhaseTimeline phases={session.phases} from={session.createdAt} told={session.failure?.message} />
         )}
       </div>
       <dl className="grid grid-cols-2 gap-x-6 gap-y-3 border-line border-t px-4 py-3.5 text-sm sm:grid-cols-[auto_auto_auto_1fr]">
