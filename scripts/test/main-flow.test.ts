@@ -158,7 +158,9 @@ describe("main flow", () => {
   it("switched off: new sessions start cold, the running one goes on", async () => {
     const [prebuilt] = (await running.api.sessions()).sessions.filter((one) => one.status === "ready");
     await page.getByRole("switch", { name: `Pre-built images for ${repository}` }).click();
+    // The page shows the word at once; the switch itself has been taken when the API says so.
     await untilStatus("disabled");
+    await expect.poll(async () => (await running.api.image(repository)).enabled, { timeout: 10_000 }).toBe(false);
     const cold = await untilReady(running.api, (await running.api.startSession({ repository })).id, 60_000);
     expect(cold.cold?.code).toBe("images_disabled");
     await running.api.stopSession(cold.id);
