@@ -30,7 +30,7 @@ const quickColdMs = 10_000;
 function describeGain(startMs: number, coldMs: number): string {
   const ratio = startMs > 0 ? coldMs / startMs : 0;
   if (ratio > 1.05) return `${formatRatio(ratio)} faster`;
-  if (coldMs < quickColdMs) return "so quick that an image has little to save";
+  if (coldMs < quickColdMs) return "too quick for an image to make it much faster";
   return "this start was no faster than a cold start: the phases show where its time went";
 }
 
