@@ -1,10 +1,10 @@
 /** `npm start`: the whole system on loopback, until Ctrl-C. `--repo PATH` (repeatable), `--port N`, `--data DIR`, `--reset`, `--base local|debian`, `--no-webhooks`. */
-import { appendFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { onInterruption } from "./interruption.ts";
 import { root } from "./prerequisites.ts";
-import { cronUrl, startSystem } from "./system.ts";
+import { cronUrl, type System, startSystem } from "./system.ts";
 
 const usage = "npm start -- [--repo PATH]… [--port N] [--data DIR] [--reset] [--base local|debian] [--no-webhooks]";
 
@@ -37,6 +37,7 @@ function readOptions() {
 }
 
 const options = readOptions();
+await refuseSecondStart(options.dataDir);
 if (options.reset) reset(options.dataDir);
 mkdirSync(options.dataDir, { recursive: true });
 const logFile = join(options.dataDir, "system.log");
@@ -59,6 +60,7 @@ try {
   const running = join(options.dataDir, "system.json");
   writeFileSync(running, JSON.stringify({ url: system.url, pid: process.pid }));
   const stopCron = startCron(system.url);
+  const stopWatch = watchWorker(system);
   const { person } = system.credentials;
   const gitHost = new URL(system.githubUrl).host;
   console.log(`
@@ -76,6 +78,7 @@ Log: ${logFile}
 Stop with Ctrl-C. The data stays in ${options.dataDir}.`);
   const outcome = await Promise.race([aborted, system.failed]);
   stopCron();
+  stopWatch();
   rmSync(running, { force: true });
   if (outcome !== "aborted") console.error(`\nThe ${outcome} ended unexpectedly; its last words are in ${logFile}.`);
   console.log("\nStopping …");
@@ -86,6 +89,19 @@ Stop with Ctrl-C. The data stays in ${options.dataDir}.`);
   process.exit(abort.signal.aborted ? 0 : 1);
 }
 
+/** Two systems on one data folder would ruin it. */
+async function refuseSecondStart(folder: string) {
+  const running = join(folder, "system.json");
+  if (!existsSync(running)) return;
+  const { url }: { url: string } = JSON.parse(readFileSync(running, "utf8"));
+  const answer = await fetch(`${url}/api/health`, { signal: AbortSignal.timeout(2_000) }).catch(() => null);
+  if (answer === null) return;
+  console.error(
+    `Open-Inspect is running on this data folder already: ${url}\nStop it first, or choose another folder with --data.`,
+  );
+  process.exit(2);
+}
+
 /** Removes a data folder, but never one that is somebody else's. */
 function reset(folder: string) {
   if (!existsSync(folder)) return;
@@ -94,6 +110,7 @@ function reset(folder: string) {
     console.error(`--reset would delete ${folder}, which is no data folder of Open-Inspect. Name another one with --data.`);
     process.exit(2);
   }
+  console.log(`Deleting ${folder} …`);
   rmSync(folder, { recursive: true, force: true });
 }
 
@@ -111,6 +128,28 @@ function startCron(url: string): () => void {
       },
       everyMs - (Date.now() % everyMs),
     );
+  };
+  arm();
+  return () => clearTimeout(timer);
+}
+
+/** The Worker's runtime can die under a wrangler that lives on: when it stays silent, it is started again on its data. */
+function watchWorker(system: System): () => void {
+  const everyMs = 5_000;
+  const missesMax = 3;
+  let misses = 0;
+  let timer: NodeJS.Timeout;
+  const arm = () => {
+    timer = setTimeout(async () => {
+      const answer = await fetch(`${system.url}/api/health`, { signal: AbortSignal.timeout(everyMs) }).catch(() => null);
+      misses = answer === null ? misses + 1 : 0;
+      if (misses >= missesMax) {
+        appendFileSync(logFile, "start: the Worker does not answer; starting it again\n");
+        await system.restart("worker").catch((error) => appendFileSync(logFile, `start: ${error}\n`));
+        misses = 0;
+      }
+      arm();
+    }, everyMs);
   };
   arm();
   return () => clearTimeout(timer);

@@ -22,7 +22,7 @@ const failureTexts: Record<FailureCode, { message: string; hint: string }> = {
   },
   gateway_unavailable: {
     message: "The sandbox gateway could not be reached.",
-    hint: "Nothing is wrong with the repository. The next scheduled run tries again; if this lasts, look at the gateway's log.",
+    hint: "Nothing is wrong with the repository. Builds are tried again by the next scheduled run; if this lasts, look at the gateway's log.",
   },
   base_not_ready: {
     message: "The base image is still being built.",
@@ -42,7 +42,7 @@ const failureTexts: Record<FailureCode, { message: string; hint: string }> = {
   },
   sandbox_lost: {
     message: "The sandbox died.",
-    hint: "Often it ran out of memory. The next scheduled run tries again.",
+    hint: "Often it ran out of memory. A build is tried again by the next scheduled run; a session can be started anew.",
   },
   clone_failed: { message: "git could not clone the repository.", hint: "git's own message is below." },
   sync_failed: { message: "git could not bring the workspace to the branch's head.", hint: "git's own message is below." },
