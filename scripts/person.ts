@@ -1,5 +1,6 @@
 /** A person with git and their own token: clones, changes files and pushes to the emulated GitHub, as on any machine. */
 import { execFile } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -23,9 +24,10 @@ export async function pushCommit(
   files: Record<string, FileChange | null>,
   options: { force?: boolean } = {},
 ): Promise<string> {
-  const checkout = join(folder, `checkout-${repository.replaceAll("/", "-")}-${Date.now()}`);
+  const own = randomUUID();
+  const checkout = join(folder, `checkout-${own}`);
   const { person } = system.credentials;
-  const askpass = join(folder, "askpass.sh");
+  const askpass = join(folder, `askpass-${own}.sh`);
   mkdirSync(folder, { recursive: true });
   // The token is not put into the URL: git would write it into the checkout's configuration.
   writeFileSync(askpass, `#!/bin/sh\ncase "$1" in Username*) echo ${person.login};; *) echo ${person.token};; esac\n`, {

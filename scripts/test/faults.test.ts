@@ -79,6 +79,15 @@ describe("requests that cannot be served", () => {
   });
 });
 
+it("a repository that has just got its first commit can be used at once", async () => {
+  const repository = await running.createRepository("first-commit");
+  await push(repository, script("true"));
+  const session = await running.api.startSession({ repository });
+  expect(session.cold?.code).toBe("images_disabled");
+  await running.api.stopSession(session.id);
+  await running.untilNoSandboxes();
+});
+
 describe("setup scripts that go wrong", () => {
   it("exits 1: setup_failed with its last lines and exit code", async () => {
     const { repository, goodSha } = await repositoryWithImage("exits");

@@ -10,12 +10,17 @@ const endedSentences = {
   unknown: "the provider does not say why",
 } as const;
 
+/** 128 + SIGKILL: what the kernel does to a sandbox that is out of memory */
+const killed = 137;
+
 export function sandboxEnded(
   { reason, exitCode }: Extract<SandboxStatus, { status: "ended" }>,
   phase: Phase | null,
   lines: readonly string[],
 ): Failure {
-  const how = `${endedSentences[reason]}${exitCode === null ? "" : ` (exit code ${exitCode})`}`;
+  const cause =
+    exitCode === killed && reason !== "timeout" ? "it was killed, most often because its memory ran out" : endedSentences[reason];
+  const how = `${cause}${exitCode === null ? "" : ` (exit code ${exitCode})`}`;
   return createFailure("sandbox_lost", { phase, lines, exitCode, message: `The sandbox died${during(phase)}: ${how}.` });
 }
 

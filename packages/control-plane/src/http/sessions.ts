@@ -13,7 +13,7 @@ import { gitHubOf } from "../compose.ts";
 import { selectImage } from "../domain/image-selection.ts";
 import { readConfig } from "../env.ts";
 import { newAttempt, newId } from "../objects/ids.ts";
-import { findRepository } from "../repository-sync.ts";
+import { findRepository, syncRepositories } from "../repository-sync.ts";
 import { type App } from "./app-types.ts";
 import { ApiError, gitHubUnavailable, repositoryNotFound } from "./errors.ts";
 import { readAfter, requireUpgrade, upgradeRequest } from "./upgrade.ts";
@@ -31,7 +31,12 @@ async function startFacts(c: Context<App>, ref: RepositoryRef): Promise<StartFac
   const sessions = createSessions(c.env.DB);
   try {
     const facts = await sessions.startFacts(ref);
-    if (facts) return facts;
+    if (facts && facts.target.branch !== null) return facts;
+    if (facts) {
+      // It had no branch when the list was read; its first push may have come since.
+      await syncRepositories(c.env, { force: true, background: (work) => c.executionCtx.waitUntil(work) });
+      return (await sessions.startFacts(ref)) ?? facts;
+    }
     const found = await findRepository(c.env, ref, (work) => c.executionCtx.waitUntil(work));
     const fresh = found && (await sessions.startFacts(ref));
     if (fresh) return fresh;
