@@ -18,10 +18,10 @@ try {
   checkNode();
   ensurePrograms(["git", "bwrap", "tini", "rg", "chromium"], ["git", "tini", "chromium"], console.log);
   buildDashboard(console.log);
-  // Most tests wait for processes and sockets rather than for a core, so groups run side by side.
-  if (half !== "e2e") await Promise.all([check(), vitest("sandboxes", ["modal-client", "sandbox-runtime", "emulators"], 2)]);
+  // Tests wait for processes and sockets about as much as for a core, so two groups run side by side; more would only run late.
+  if (half !== "e2e") await Promise.all([check(), vitest("sandboxes", ["modal-client", "sandbox-runtime", "emulators"], 3)]);
   await Promise.all([
-    half === "unit" ? undefined : vitest("end to end", ["scripts"], 2),
+    half === "unit" ? undefined : vitest("end to end", ["scripts"], 3),
     half === "e2e" ? undefined : vitest("workerd and browser", ["protocol", "control-plane", "web"], null),
   ]);
 } catch (error) {

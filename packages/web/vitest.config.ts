@@ -11,5 +11,6 @@ export default defineConfig({
     environmentOptions: { jsdom: { url: "http://dashboard.test/" } },
     include: ["test/**/*.test.{ts,tsx}"],
     setupFiles: ["test/setup.ts"],
+    testTimeout: 20_000,
   },
 });

@@ -24,7 +24,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   try {
-    for (const pid of startedPids()) process.kill(pid, "SIGKILL");
+    for (const pid of startedPids()) end(pid);
   } finally {
     rmSync(root, { recursive: true, force: true });
   }
@@ -50,6 +50,14 @@ function startedPids(): number[] {
       return false; // it ended meanwhile
     }
   });
+}
+/** A process, or with a negative number its group; it may have ended since it was found. */
+function end(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // gone already
+  }
 }
 function isAlive(pid: number): boolean {
   try {
@@ -118,7 +126,7 @@ test("the config is in no argument list, no environment and no file", async () =
 test("a second start is a no-op, also when the runtime has ended", async () => {
   expect((await launch()).code).toBe(0);
   expect((await launch()).code).toBe(10);
-  for (const pid of runtimePids()) process.kill(-pid, "SIGKILL");
+  for (const pid of runtimePids()) end(-pid);
   expect((await launch()).code).toBe(10);
 });
 
@@ -128,7 +136,7 @@ test("a look finds the runtime while it runs, and says that it is gone afterward
   await launch();
   expect(await look()).toBe(10);
   expect(runtimePids()).toHaveLength(1);
-  for (const pid of runtimePids()) process.kill(-pid, "SIGKILL");
+  for (const pid of runtimePids()) end(-pid);
   for (let tries = 0; tries < 100 && (await look()) === 10; tries++) await new Promise((resolve) => setTimeout(resolve, 20));
   expect(await look()).toBe(11);
   const file = join(stateDir(), "started.sb-1/pid");
