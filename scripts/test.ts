@@ -21,7 +21,7 @@ try {
   // Tests wait for processes and sockets about as much as for a core, so two groups run side by side; more would only run late.
   if (half !== "e2e") await Promise.all([check(), vitest("sandboxes", ["modal-client", "sandbox-runtime", "emulators"], 3)]);
   await Promise.all([
-    half === "unit" ? undefined : vitest("end to end", ["scripts"], 3),
+    half === "unit" ? undefined : vitest("end to end", ["scripts"], 2),
     half === "e2e" ? undefined : vitest("workerd and browser", ["protocol", "control-plane", "web"], null),
   ]);
 } catch (error) {

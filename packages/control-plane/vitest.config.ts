@@ -46,7 +46,7 @@ export default defineConfig({
     // One runtime for all files; setup.ts empties every binding before each test instead.
     isolate: false,
     fileParallelism: false,
-    testTimeout: 20_000,
+    testTimeout: 45_000,
     hookTimeout: 20_000,
   },
 });
