@@ -88,9 +88,7 @@ export function createRunner<State, Input, Effect>(parts: RunnerParts<State, Inp
 
   function schedule(): void {
     const wakeAt = parts.nextWakeAt(state());
-    // An attempt under way is looked at again soon, not at its limit: a process that is killed in it leaves this alarm behind.
-    const lookAgainAt = parts.now() + lookAgainMs;
-    const times = store.lanes().map((row) => Math.max(row.dueAt, Math.min(busy.get(row.lane) ?? 0, lookAgainAt)));
+    const times = store.lanes().map((row) => Math.max(row.dueAt, busy.get(row.lane) ?? 0));
     if (wakeAt !== null) times.push(wakeAt);
     parts.setAlarm(times.length === 0 ? null : Math.min(...times));
   }
@@ -166,9 +164,6 @@ export function createRunner<State, Input, Effect>(parts: RunnerParts<State, Inp
     },
   };
 }
-
-/** while an attempt is under way the alarm is never further away than this */
-const lookAgainMs = 10_000;
 
 /** A write of ours that failed is tried again: D1 and the feed are ours to wait for. */
 export async function untilWritten(work: () => Promise<void>): Promise<Performed<never>> {

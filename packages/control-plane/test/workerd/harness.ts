@@ -39,7 +39,11 @@ export const gateway = (content: GatewayOrder) => order<GatewayState>("gateway.t
 export const github = (content: GitHubOrder) => order<GitHubState>("github.test", content);
 
 /** Asks again until the answer is there; each question is bounded by the whole. */
-export async function eventually<T>(ask: () => Promise<T | undefined | null | false>, what: string, limitMs = 15_000): Promise<T> {
+export async function eventually<T>(
+  ask: () => Promise<T | undefined | null | false>,
+  what: string,
+  limitMs = 15_000,
+): Promise<T> {
   const until = performance.now() + limitMs;
   for (;;) {
     const answer = await ask();

@@ -67,7 +67,7 @@ for (const [name, withStore] of Object.entries(stores)) {
   });
 }
 
-function createCounter(perform: (effect: string) => Promise<Performed<string>>, tries: number | null = 3, limitMs = 5_000) {
+function createCounter(perform: (effect: string) => Promise<Performed<string>>, tries: number | null = 3) {
   const store = createMemoryEffectStore<string[], string>();
   let now = 0;
   let alarmAt: number | null = null;
@@ -80,7 +80,7 @@ function createCounter(perform: (effect: string) => Promise<Performed<string>>, 
       initial: [],
       store,
       address: (effect) => ({ key: effect, lane: effect[0] ?? "", delayMs: 0 }),
-      policy: () => ({ tries, firstPauseMs: 100, maxPauseMs: 1_000, limitMs }),
+      policy: () => ({ tries, firstPauseMs: 100, maxPauseMs: 1_000, limitMs: 5_000 }),
       isWanted: (_, effect) => !effect.includes("unwanted"),
       perform,
       derive: () => [],
@@ -145,23 +145,6 @@ it("[FX2] [FX7] an effect under way in a process that died is performed again by
   boot().wake();
   expect(performed).toBe(2);
   expect(store.isOwed("a")).toBe(true);
-});
-
-it("[FX7] a long attempt does not put the alarm off to its limit: a process killed in it is followed soon", async () => {
-  let performed = 0;
-  const { boot, alarmAt } = createCounter(
-    () => {
-      performed += 1;
-      return new Promise(() => {});
-    },
-    3,
-    90_000,
-  );
-  const runner = boot();
-  runner.dispatch("owe a");
-  expect(alarmAt()).toBe(10_000);
-  runner.wake();
-  expect(performed).toBe(1);
 });
 
 it("[FX6] what serves nothing any more is dropped, and what throws is tried again", async () => {
