@@ -1,6 +1,7 @@
 /** The Worker's bindings and its configuration, parsed once. The only place that knows variables by name. */
 import { z } from "zod";
 import { type HeadCheckMessage } from "./domain/ports.ts";
+import { type BuildSlotsObject } from "./objects/build-slots-object.ts";
 import { type FeedObject } from "./objects/feed-object.ts";
 import { type ImageObject } from "./objects/image-object.ts";
 import { type SessionObject } from "./objects/session-object.ts";
@@ -10,6 +11,7 @@ export interface Env {
   DB: D1Database;
   IMAGES: DurableObjectNamespace<ImageObject>;
   SESSIONS: DurableObjectNamespace<SessionObject>;
+  BUILD_SLOTS: DurableObjectNamespace<BuildSlotsObject>;
   FEED: DurableObjectNamespace<FeedObject>;
   HEAD_CHECKS: Queue<HeadCheckMessage>;
   CONTROL_PLANE_URL: string;
@@ -22,6 +24,10 @@ export interface Env {
   INSTALLATION_NOTICE: string;
   BUILD_LIMIT_MS: string;
   SESSION_START_LIMIT_MS: string;
+  BUILDS_AT_ONCE: string;
+  BUILDS_AT_ONCE_PER_OWNER: string;
+  TICK_JITTER_MS: string;
+  RUNTIME_FLOOR: string;
   GITHUB_APP_PRIVATE_KEY: string;
   GITHUB_WEBHOOK_SECRET: string;
   MODAL_API_SECRET: string;
@@ -50,6 +56,13 @@ const configSchema = z.object({
   INSTALLATION_NOTICE: z.string().max(1_000).optional(),
   BUILD_LIMIT_MS: limitMs.default(1_800_000),
   SESSION_START_LIMIT_MS: limitMs.default(1_800_000),
+  /** builds that run at the same time, of everybody and of one owner; the others wait in a fair order */
+  BUILDS_AT_ONCE: z.coerce.number().int().min(1).max(10_000).default(50),
+  BUILDS_AT_ONCE_PER_OWNER: z.coerce.number().int().min(1).max(10_000).default(20),
+  /** builds of one tick are spread over this time */
+  TICK_JITTER_MS: z.coerce.number().int().min(0).max(1_800_000).default(60_000),
+  /** images whose runtime is of a lower revision are not used and are built anew */
+  RUNTIME_FLOOR: z.coerce.number().int().min(1).default(1),
 });
 export type Config = z.output<typeof configSchema>;
 

@@ -1,4 +1,5 @@
 /** The tick: every enabled repository becomes a message, and each batch of messages is one reading of heads per installation. */
+import { createHeadChecks } from "./adapters/d1/head-checks.ts";
 import { createRepositories } from "./adapters/d1/repositories.ts";
 import { createWebhookDeliveries } from "./adapters/d1/webhook-deliveries.ts";
 import { createLog } from "./adapters/log.ts";
@@ -44,10 +45,11 @@ async function checkSome(env: Env, installationId: number, messages: readonly Me
       const { scope, owner, name, defaultBranch } = message.body;
       const head = heads.get(`${owner}/${name}`);
       try {
-        const known = head?.sha && head.defaultBranch ? { branch: head.defaultBranch, sha: head.sha } : null;
+        const known = head?.sha && head.defaultBranch ? { branch: head.defaultBranch, sha: head.sha, archived: false } : null;
         if (head && head.defaultBranch !== defaultBranch)
           await createRepositories(env.DB).setDefaultBranch(scope, head.defaultBranch);
-        await env.IMAGES.getByName(scope).checkHead(known);
+        const outcome = await env.IMAGES.getByName(scope).checkHead(known);
+        if (outcome) await createHeadChecks(env.DB).save([{ scope, at: Date.now(), sha: known?.sha ?? null, outcome }]);
         message.ack();
       } catch (error) {
         log.error("check.failed", { scope, error });

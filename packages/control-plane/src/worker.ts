@@ -4,6 +4,7 @@ import { type Env } from "./env.ts";
 import { app } from "./http/app.ts";
 import { checkHeads, tick } from "./scheduler.ts";
 
+export { BuildSlotsObject } from "./objects/build-slots-object.ts";
 export { FeedObject } from "./objects/feed-object.ts";
 export { ImageObject } from "./objects/image-object.ts";
 export { SessionObject } from "./objects/session-object.ts";

@@ -6,8 +6,8 @@
  * applies each number once and acknowledges cumulatively. A newer socket replaces an older one.
  */
 import { z } from "zod";
-import { promptIdSchema, shaSchema, timestampSchema } from "./ids.ts";
-import { failureSchema, phaseSchema } from "./image-build.ts";
+import { digestSchema, promptIdSchema, shaSchema, timestampSchema } from "./ids.ts";
+import { failureSchema, phaseSchema, repositoryImageFileSchema, workspaceInputsSchema } from "./image-build.ts";
 import { promptPartSchema } from "./session.ts";
 
 export const bridgeProtocolVersion = 1;
@@ -49,9 +49,27 @@ export const runtimeEventSchema = z.discriminatedUnion("type", [
     text: z.string(),
   }),
   /** the workspace is on `sha`, which is what the server said the branch is. `bakedSha`: HEAD before the sync, null after a clone */
-  z.object({ type: z.literal("workspace.synced"), sha: shaSchema, bakedSha: shaSchema.nullable() }),
+  z.object({
+    type: z.literal("workspace.synced"),
+    sha: shaSchema,
+    bakedSha: shaSchema.nullable(),
+    /** how far the image was behind: commits that the sync brought in, and the age of the oldest of them. Null after a clone. */
+    behind: z.object({ commits: z.number().int().nonnegative(), oldestAt: timestampSchema.nullable() }).nullable().optional(),
+  }),
+  /** build mode: what the image depends on, known before setup runs */
+  z.object({ type: z.literal("build.inputs"), inputs: workspaceInputsSchema, file: repositoryImageFileSchema }),
+  /** incremental build: setup.sh is another than the one that the image was made with, so a full build is needed. Nothing was run. */
+  z.object({ type: z.literal("build.outdated"), setup: digestSchema.nullable() }),
   /** build mode: everything to snapshot is in place and nothing else runs */
-  z.object({ type: z.literal("build.finished"), sha: shaSchema, setupRan: z.boolean() }),
+  z.object({
+    type: z.literal("build.finished"),
+    sha: shaSchema,
+    setupRan: z.boolean(),
+    /** bytes of the workspace and the home folder */
+    sizeBytes: z.number().int().nonnegative().nullable().optional(),
+  }),
+  /** verify mode: HEAD is the built commit, and `.openinspect/verify.sh` passed where there is one */
+  z.object({ type: z.literal("verify.finished"), sha: shaSchema, verifyRan: z.boolean() }),
   /** session mode: agent healthy and HEAD proved */
   z.object({ type: z.literal("session.ready"), sha: shaSchema, setupRan: z.boolean(), agentVersion: z.string() }),
   z.object({ type: z.literal("agent.restarted"), attempt: z.number().int().positive(), reason: z.string() }),
@@ -84,6 +102,8 @@ export const bridgeUpSchema = z.discriminatedUnion("type", [
     protocol: z.number().int(),
     /** content hash of the running bundle */
     runtimeVersion: z.string(),
+    /** `runtimeRevision` of the running bundle */
+    revision: z.number().int().positive().optional(),
     /** random per process: tells a reconnect from a new life */
     bootId: z.string(),
   }),

@@ -77,7 +77,8 @@ export const sandboxStatusSchema = z.discriminatedUnion("status", [
   z.object({
     status: z.literal("ended"),
     exitCode: z.number().int().nullable(),
-    reason: z.enum(["exited", "terminated", "timeout", "unknown"]),
+    /** `out_of_memory`: the kernel or the provider ended it for its memory */
+    reason: z.enum(["exited", "terminated", "timeout", "out_of_memory", "unknown"]),
   }),
 ]);
 export type SandboxStatus = z.infer<typeof sandboxStatusSchema>;

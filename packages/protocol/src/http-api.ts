@@ -1,19 +1,34 @@
 /** Bodies of the REST API and of the two browser sockets. Paths are below `/api`. */
 import { z } from "zod";
 import { branchSchema, repositoryRefSchema, sessionIdSchema, shaSchema, timestampSchema } from "./ids.ts";
-import { buildViewSchema, imageViewSchema, logEntrySchema } from "./image-build.ts";
+import { buildViewSchema, failingSchema, imageSettingsSchema, imageViewSchema, logEntrySchema, pinSchema } from "./image-build.ts";
 import { sessionSummarySchema, sessionViewSchema } from "./session.ts";
 
 /** The dashboard's five words. */
 export const imageStatuses = ["ready", "building", "failed", "none", "disabled"] as const;
 export type ImageStatus = (typeof imageStatuses)[number];
 
+/** What a scheduled comparison of heads comes to. The first four build or wait for a build, the others do nothing. */
+export const headCheckOutcomes = [
+  "moved",
+  "retried",
+  "renewed",
+  "building",
+  "unchanged",
+  "ignored_paths",
+  "pinned",
+  "backing_off",
+  "archived",
+  "unavailable",
+] as const;
+export type HeadCheckOutcome = (typeof headCheckOutcomes)[number];
+
 /** What the last scheduled comparison of heads found. */
 export const headCheckSchema = z.object({
   at: timestampSchema,
   /** head of the default branch, null when it could not be read */
   sha: shaSchema.nullable(),
-  outcome: z.enum(["unchanged", "moved", "retried", "building", "unavailable"]),
+  outcome: z.enum(headCheckOutcomes),
 });
 export type HeadCheck = z.infer<typeof headCheckSchema>;
 
@@ -24,6 +39,10 @@ export const imageStateSchema = z.object({
   active: imageViewSchema.nullable(),
   latestBuild: buildViewSchema.nullable(),
   lastCheck: headCheckSchema.nullable(),
+  pin: pinSchema.nullable(),
+  /** null while builds succeed */
+  failing: failingSchema.nullable(),
+  settings: imageSettingsSchema,
 });
 export type ImageState = z.infer<typeof imageStateSchema>;
 
@@ -54,6 +73,36 @@ export type PutImageRequest = z.infer<typeof putImageRequestSchema>;
 /** `POST /repositories/:owner/:name/image/builds` → 202 with the build that runs, or that will run next. */
 export const buildAcceptedSchema = z.object({ build: buildViewSchema });
 export type BuildAccepted = z.infer<typeof buildAcceptedSchema>;
+
+/** `PUT /repositories/:owner/:name/image/settings` → `ImageState`. A change that makes another image builds at once. */
+export const putImageSettingsSchema = imageSettingsSchema;
+
+/** `GET /images?repository=owner/name`: every image that the provider still has, newest first. */
+export const keptImageSchema = imageViewSchema.extend({
+  state: z.enum(["active", "kept", "retired"]),
+  /** why it serves no longer */
+  retiredCause: z.string().nullable(),
+  /** running sessions that came from it; it is not deleted before they end */
+  runningSessions: z.number().int().nonnegative(),
+});
+export type KeptImage = z.infer<typeof keptImageSchema>;
+export const imageListSchema = z.object({ images: z.array(keptImageSchema) });
+export type ImageList = z.infer<typeof imageListSchema>;
+
+/** `POST /images/:id/activate` → `ImageState`: makes a kept image the active one and pins it. `until` in milliseconds since the epoch. */
+export const activateImageRequestSchema = z.strictObject({
+  reason: z.string().trim().min(1).max(500),
+  until: timestampSchema.nullable().default(null),
+});
+export type ActivateImageRequest = z.input<typeof activateImageRequestSchema>;
+
+/** `GET /builds?repository=owner/name&before=CURSOR&limit=N`: newest first, comparisons without a build included. */
+export const buildListSchema = z.object({
+  builds: z.array(buildViewSchema),
+  /** `before` of the next page; null on the last one */
+  next: z.string().nullable(),
+});
+export type BuildList = z.infer<typeof buildListSchema>;
 
 /** `GET /builds/:id/logs?after=SEQ`. Read on with `after: next` until `complete`. */
 export const buildLogsSchema = z.object({

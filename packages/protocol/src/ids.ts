@@ -37,6 +37,11 @@ export function createId(kind: IdKind, now: number, random: Uint8Array): string 
 /** A git commit id: 40 lower-case hex digits. */
 export const shaSchema = z.string().regex(/^[0-9a-f]{40}$/, { error: "must be a full commit id of 40 hex digits" });
 
+/** A SHA-256: 64 lower-case hex digits. */
+export const digestSchema = z.string().regex(/^[0-9a-f]{64}$/, { error: "must be a SHA-256 of 64 hex digits" });
+/** A path inside a repository, with forward slashes. */
+export const repositoryPathSchema = z.string().min(1).max(4_096);
+
 /** GitHub's rules for the two halves of `owner/name`. */
 export const ownerSchema = z.string().regex(/^[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})$/, { error: "must be a GitHub account name" });
 export const repositoryNameSchema = z

@@ -1,13 +1,23 @@
 /** What a build of an image is on the wire: its states, triggers, phases, failures and log. */
 import { z } from "zod";
-import { branchSchema, buildIdSchema, durationMsSchema, imageIdSchema, shaSchema, timestampSchema } from "./ids.ts";
+import {
+  branchSchema,
+  buildIdSchema,
+  digestSchema,
+  durationMsSchema,
+  imageIdSchema,
+  repositoryPathSchema,
+  shaSchema,
+  timestampSchema,
+} from "./ids.ts";
 
-/** A build's life. The last five are final. */
+/** A build's life. The last five are final; `skipped` is a comparison of heads after which there was nothing to build. */
 export const buildStatuses = [
   "queued",
   "provisioning",
   "running",
   "snapshotting",
+  "verifying",
   "ready",
   "failed",
   "cancelled",
@@ -16,8 +26,11 @@ export const buildStatuses = [
 ] as const;
 export type BuildStatus = (typeof buildStatuses)[number];
 
-/** Why a build began. `schedule` is the Cron's commit comparison, `push` GitHub's webhook, `refresh` a person's button. */
-export const buildTriggers = ["enable", "schedule", "push", "refresh"] as const;
+/**
+ * Why a build began. `schedule` is the Cron's commit comparison, `push` GitHub's webhook, `refresh` a person's button,
+ * `configuration` a change of the repository's settings.
+ */
+export const buildTriggers = ["enable", "schedule", "push", "refresh", "configuration"] as const;
 export const buildTriggerSchema = z.enum(buildTriggers);
 export type BuildTrigger = z.infer<typeof buildTriggerSchema>;
 
@@ -25,9 +38,10 @@ export type BuildTrigger = z.infer<typeof buildTriggerSchema>;
  * The steps of a build or of a session's boot, in the order in which they may happen:
  * `sandbox` create at the provider · `connect` start of the runtime until its bridge is connected · `clone` of an empty
  * workspace · `sync` fetch + hard reset + clean of an existing one · `setup` `.openinspect/setup.sh` · `start`
- * `.openinspect/start.sh` · `agent` until the agent is healthy · `snapshot` of the filesystem.
+ * or, in an incremental build that has one, `.openinspect/refresh.sh` · `start` `.openinspect/start.sh` · `agent` until the agent is
+ * healthy · `snapshot` of the filesystem · `verify` a throw-away sandbox that starts from the candidate.
  */
-export const phases = ["sandbox", "connect", "clone", "sync", "setup", "start", "agent", "snapshot"] as const;
+export const phases = ["sandbox", "connect", "clone", "sync", "setup", "start", "agent", "snapshot", "verify"] as const;
 export const phaseSchema = z.enum(phases);
 export type Phase = z.infer<typeof phaseSchema>;
 
@@ -58,6 +72,10 @@ export const failureCodes = [
   "sync_failed",
   "setup_failed",
   "setup_not_executable",
+  "out_of_memory",
+  "disk_full",
+  "configuration_invalid",
+  "verify_failed",
   "start_failed",
   "agent_failed",
   "snapshot_failed",
@@ -84,17 +102,78 @@ export const failureSchema = z.object({
 });
 export type Failure = z.infer<typeof failureSchema>;
 
+/** How a build makes its image: from the base, or from the previous image on warm caches. */
+export const buildModes = ["full", "incremental"] as const;
+export const buildModeSchema = z.enum(buildModes);
+export type BuildMode = z.infer<typeof buildModeSchema>;
+
+/** Why a build was full or incremental; the closed list that pages explain. `same_inputs` is the only reason for an incremental one. */
+export const modeReasons = [
+  "same_inputs",
+  "first_image",
+  "clean_setting",
+  "base_changed",
+  "runtime_changed",
+  "setup_changed",
+  "secrets_changed",
+  "daily",
+  "chain_too_deep",
+  "incremental_failed",
+] as const;
+export const modeReasonSchema = z.enum(modeReasons);
+export type ModeReason = z.infer<typeof modeReasonSchema>;
+
+/** The most files whose digests are part of an image's inputs. */
+export const inputFilesMax = 200;
+
+/** What the runtime finds in the workspace that an image depends on. Digests are SHA-256 of the contents. */
+export const workspaceInputsSchema = z.object({
+  /** `.openinspect/setup.sh`, null where there is none */
+  setup: digestSchema.nullable(),
+  /** `.openinspect/refresh.sh`, null where there is none */
+  refresh: digestSchema.nullable(),
+  /** lockfiles, or what the globs of `.openinspect/image.json` name; sorted by path */
+  files: z.array(z.object({ path: repositoryPathSchema, digest: digestSchema })).max(inputFilesMax),
+  /** more files fit the globs than are listed; `digest` of the inputs covers all of them */
+  omittedFiles: z.number().int().nonnegative(),
+});
+export type WorkspaceInputs = z.infer<typeof workspaceInputsSchema>;
+
+/** Everything that an image was made of, besides the commit. */
+export const buildInputsSchema = workspaceInputsSchema.extend({
+  /** SHA-256 of all the rest */
+  digest: digestSchema,
+  /** the gateway's base image by the provider's id */
+  base: z.string(),
+  runtimeVersion: z.string(),
+  /** rises with every change of a secret that builds see; 0 where there is none */
+  secretsVersion: z.number().int().nonnegative(),
+});
+export type BuildInputs = z.infer<typeof buildInputsSchema>;
+
+/** Why a comparison of heads built nothing. */
+export const skipReasons = ["unchanged", "ignored_paths", "pinned", "backing_off", "archived"] as const;
+export const skipReasonSchema = z.enum(skipReasons);
+export type SkipReason = z.infer<typeof skipReasonSchema>;
+
 /** A build as lists and pages show it. */
 export const buildViewSchema = z.object({
   id: buildIdSchema,
   repository: z.object({ owner: z.string(), name: z.string() }),
   trigger: buildTriggerSchema,
+  /** the person who asked for it, null where nobody did */
+  requestedBy: z.string().nullable(),
   status: z.enum(buildStatuses),
   /** the phase that is running now; null before the first and after the last */
   phase: phaseSchema.nullable(),
   branch: branchSchema.nullable(),
   /** the commit that was built; null until the clone is done */
   sha: shaSchema.nullable(),
+  /** the commit of the image that served when the build began: with `sha` the range that it brings in */
+  fromSha: shaSchema.nullable(),
+  /** null until the build has begun */
+  mode: buildModeSchema.nullable(),
+  modeReason: modeReasonSchema.nullable(),
   phases: z.array(phaseRecordSchema),
   requestedAt: timestampSchema,
   startedAt: timestampSchema.nullable(),
@@ -102,7 +181,15 @@ export const buildViewSchema = z.object({
   /** from the start of the sandbox to the active image, null until finished */
   durationMs: durationMsSchema.nullable(),
   failure: failureSchema.nullable(),
+  /** 1 unless builds of the same inputs failed before it */
+  tryNumber: z.number().int().positive(),
+  /** null until the workspace was read */
+  inputs: buildInputsSchema.nullable(),
+  /** bytes of the workspace and the home folder in the snapshot; null until measured */
+  sizeBytes: z.number().int().nonnegative().nullable(),
   imageId: imageIdSchema.nullable(),
+  /** of a skipped comparison: why, and how often it came out the same since `requestedAt` */
+  skipped: z.object({ reason: skipReasonSchema, count: z.number().int().positive() }).nullable(),
 });
 export type BuildView = z.infer<typeof buildViewSchema>;
 
@@ -113,12 +200,65 @@ export const imageViewSchema = z.object({
   sha: shaSchema,
   branch: branchSchema,
   createdAt: timestampSchema,
+  /** when the provider drops it */
+  expiresAt: timestampSchema,
+  mode: buildModeSchema,
+  modeReason: modeReasonSchema,
+  /** snapshots that it stands on since the last full build; 0 for a full one */
+  chainDepth: z.number().int().nonnegative(),
+  inputs: buildInputsSchema.nullable(),
+  sizeBytes: z.number().int().nonnegative().nullable(),
   /** how long its build took */
   buildMs: durationMsSchema,
   /** content hash of the runtime bundle that is baked in */
   runtimeVersion: z.string(),
 });
 export type ImageView = z.infer<typeof imageViewSchema>;
+
+/** A person's choice of an image: the scheduler leaves it alone until it ends. */
+export const pinSchema = z.object({
+  imageId: imageIdSchema,
+  reason: z.string(),
+  by: z.string(),
+  at: timestampSchema,
+  /** null: until a person ends it */
+  until: timestampSchema.nullable(),
+});
+export type Pin = z.infer<typeof pinSchema>;
+
+/** Builds that failed one after the other since the last good one. */
+export const failingSchema = z.object({
+  /** how many */
+  count: z.number().int().positive(),
+  /** the first commit that failed, null when it failed before a commit was known */
+  firstSha: shaSchema.nullable(),
+  firstAt: timestampSchema,
+  /** nothing is tried by itself before this moment, unless commit or configuration change */
+  nextTryAt: timestampSchema,
+});
+export type Failing = z.infer<typeof failingSchema>;
+
+/** What a person sets for a repository's images. */
+export const imageSettingsSchema = z.strictObject({
+  /** a build that takes longer is ended, minutes */
+  limitMinutes: z.number().int().min(1).max(60),
+  /** good images that are kept, the active one included; pinned ones come on top */
+  keptImages: z.number().int().min(1).max(10),
+  /** `auto`: incremental where the inputs allow it. `clean`: always from the base. */
+  rebuildMode: z.enum(["auto", "clean"]),
+});
+export type ImageSettings = z.infer<typeof imageSettingsSchema>;
+
+/**
+ * `.openinspect/image.json` in a repository. `inputs`: globs of the files whose change makes a new set of inputs, instead of the known
+ * lockfiles. `ignorePaths`: globs; commits that touch nothing else do not rebuild. Globs are those of `.gitignore`-like tools: `**`, `*`, `?`, `{a,b}`.
+ */
+export const repositoryImageFileSchema = z.strictObject({
+  $schema: z.string().optional(),
+  inputs: z.array(z.string().min(1).max(200)).max(50).optional(),
+  ignorePaths: z.array(z.string().min(1).max(200)).max(50).optional(),
+});
+export type RepositoryImageFile = z.infer<typeof repositoryImageFileSchema>;
 
 /** One entry of a build's or session's log. `seq` rises by at least one and is the cursor for reading on. */
 export const logEntrySchema = z.object({

@@ -1,6 +1,12 @@
 /** What the sandbox runtime is told at its start: one JSON document on its standard input, never on disk or in env. */
 import { z } from "zod";
-import { branchSchema, buildIdSchema, sessionIdSchema } from "./ids.ts";
+import { branchSchema, buildIdSchema, digestSchema, sessionIdSchema, shaSchema } from "./ids.ts";
+
+/**
+ * Rises when images with an older runtime must not be used any more, for example after a security fix in the runtime. The control
+ * plane's setting RUNTIME_FLOOR says which revision is the lowest that it starts sessions from.
+ */
+export const runtimeRevision = 1;
 
 /** Where the runtime keeps things inside every sandbox. The path of the workspace is baked into agent state: never change it. */
 export const sandboxPaths = {
@@ -13,7 +19,16 @@ export const sandboxPaths = {
 } as const;
 
 /** Files in a repository that the runtime runs. */
-export const hookPaths = { setup: ".openinspect/setup.sh", start: ".openinspect/start.sh" } as const;
+export const hookPaths = {
+  setup: ".openinspect/setup.sh",
+  /** instead of setup in an incremental build */
+  refresh: ".openinspect/refresh.sh",
+  /** in the sandbox that verifies a candidate image */
+  verify: ".openinspect/verify.sh",
+  start: ".openinspect/start.sh",
+} as const;
+/** Settings of a repository's images that are kept with the code. */
+export const imageFilePath = ".openinspect/image.json";
 
 export const agentConfigSchema = z.object({
   /** base URL of an Anthropic-compatible API, without a trailing slash and without `/v1` */
@@ -38,11 +53,28 @@ const common = {
 };
 
 /**
- * `build`: clone, setup, done; the control plane snapshots afterwards.
+ * `build`: clone, setup, done; the control plane snapshots afterwards. With `previous` the sandbox started from the previous image: sync, then
+ * refresh or setup again on what is there.
+ * `verify`: nothing is fetched; proves that the image has the commit and that `.openinspect/verify.sh` passes.
  * `session`: from an image sync + agent side by side, from the base clone + setup + agent.
  */
 export const runtimeConfigSchema = z.discriminatedUnion("mode", [
-  z.object({ mode: z.literal("build"), buildId: buildIdSchema, ...common }),
+  z.object({
+    mode: z.literal("build"),
+    buildId: buildIdSchema,
+    ...common,
+    /** an incremental build: the setup.sh that the image was made with, null where there was none */
+    previous: z.object({ setup: digestSchema.nullable() }).optional(),
+  }),
+  z.object({
+    mode: z.literal("verify"),
+    buildId: buildIdSchema,
+    ...common,
+    /** the commit that HEAD must be */
+    sha: shaSchema,
+    /** limit of `.openinspect/verify.sh` */
+    verifyHookTimeoutMs: z.number().int().positive(),
+  }),
   z.object({
     mode: z.literal("session"),
     sessionId: sessionIdSchema,

@@ -15,7 +15,7 @@ import { sendText, shut } from "./sockets.ts";
 
 export interface BridgeHandlers {
   /** The runtime of this attempt is there; false refuses it for good. */
-  hello(attempt: string, hello: { runtimeVersion: string; protocol: number }): boolean;
+  hello(attempt: string, hello: { runtimeVersion: string; revision?: number | undefined; protocol: number }): boolean;
   /** Applies one event; the sequence number is stored in the same transaction. */
   event(attempt: string, event: RuntimeEvent, at: number): void;
   /** After the welcome: what the runtime must be told (again). */

@@ -28,6 +28,25 @@ export const deadlines = {
   snapshotMs: 600 * secondMs,
   /** the snapshot with its retries, as the state machine sees it */
   snapshotLimitMs: 1_260 * secondMs,
+  /** from the snapshot until the candidate is proved */
+  verifyLimitMs: 6 * minuteMs,
+  /** `.openinspect/verify.sh` */
+  verifyHookMs: 3 * minuteMs,
+  /** a build that waits for its slot asks again, should the answer have been lost */
+  slotAskAgainMs: 5 * minuteMs,
+  /** a build that got its slot and could not be told is told again */
+  slotTellAgainMs: 5 * secondMs,
+  /** above the longest build with its retries: a slot that is older has been forgotten */
+  slotLifeMs: 4 * 60 * minuteMs,
+  /** a full build at least this often */
+  fullRebuildMs: dayMs,
+  /** builds of one commit that fail for a reason of their own: the pause after the second, and the longest one */
+  retryFirstMs: 60 * minuteMs,
+  retryMaxMs: dayMs,
+  /** images of a repository that was switched off are kept for this long */
+  dormantMs: dayMs,
+  /** between two looks whether an image that is to be deleted still has running sessions */
+  imageInUseMs: 5 * minuteMs,
   /** what a build's sandbox lives beyond its build limit and snapshot budget */
   sandboxMarginMs: 5 * minuteMs,
   sessionLifetimeMs: 120 * minuteMs,
@@ -54,8 +73,10 @@ export const limits = {
   buildMemoryMiB: 4_096,
   sessionCpu: 2,
   sessionMemoryMiB: 4_096,
-  /** ready images of one repository that are kept at the provider, the active one included */
-  keptImages: 3,
+  /** snapshots on top of a full build */
+  chainDepth: 10,
+  /** the part of a build's limit after which its log is told */
+  warnAtShare: 0.8,
   /** lines of the runtime's own log that a failure carries */
   diagnosisLines: 40,
   /** looks for a sandbox whose create never answered */

@@ -54,6 +54,22 @@ const failureTexts: Record<FailureCode, { message: string; hint: string }> = {
     message: ".openinspect/setup.sh is not executable.",
     hint: "Run `git update-index --chmod=+x .openinspect/setup.sh`, commit and push.",
   },
+  out_of_memory: {
+    message: "The sandbox ran out of memory.",
+    hint: "Make setup.sh need less memory at once, for example with fewer parallel jobs.",
+  },
+  disk_full: {
+    message: "The sandbox's disk is full.",
+    hint: "Let setup.sh delete what later steps do not need, such as package caches and archives.",
+  },
+  configuration_invalid: {
+    message: ".openinspect/image.json cannot be read.",
+    hint: "The lines below say what is wrong; correct the file, commit and push.",
+  },
+  verify_failed: {
+    message: "The image was built, but a sandbox from it did not pass its verification.",
+    hint: "The last good image goes on serving. Run .openinspect/verify.sh in a session to reproduce this.",
+  },
   start_failed: { message: ".openinspect/start.sh failed.", hint: "The last lines that it printed are below." },
   agent_failed: { message: "The coding agent did not come up.", hint: "Its last output is below." },
   snapshot_failed: {

@@ -1,36 +1,44 @@
 /** What a commit of an image scope owes to the lists and to the dashboard: rows to write and a push to send. Pure. */
-import { type BuildView, type HeadCheck, type RepositoryView } from "@open-inspect/protocol";
-import { buildViews, queuedView, repositoryViewOf, type ScopeState } from "./image-scope-state.ts";
+import { type BuildView, type ImageSettings } from "@open-inspect/protocol";
+import { type FailureSeries, type ScopeState } from "./image-scope-state.ts";
+import { droppedView, liveView, queuedView, recordView } from "./image-views.ts";
 
 export interface ScopeRow {
   enabled: boolean;
   latestBuildId: string | null;
-  lastCheck: HeadCheck | null;
+  settings: ImageSettings | null;
+  failing: FailureSeries | null;
 }
 
 export type ImageRecord =
   | { type: "record.scope"; row: ScopeRow }
   | { type: "record.build"; build: BuildView }
-  | { type: "publish"; repository: RepositoryView };
+  /** the repository as the database has it then */
+  | { type: "publish" };
 
-export function deriveImageRecords(before: ScopeState, after: ScopeState, now: number): ImageRecord[] {
+export function deriveImageRecords(before: ScopeState, after: ScopeState): ImageRecord[] {
   if (before === after) return [];
   const records: ImageRecord[] = [];
+  const { target, live, next, last, dropped } = after;
   if (differs(scopeRow(before), scopeRow(after))) records.push({ type: "record.scope", row: scopeRow(after) });
-  const known = new Map(buildViews(before).map((build) => [build.id, build]));
-  const builds = buildViews(after);
-  for (const build of builds) if (differs(known.get(build.id), build)) records.push({ type: "record.build", build });
-  const { next, target } = before;
-  if (next && target && !builds.some((build) => build.id === next.id)) {
-    records.push({ type: "record.build", build: { ...queuedView(next, target), status: "cancelled", finishedAt: now } });
+  if (target && live !== before.live && live) {
+    const view = liveView(live, target);
+    if (before.live?.id !== live.id || differs(liveView(before.live, target), view)) records.push({ type: "record.build", build: view });
   }
-  const repository = repositoryViewOf(after);
-  if (repository && differs(repositoryViewOf(before), repository)) records.push({ type: "publish", repository });
+  if (target && next !== before.next && next) records.push({ type: "record.build", build: queuedView(next, target) });
+  if (target && last !== before.last && last) records.push({ type: "record.build", build: recordView(last, target) });
+  if (target && dropped !== before.dropped && dropped) records.push({ type: "record.build", build: droppedView(dropped, target) });
+  const isSeen = records.length > 0 || seenFields.some((field) => before[field] !== after[field]);
+  if (target && isSeen) records.push({ type: "publish" });
   return records;
 }
 
+/** What the repository's view shows besides its builds. */
+const seenFields = ["target", "images", "activeId", "pin"] as const;
+
 function scopeRow(state: ScopeState): ScopeRow {
-  return { enabled: state.enabled, latestBuildId: buildViews(state)[0]?.id ?? null, lastCheck: state.lastCheck };
+  const { enabled, settings, failing, target, live, next, last } = state;
+  return { enabled, latestBuildId: target ? ((live ?? next ?? last)?.id ?? null) : null, settings, failing };
 }
 
-const differs = (a: unknown, b: unknown): boolean => JSON.stringify(a) !== JSON.stringify(b);
+const differs = (a: object, b: object): boolean => JSON.stringify(a) !== JSON.stringify(b);

@@ -1,18 +1,18 @@
-/** What an image scope remembers, and how it looks from outside. Pure data; the decisions are in `image-build.ts`. */
+/** What an image scope remembers. Pure data: how it looks from outside is in `image-views.ts`, the decisions in `image-scope.ts` and `image-build.ts`. */
 import {
+  type BuildInputs,
+  type BuildMode,
   type BuildStatus,
   type BuildTrigger,
-  type BuildView,
   type Failure,
-  type HeadCheck,
-  type ImageState,
-  type ImageView,
+  type ImageSettings,
+  type ModeReason,
   type PhaseRecord,
-  type RepositoryView,
+  type Pin,
+  type RepositoryImageFile,
+  type SkipReason,
 } from "@open-inspect/protocol";
 import { type StoredImage } from "./image-selection.ts";
-import { evaluateImageStatus } from "./image-status.ts";
-import { runningPhase } from "./phases.ts";
 import { type SandboxLife } from "./sandbox.ts";
 
 /** The repository that a scope builds. `branch` is null while it has none. */
@@ -29,192 +29,190 @@ export interface Target {
 export interface QueuedBuild {
   id: string;
   imageId: string;
-  attempt: string;
+  /** names of the lives that its sandboxes may have: build, verification, and both again for a build that has to begin anew */
+  attempts: string[];
   order: number;
   trigger: BuildTrigger;
+  requestedBy: string | null;
   requestedAt: number;
   limitMs: number;
+  /** the head that it was asked for; null where nobody looked */
+  headSha: string | null;
+  tryNumber: number;
 }
+
+/** What is known of the ground that a build would stand on. */
+export interface BuildGround {
+  /** the gateway's base image by the provider's id; null while it is not built */
+  base: string | null;
+  runtimeVersion: string;
+  secretsVersion: number;
+}
+
+export type BuildStage =
+  /** for a slot among the running builds; asked for again at `askAgainAt` */
+  | { at: "waiting"; askAgainAt: number }
+  /** for the gateway to say what a build would stand on */
+  | { at: "planning" }
+  | { at: "sandbox"; life: SandboxLife }
+  | {
+      at: "snapshotting";
+      attempt: string;
+      sandboxId: string;
+      runtimeVersion: string;
+      runtimeRevision: number;
+      sha: string;
+      deadlineAt: number;
+    }
+  /** a throw-away sandbox from the candidate; its own phases are not the build's */
+  | { at: "verifying"; life: SandboxLife; phases: PhaseRecord[]; image: StoredImage; deadlineAt: number }
+  | { at: "publishing"; image: StoredImage; serve: boolean };
 
 export interface LiveBuild extends QueuedBuild {
   branch: string;
   cloneUrl: string;
+  /** when it got its slot; means nothing while it waits */
   startedAt: number;
   limitAt: number;
+  /** when the log is told that the limit is near; null when it was */
+  warnAt: number | null;
   sha: string | null;
+  fromSha: string | null;
+  mode: BuildMode | null;
+  modeReason: ModeReason | null;
+  ground: BuildGround | null;
+  /** the image that an incremental build starts from */
+  previous: StoredImage | null;
+  inputs: BuildInputs | null;
+  file: RepositoryImageFile | null;
+  /** the newest sentence of ours for the log */
+  note: string | null;
+  sizeBytes: number | null;
   phases: PhaseRecord[];
-  stage:
-    | { at: "sandbox"; life: SandboxLife }
-    | { at: "snapshotting"; sandboxId: string; runtimeVersion: string; sha: string; deadlineAt: number }
-    | { at: "publishing"; sandboxId: string; image: StoredImage };
+  stage: BuildStage;
 }
 
 /** A build that is over. */
-export interface BuildRecord extends QueuedBuild {
-  branch: string;
-  startedAt: number;
+export interface BuildRecord extends Omit<LiveBuild, "stage" | "ground" | "previous" | "limitAt" | "warnAt"> {
   finishedAt: number;
-  sha: string | null;
-  phases: PhaseRecord[];
   status: Extract<BuildStatus, "ready" | "failed" | "cancelled" | "superseded">;
   failure: Failure | null;
+}
+
+/** A build that was remembered and never began. */
+export interface DroppedBuild {
+  queued: QueuedBuild;
+  /** null: a person cancelled it, or switched the images off */
+  skipped: SkipReason | null;
+  at: number;
+}
+
+/** Builds that failed since the last good one. */
+export interface FailureSeries {
+  count: number;
+  firstSha: string | null;
+  firstAt: number;
+  /** the commit that failed last, and how often in a row; null when none was known */
+  sha: string | null;
+  triesOfSha: number;
+  nextTryAt: number;
 }
 
 export interface ScopeState {
   /** null: nobody has ever named this repository here */
   target: Target | null;
   enabled: boolean;
+  /** null: nobody has changed them */
+  settings: ImageSettings | null;
   /** the order of the newest request */
   order: number;
   live: LiveBuild | null;
   /** the one trigger that is remembered while a build runs */
   next: QueuedBuild | null;
   last: BuildRecord | null;
-  /** ready images at the provider, newest first */
+  dropped: DroppedBuild | null;
+  /** good images at the provider, newest first */
   images: StoredImage[];
   activeId: string | null;
-  lastCheck: HeadCheck | null;
+  pin: Pin | null;
+  failing: FailureSeries | null;
+  /** while switched off: until when the images are kept for whoever switches on again; null while nothing is kept */
+  dormantUntil: number | null;
 }
 
 export const emptyScope: ScopeState = {
   target: null,
   enabled: false,
+  settings: null,
   order: 0,
   live: null,
   next: null,
   last: null,
+  dropped: null,
   images: [],
   activeId: null,
-  lastCheck: null,
+  pin: null,
+  failing: null,
+  dormantUntil: null,
 };
+
+export const defaultImageSettings: ImageSettings = { limitMinutes: 30, keptImages: 3, rebuildMode: "auto" };
+
+export const settingsOf = (state: ScopeState): ImageSettings => state.settings ?? defaultImageSettings;
+
+export const activeImage = (state: ScopeState): StoredImage | null =>
+  state.images.find((image) => image.id === state.activeId) ?? null;
+
+/** The attempt that may speak for the build now; null while it has no sandbox. */
+export function attemptOf(live: LiveBuild | null): string | null {
+  switch (live?.stage.at) {
+    case "sandbox":
+    case "verifying":
+      return live.stage.life.attempt;
+    case "snapshotting":
+      return live.stage.attempt;
+    case "waiting":
+    case "planning":
+    case "publishing":
+    case undefined:
+      return null;
+  }
+}
 
 export function endedRecord(
   live: LiveBuild,
   end: { status: BuildRecord["status"]; failure: Failure | null; phases: PhaseRecord[]; now: number },
 ): BuildRecord {
-  const { id, imageId, attempt, order, trigger, requestedAt, limitMs, branch, startedAt, sha } = live;
-  const { status, failure, phases, now } = end;
+  const { stage: _stage, ground: _ground, previous: _previous, limitAt: _limitAt, warnAt: _warnAt, ...known } = live;
+  const { now, ...rest } = end;
+  return { ...known, ...rest, startedAt: live.stage.at === "waiting" ? now : live.startedAt, finishedAt: now };
+}
+
+/**
+ * A stored state as this version knows it. A build that an older version was at cannot be gone on with: its sandbox is ended by
+ * the sweeper, and the next tick builds.
+ */
+export function restoreScope(stored: Partial<ScopeState>): ScopeState {
+  const { live = null, next = null, last = null, images = [] } = stored;
+  const known = <B extends object>(build: B | null): B | null => (build && "attempts" in build ? build : null);
   return {
-    id,
-    imageId,
-    attempt,
-    order,
-    trigger,
-    requestedAt,
-    limitMs,
-    branch,
-    startedAt,
-    sha,
-    status,
-    failure,
-    phases,
-    finishedAt: now,
+    ...emptyScope,
+    ...stored,
+    live: known(live),
+    next: known(next),
+    last: known(last),
+    images: images.map((image): StoredImage => ({ ...ofOlderVersions(image), ...image })),
   };
 }
 
-type Named = { owner: string; name: string };
-
-function liveStatus(live: LiveBuild): BuildStatus {
-  if (live.stage.at !== "sandbox") return "snapshotting";
-  return live.stage.life.at === "up" ? "running" : "provisioning";
-}
-
-const named = ({ owner, name }: Named): Named => ({ owner, name });
-
-export function liveView(live: LiveBuild, repository: Named): BuildView {
-  return {
-    id: live.id,
-    repository: named(repository),
-    trigger: live.trigger,
-    status: liveStatus(live),
-    phase: runningPhase(live.phases),
-    branch: live.branch,
-    sha: live.sha,
-    phases: live.phases,
-    requestedAt: live.requestedAt,
-    startedAt: live.startedAt,
-    finishedAt: null,
-    durationMs: null,
-    failure: null,
-    imageId: null,
-  };
-}
-
-export function queuedView(queued: QueuedBuild, repository: Named): BuildView {
-  return {
-    id: queued.id,
-    repository: named(repository),
-    trigger: queued.trigger,
-    status: "queued",
-    phase: null,
-    branch: null,
-    sha: null,
-    phases: [],
-    requestedAt: queued.requestedAt,
-    startedAt: null,
-    finishedAt: null,
-    durationMs: null,
-    failure: null,
-    imageId: null,
-  };
-}
-
-export function recordView(record: BuildRecord, repository: Named): BuildView {
-  return {
-    id: record.id,
-    repository: named(repository),
-    trigger: record.trigger,
-    status: record.status,
-    phase: null,
-    branch: record.branch,
-    sha: record.sha,
-    phases: record.phases,
-    requestedAt: record.requestedAt,
-    startedAt: record.startedAt,
-    finishedAt: record.finishedAt,
-    durationMs: record.finishedAt - record.startedAt,
-    failure: record.failure,
-    imageId: record.status === "ready" ? record.imageId : null,
-  };
-}
-
-/** The builds that the state speaks of: the one that runs, the one that waits, the one that ended last. */
-export function buildViews(state: ScopeState): BuildView[] {
-  const { target, live, next, last } = state;
-  if (!target) return [];
-  return [
-    ...(live ? [liveView(live, target)] : []),
-    ...(next ? [queuedView(next, target)] : []),
-    ...(last ? [recordView(last, target)] : []),
-  ];
-}
-
-export function imageView(image: StoredImage): ImageView {
-  const { id, buildId, sha, branch, createdAt, buildMs, runtimeVersion } = image;
-  return { id, buildId, sha, branch, createdAt, buildMs, runtimeVersion };
-}
-
-export function imageStateOf(state: ScopeState): ImageState {
-  const [latestBuild = null] = buildViews(state);
-  const active = state.images.find((image) => image.id === state.activeId) ?? null;
-  return {
-    enabled: state.enabled,
-    status: evaluateImageStatus({ enabled: state.enabled, hasImage: active !== null, latestBuild: latestBuild?.status ?? null }),
-    active: active && imageView(active),
-    latestBuild,
-    lastCheck: state.lastCheck,
-  };
-}
-
-export function repositoryViewOf(state: ScopeState): RepositoryView | null {
-  const { target } = state;
-  if (!target) return null;
-  return {
-    owner: target.owner,
-    name: target.name,
-    defaultBranch: target.branch,
-    private: target.private,
-    cloneUrl: target.cloneUrl,
-    image: imageStateOf(state),
-  };
-}
+const ofOlderVersions = ({ createdAt }: Pick<StoredImage, "createdAt">): Partial<StoredImage> => ({
+  fullAt: createdAt,
+  runtimeRevision: 1,
+  order: 0,
+  mode: "full",
+  modeReason: "first_image",
+  chainDepth: 0,
+  inputs: null,
+  ignorePaths: [],
+  sizeBytes: null,
+});

@@ -1,5 +1,12 @@
 /** Chooses what a session starts from: the active image, or the reason why there is none. Pure: no clock, no look-ups. */
-import { type BuildStatus, bridgeProtocolVersion, type ColdReasonCode } from "@open-inspect/protocol";
+import {
+  type BuildInputs,
+  type BuildMode,
+  type BuildStatus,
+  bridgeProtocolVersion,
+  type ColdReasonCode,
+  type ModeReason,
+} from "@open-inspect/protocol";
 import { deadlines } from "./deadlines.ts";
 
 /** An image as the provider can start it. Times in milliseconds since the epoch. */
@@ -13,13 +20,28 @@ export interface StoredImage {
   expiresAt: number;
   buildMs: number;
   runtimeVersion: string;
+  runtimeRevision: number;
   bridgeProtocol: number;
+  /** order of the request that it was built for */
+  order: number;
+  mode: BuildMode;
+  modeReason: ModeReason;
+  /** snapshots that it stands on since the last full build */
+  chainDepth: number;
+  /** when the full build at the ground of its chain ended */
+  fullAt: number;
+  inputs: BuildInputs | null;
+  /** globs of paths that alone are no reason to build */
+  ignorePaths: string[];
+  sizeBytes: number | null;
 }
 
 export interface SelectionFacts {
   enabled: boolean;
   active: StoredImage | null;
   latestBuild: BuildStatus | null;
+  /** the lowest `runtimeRevision` that sessions may start from */
+  runtimeFloor: number;
 }
 
 export type Selection = { kind: "image"; image: StoredImage } | { kind: "cold"; reason: ColdReasonCode };
@@ -33,7 +55,8 @@ export function selectImage(facts: SelectionFacts | null, branch: string, now: n
   if (!active) return cold(missingReason(facts.latestBuild));
   if (active.branch !== branch) return cold("other_branch");
   if (active.expiresAt - deadlines.imageUseMarginMs <= now) return cold("image_expired");
-  if (active.bridgeProtocol !== bridgeProtocolVersion) return cold("runtime_outdated");
+  const outdated = active.bridgeProtocol !== bridgeProtocolVersion || active.runtimeRevision < facts.runtimeFloor;
+  if (outdated) return cold("runtime_outdated");
   return { kind: "image", image: active };
 }
 
@@ -43,6 +66,7 @@ function missingReason(latestBuild: BuildStatus | null): ColdReasonCode {
     case "provisioning":
     case "running":
     case "snapshotting":
+    case "verifying":
       return "first_build_running";
     case "failed":
       return "first_build_failed";

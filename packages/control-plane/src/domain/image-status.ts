@@ -13,6 +13,7 @@ export function evaluateImageStatus(facts: {
     case "provisioning":
     case "running":
     case "snapshotting":
+    case "verifying":
       return "building";
     case "failed":
       return "failed";

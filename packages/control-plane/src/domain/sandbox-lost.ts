@@ -7,6 +7,7 @@ const endedSentences = {
   exited: "its main process ended",
   terminated: "it was terminated from outside",
   timeout: "it reached the end of its lifetime",
+  out_of_memory: "its memory ran out",
   unknown: "the provider does not say why",
 } as const;
 

@@ -18,7 +18,8 @@ import { runtimeGone, sandboxEnded, sandboxSilent } from "./sandbox-lost.ts";
 
 /** What the runtime is started with; the performer adds URLs and tokens, which are never stored. */
 export type Launch =
-  | { mode: "build"; buildId: string; cloneUrl: string; branch: string }
+  | { mode: "build"; buildId: string; cloneUrl: string; branch: string; previous: { setup: string | null } | null }
+  | { mode: "verify"; buildId: string; cloneUrl: string; branch: string; sha: string }
   | { mode: "session"; sessionId: string; cloneUrl: string; branch: string; startFrom: "image" | "base"; model: string | null };
 
 export type SandboxLife =
@@ -31,6 +32,7 @@ export type SandboxLife =
       attempt: string;
       sandboxId: string;
       runtimeVersion: string;
+      runtimeRevision: number;
       connected: boolean;
       /** when the bridge's socket closed; means nothing while connected */
       closedAt?: number;
@@ -47,7 +49,7 @@ export type SandboxInput =
   | { type: "sandbox.create_failed"; attempt: string; failure: GatewayFailure }
   | { type: "runtime.started"; attempt: string }
   | { type: "runtime.start_failed"; attempt: string; failure: GatewayFailure }
-  | { type: "runtime.connected"; attempt: string; runtimeVersion: string; protocol: number }
+  | { type: "runtime.connected"; attempt: string; runtimeVersion: string; runtimeRevision: number; protocol: number }
   | { type: "bridge.closed"; attempt: string }
   /** `status: null`: the gateway could not say */
   | { type: "sandbox.polled"; attempt: string; status: SandboxStatus | null; lastLines: string[] }
@@ -196,12 +198,10 @@ export function stepSandbox(
       }
       const records = life.at === "up" ? phases : endPhase(phases, "connect", "done", now - life.startedAt, now);
       const { attempt, sandboxId } = life;
-      const { runtimeVersion } = input;
-      return stay(
-        { at: "up", attempt, sandboxId, runtimeVersion, connected: true, pollAt: now + deadlines.pollMs, silentFrom: now },
-        [],
-        [...records],
-      );
+      const { runtimeVersion, runtimeRevision } = input;
+      const pollAt = now + deadlines.pollMs;
+      const up = { at: "up", attempt, sandboxId, runtimeVersion, runtimeRevision, connected: true, pollAt, silentFrom: now } as const;
+      return stay(up, [], [...records]);
     }
     case "bridge.closed":
       if (life.at !== "up") return stay();

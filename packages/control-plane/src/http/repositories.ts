@@ -29,12 +29,12 @@ async function find(c: Context<App>) {
 }
 
 /** The repository with the branch that GitHub says is the default one now; D1's answer stands in when GitHub does not answer. */
-async function withBranch(c: Context<App>, target: Target): Promise<Target & { branch: string }> {
+async function readTarget(c: Context<App>, target: Target): Promise<{ target: Target; sha: string | null }> {
   const result = await gitHubOf(readConfig(c.env)).readHeads(target.installationId, [target]);
   const [head] = result.ok ? result.value : [];
   const branch = head ? (head.sha === null ? null : head.defaultBranch) : target.branch;
   if (result.ok && !head) throw repositoryNotFound(target.owner, target.name);
-  if (branch !== null) return { ...target, branch };
+  if (branch !== null) return { target: { ...target, branch }, sha: head?.sha ?? null };
   throw new ApiError(
     "repository_empty",
     `${target.owner}/${target.name} has no branch yet.`,
@@ -63,8 +63,10 @@ export const repositories = new Hono<App>()
     const { enabled } = await readJson(c, putImageRequestSchema);
     const { target, view } = await find(c);
     const object = c.env.IMAGES.getByName(imageScopeOf(target));
-    if (enabled) return c.json(await object.switchOn(await withBranch(c, target)));
-    return c.json(view.image.enabled ? await object.switchOff() : view.image);
+    const { lastCheck } = view.image;
+    if (!enabled) return c.json(view.image.enabled ? { ...(await object.switchOff()), lastCheck } : view.image);
+    const now = await readTarget(c, target);
+    return c.json({ ...(await object.switchOn(now.target, now.sha, c.var.person)), lastCheck });
   })
   .post("/:owner/:name/image/builds", async (c) => {
     const { target, view } = await find(c);
@@ -74,7 +76,8 @@ export const repositories = new Hono<App>()
       "Switch them on first.",
     );
     if (!view.image.enabled) throw disabled;
-    const build = await c.env.IMAGES.getByName(imageScopeOf(target)).trigger("refresh", await withBranch(c, target), null);
+    const now = await readTarget(c, target);
+    const build = await c.env.IMAGES.getByName(imageScopeOf(target)).trigger("refresh", now.target, now.sha, c.var.person);
     if (!build) throw disabled;
     return c.json({ build } satisfies BuildAccepted, 202);
   });

@@ -29,16 +29,17 @@ const notFound = (id: string): ApiError =>
 /** Everything that the start is decided from. A repository that is not known yet may be new on GitHub. */
 async function startFacts(c: Context<App>, ref: RepositoryRef): Promise<StartFacts> {
   const sessions = createSessions(c.env.DB);
+  const { RUNTIME_FLOOR: floor } = readConfig(c.env);
   try {
-    const facts = await sessions.startFacts(ref);
+    const facts = await sessions.startFacts(ref, floor);
     if (facts && facts.target.branch !== null) return facts;
     if (facts) {
       // It had no branch when the list was read; its first push may have come since.
       await syncRepositories(c.env, { force: true, background: (work) => c.executionCtx.waitUntil(work) });
-      return (await sessions.startFacts(ref)) ?? facts;
+      return (await sessions.startFacts(ref, floor)) ?? facts;
     }
     const found = await findRepository(c.env, ref, (work) => c.executionCtx.waitUntil(work));
-    const fresh = found && (await sessions.startFacts(ref));
+    const fresh = found && (await sessions.startFacts(ref, floor));
     if (fresh) return fresh;
   } catch (error) {
     log.error("start.lookup_failed", { error });

@@ -46,7 +46,7 @@ export async function githubWebhook(c: Context<App>): Promise<Response> {
   const branch = push.repository.default_branch;
   const target = { ...found.target, branch };
   if (found.target.branch !== branch) await known.setDefaultBranch(imageScopeOf(target), branch);
-  const build = await c.env.IMAGES.getByName(imageScopeOf(target)).trigger("push", target, head.data);
+  const build = await c.env.IMAGES.getByName(imageScopeOf(target)).trigger("push", target, head.data, null);
   // Noted last: a delivery that failed half-way is done again when GitHub sends it again, and a second build request is harmless.
   await deliveries.accept(delivery, Date.now());
   return c.json({ accepted: true, reason: build ? `build ${build.id}` : "nothing to build" } satisfies Accepted, 202);

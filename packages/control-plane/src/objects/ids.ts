@@ -10,5 +10,5 @@ export function newAttempt(): string {
 }
 
 export function newBuildPlan(now: number, limitMs: number): BuildPlan {
-  return { buildId: newId("build", now), imageId: newId("image", now), attempt: newAttempt(), limitMs };
+  return { buildId: newId("build", now), imageId: newId("image", now), attempts: Array.from({ length: 4 }, newAttempt), limitMs };
 }

@@ -3,6 +3,7 @@ import { type ImageRows } from "../adapters/d1/image-rows.ts";
 import { deadlines } from "../domain/deadlines.ts";
 import { type ImageEffect, type ImageInput } from "../domain/image-messages.ts";
 import { type ImageRecord } from "../domain/image-records.ts";
+import { type BuildSlotsObject } from "./build-slots-object.ts";
 import { type FeedObject } from "./feed-object.ts";
 import { type EffectPolicy, type Performed, untilWritten } from "./runner.ts";
 import { performSandboxEffect, type SandboxWorld, sandboxAddress, sandboxPolicies } from "./sandbox-effects.ts";
@@ -14,8 +15,14 @@ export const recordLane = "d1";
 const record: EffectPolicy = { tries: null, firstPauseMs: 200, maxPauseMs: 30_000, limitMs: 20_000 };
 
 const imagePolicies: Record<Exclude<OwedImageEffect["type"], keyof typeof sandboxPolicies>, EffectPolicy> = {
+  "slot.request": record,
+  "slot.release": record,
+  "build.plan": { tries: 6, firstPauseMs: 1_000, maxPauseMs: 15_000, limitMs: 30_000 },
   snapshot: { tries: 3, firstPauseMs: 2_000, maxPauseMs: 10_000, limitMs: deadlines.snapshotMs + 90_000 },
   "image.activate": record,
+  "image.serve": record,
+  "image.pin": record,
+  "image.unpin": record,
   "image.retire": record,
   "image.delete": { tries: null, firstPauseMs: 5_000, maxPauseMs: 600_000, limitMs: 60_000 },
   "record.scope": record,
@@ -27,10 +34,20 @@ export const imagePolicy = (effect: OwedImageEffect): EffectPolicy => ({ ...sand
 
 export function imageAddress(effect: OwedImageEffect): { key: string; lane: string; delayMs: number } {
   switch (effect.type) {
+    case "slot.request":
+    case "slot.release":
+      return { key: `${effect.type}:${effect.buildId}`, lane: `slot:${effect.buildId}`, delayMs: 0 };
+    case "build.plan":
+      return { key: `plan:${effect.buildId}`, lane: `plan:${effect.buildId}`, delayMs: 0 };
     case "snapshot":
       return { key: `snapshot:${effect.attempt}`, lane: `sandbox:${effect.attempt}`, delayMs: 0 };
     case "image.activate":
       return { key: `activate:${effect.image.id}`, lane: recordLane, delayMs: 0 };
+    case "image.serve":
+      return { key: "serve", lane: recordLane, delayMs: 0 };
+    case "image.pin":
+    case "image.unpin":
+      return { key: "pin", lane: recordLane, delayMs: 0 };
     case "image.retire":
       return { key: `retire:${effect.imageId}`, lane: recordLane, delayMs: 0 };
     case "image.delete":
@@ -40,7 +57,8 @@ export function imageAddress(effect: OwedImageEffect): { key: string; lane: stri
     case "record.build":
       return { key: `build:${effect.build.id}`, lane: recordLane, delayMs: 0 };
     case "publish":
-      return { key: "publish", lane: "feed", delayMs: 0 };
+      // After the rows: what is pushed is what the database has.
+      return { key: "publish", lane: recordLane, delayMs: 0 };
     default:
       return sandboxAddress(effect);
   }
@@ -49,12 +67,30 @@ export function imageAddress(effect: OwedImageEffect): { key: string; lane: stri
 export interface ImageWorld extends SandboxWorld {
   rows: ImageRows;
   feed: DurableObjectStub<FeedObject>;
+  slots: DurableObjectStub<BuildSlotsObject>;
   now(): number;
 }
 
 export async function performImageEffect(effect: OwedImageEffect, world: ImageWorld): Promise<Performed<ImageInput>> {
   const { rows, dataPlane } = world;
   switch (effect.type) {
+    case "slot.request": {
+      const { buildId, scope, owner, trigger } = effect;
+      return untilWritten(() => world.slots.request({ buildId, scope, owner, trigger }));
+    }
+    case "slot.release":
+      return untilWritten(() => world.slots.release(effect.buildId));
+    case "build.plan": {
+      const { buildId } = effect;
+      const result = await dataPlane.health();
+      if (result.ok) {
+        const { base, runtimeVersion } = result.value;
+        const ground = { base: base.ready ? base.providerImageId : null, runtimeVersion, secretsVersion: 0 };
+        return { done: { type: "build.planned", buildId, ground } };
+      }
+      const input = { type: "build.plan_failed", buildId, failure: result.error } as const;
+      return result.error.kind === "transient" ? { retry: input, cause: result.error.code } : { done: input };
+    }
     case "snapshot": {
       const { attempt } = effect;
       const result = await dataPlane.snapshotSandbox(effect.sandboxId, {
@@ -66,19 +102,30 @@ export async function performImageEffect(effect: OwedImageEffect, world: ImageWo
       return result.error.kind === "transient" ? { retry: input, cause: result.error.code } : { done: input };
     }
     case "image.activate": {
-      const { image, order } = effect;
+      const { image, order, serve } = effect;
       let activated = false;
       const outcome = await untilWritten(async () => {
-        activated = await rows.activate(image, order);
+        activated = await rows.activate(image, order, serve);
       });
       return "done" in outcome ? { done: { type: "image.activated", imageId: image.id, activated } } : outcome;
     }
+    case "image.serve":
+      return untilWritten(() => rows.serve(effect.imageId));
+    case "image.pin":
+      return untilWritten(() => rows.pin(effect.pin));
+    case "image.unpin":
+      return untilWritten(() => rows.unpin());
     case "image.retire":
       return untilWritten(() => rows.retire(effect.imageId, effect.cause, world.now()));
     case "image.delete": {
+      const { imageId } = effect;
+      try {
+        if (imageId !== null && (await rows.runningSessions(imageId)) > 0) return { retry: null, cause: "sessions came from it" };
+      } catch (error) {
+        return { retry: null, cause: error instanceof Error ? error.message : String(error) };
+      }
       const result = await dataPlane.deleteImage(effect.providerImageId);
       if (!result.ok && result.error.kind !== "not_found") return { retry: null, cause: result.error.code };
-      const { imageId } = effect;
       return imageId === null ? { done: null } : untilWritten(() => rows.markDeleted(imageId, world.now()));
     }
     case "record.scope":
@@ -86,7 +133,10 @@ export async function performImageEffect(effect: OwedImageEffect, world: ImageWo
     case "record.build":
       return untilWritten(() => rows.saveBuild(effect.build));
     case "publish":
-      return untilWritten(() => world.feed.publish({ type: "repository", repository: effect.repository }));
+      return untilWritten(async () => {
+        const repository = await rows.view();
+        if (repository) await world.feed.publish({ type: "repository", repository });
+      });
     default: {
       const outcome = await performSandboxEffect(effect, world);
       // That a build's sandbox is gone is nothing to decide about.

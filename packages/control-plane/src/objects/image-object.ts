@@ -6,8 +6,11 @@ import {
   type BuildTrigger,
   type BuildView,
   bridgeCloseCodes,
+  type HeadCheckOutcome,
+  type ImageSettings,
   type ImageState,
   imageScopeOf,
+  type Pin,
   type RuntimeEvent,
 } from "@open-inspect/protocol";
 import { createBridge, isBridge } from "../adapters/bridge.ts";
@@ -19,11 +22,13 @@ import { createEffectStore } from "../adapters/sqlite/effect-store.ts";
 import { createLogStore } from "../adapters/sqlite/log-store.ts";
 import { dataPlaneOf, gitHubOf } from "../compose.ts";
 import { limits } from "../domain/deadlines.ts";
-import { stepImage } from "../domain/image-build.ts";
-import { type ImageInput, isImageEffectWanted, nextImageWakeAt } from "../domain/image-messages.ts";
+import { type Head, type ImageInput, isImageEffectWanted, nextImageWakeAt } from "../domain/image-messages.ts";
 import { deriveImageRecords } from "../domain/image-records.ts";
-import { buildViews, emptyScope, imageStateOf, type ScopeState, type Target } from "../domain/image-scope-state.ts";
+import { stepImage, tickFactsOf } from "../domain/image-scope.ts";
+import { attemptOf, emptyScope, restoreScope, type ScopeState, type Target } from "../domain/image-scope-state.ts";
+import { buildViews, droppedView, imageStateOf, recordView } from "../domain/image-views.ts";
 import { runningPhase } from "../domain/phases.ts";
+import { decideTick } from "../domain/schedule.ts";
 import { type Env, readConfig } from "../env.ts";
 import { setAlarm } from "./alarm.ts";
 import { gitCredential } from "./credentials.ts";
@@ -49,9 +54,9 @@ export class ImageObject extends DurableObject<Env> {
   private readonly bridge = createBridge(
     this.ctx,
     {
-      hello: (attempt, { runtimeVersion, protocol }) => {
-        this.runner.dispatch({ type: "runtime.connected", attempt, runtimeVersion, protocol });
-        return this.runner.state().live?.attempt === attempt;
+      hello: (attempt, { runtimeVersion, revision: runtimeRevision = 1, protocol }) => {
+        this.runner.dispatch({ type: "runtime.connected", attempt, runtimeVersion, runtimeRevision, protocol });
+        return attemptOf(this.runner.state().live) === attempt;
       },
       event: (attempt, event, at) => this.take(attempt, event, at),
       welcomed: () => this.runner.schedule(),
@@ -64,7 +69,7 @@ export class ImageObject extends DurableObject<Env> {
   private readonly runner: Runner<ScopeState, ImageInput> = createRunner<ScopeState, ImageInput, OwedImageEffect>({
     step: stepImage,
     initial: emptyScope,
-    store: createEffectStore(this.ctx.storage, { state: (json) => JSON.parse(json), effect: (json) => JSON.parse(json) }),
+    store: createEffectStore(this.ctx.storage, { state: (json) => restoreScope(JSON.parse(json)), effect: (json) => JSON.parse(json) }),
     address: imageAddress,
     policy: imagePolicy,
     isWanted: (state, effect) => {
@@ -84,6 +89,7 @@ export class ImageObject extends DurableObject<Env> {
         // The name is taken from the state: an instance that an alarm wakes need not know its own.
         rows: createImageRows(this.env.DB, target ? imageScopeOf(target) : ""),
         feed: this.env.FEED.getByName("feed"),
+        slots: this.env.BUILD_SLOTS.getByName("slots"),
         lastLines: () => this.lastLines(),
         creating: () => {},
         now,
@@ -91,16 +97,17 @@ export class ImageObject extends DurableObject<Env> {
     derive: deriveImageRecords,
     onCommit: (before, after) => this.note(before, after),
     afterCommit: (before, after) => this.show(before, after),
-    nextWakeAt: (state) => nextImageWakeAt(state, state.live && this.bridge.heardAt(state.live.attempt)),
-    clock: ({ live }) => ({ type: "clock", heardAt: live && this.bridge.heardAt(live.attempt), lastLines: this.lastLines() }),
+    nextWakeAt: (state) => nextImageWakeAt(state, this.heardAt(state)),
+    clock: (state) => ({ type: "clock", heardAt: this.heardAt(state), lastLines: this.lastLines() }),
     setAlarm: setAlarm(this.ctx),
     background: (work) => this.ctx.waitUntil(work),
     now,
     log: this.log,
   });
 
-  async switchOn(target: Target): Promise<ImageState> {
-    return this.answer({ type: "switch.on", target, plan: this.plan() });
+  /** @param sha the head of the branch now, null when it could not be read */
+  async switchOn(target: Target, sha: string | null, by: string): Promise<ImageState> {
+    return this.answer({ type: "switch.on", target, sha, by, plan: this.plan() });
   }
 
   async switchOff(): Promise<ImageState> {
@@ -108,17 +115,50 @@ export class ImageObject extends DurableObject<Env> {
   }
 
   /** Starts a build, or remembers one while another runs; null while the images are switched off or the commit is built already. */
-  async trigger(trigger: BuildTrigger, target: Target, sha: string | null): Promise<BuildView | null> {
+  async trigger(trigger: BuildTrigger, target: Target, sha: string | null, by: string | null): Promise<BuildView | null> {
     const plan = this.plan();
-    await this.answer({ type: "trigger", trigger, target, plan, sha });
+    await this.answer({ type: "trigger", trigger, target, plan, sha, by });
     const { next, live } = this.runner.state();
     const id = next?.id ?? live?.id;
     return buildViews(this.runner.state()).find((build) => build.id === id) ?? null;
   }
 
-  /** What a tick found as the head of the default branch; null when it could not be read. */
-  async checkHead(head: { branch: string; sha: string } | null): Promise<ImageState> {
-    return this.answer({ type: "head", head, plan: this.plan() });
+  /** What a tick found as the head of the default branch, null when it could not be read. Answers what that came to. */
+  async checkHead(head: Head | null): Promise<HeadCheckOutcome | null> {
+    const runtimeFloor = this.config.RUNTIME_FLOOR;
+    const { outcome } = decideTick(tickFactsOf(this.runner.state(), runtimeFloor), head, now());
+    await this.answer({ type: "head", head, runtimeFloor, plan: this.plan() });
+    return outcome;
+  }
+
+  /** Ends a build that runs or waits. Answers it as it is then, null when it was over already. */
+  async cancel(buildId: string): Promise<BuildView | null> {
+    const { live, next, target } = this.runner.state();
+    if (live?.id !== buildId && next?.id !== buildId) return null;
+    await this.answer({ type: "cancel", buildId });
+    const { last, dropped } = this.runner.state();
+    if (last?.id === buildId && target) return recordView(last, target);
+    return dropped?.queued.id === buildId && target ? droppedView(dropped, target) : null;
+  }
+
+  async changeSettings(settings: ImageSettings): Promise<ImageState> {
+    return this.answer({ type: "settings", settings, plan: this.plan() });
+  }
+
+  /** Makes a kept image the active one until the pin ends. False when the scope does not keep it. */
+  async pin(pin: Pin): Promise<boolean> {
+    await this.answer({ type: "image.pin", pin });
+    return this.runner.state().pin?.imageId === pin.imageId;
+  }
+
+  async unpin(): Promise<ImageState> {
+    return this.answer({ type: "image.unpin" });
+  }
+
+  /** A slot for this build is free. False when the build does not want it any more. */
+  async slotGranted(buildId: string): Promise<boolean> {
+    this.runner.dispatch({ type: "slot.granted", buildId });
+    return this.runner.state().live?.id === buildId;
   }
 
   /** A session could not start from the image because the provider does not have it. */
@@ -139,7 +179,7 @@ export class ImageObject extends DurableObject<Env> {
     const { live } = this.runner.state();
     const [, kind, attempt = ""] = url.pathname.split("/");
     if (kind === "bridge" && live?.id !== buildId) return refuseSocket(bridgeCloseCodes.ended, "the build is over");
-    if (kind === "bridge" && live?.attempt !== attempt)
+    if (kind === "bridge" && attemptOf(live) !== attempt)
       return refuseSocket(bridgeCloseCodes.unauthorized, "the token is retired");
     const stored = kind === "events" ? await findBuild(this.env.DB, buildId) : null;
     const { 0: client, 1: server } = new WebSocketPair();
@@ -172,12 +212,17 @@ export class ImageObject extends DurableObject<Env> {
   private async answer(input: ImageInput): Promise<ImageState> {
     const state = this.runner.dispatch(input);
     await this.runner.settled(recordLane, settleMs);
-    return imageStateOf(state);
+    return imageStateOf(state, null);
+  }
+
+  private heardAt({ live }: ScopeState): number | null {
+    const attempt = attemptOf(live);
+    return attempt === null ? null : this.bridge.heardAt(attempt);
   }
 
   private take(attempt: string, event: RuntimeEvent, at: number): void {
     const { live } = this.runner.state();
-    if (live?.attempt !== attempt) return;
+    if (!live || attemptOf(live) !== attempt) return;
     if (event.type !== "log") {
       this.runner.dispatch({ type: "runtime.event", attempt, event });
       return;
@@ -201,20 +246,23 @@ export class ImageObject extends DurableObject<Env> {
       const entry = this.logs.append(over.id, { at: now(), phase, stream: "system", text });
       this.viewers.send(over.id, { type: "log", entries: [entry] } satisfies BuildEvent);
     }
-    if (after.live && after.live.id !== before.live?.id) {
-      this.logs.append(after.live.id, {
-        at: now(),
-        phase: "sandbox",
-        stream: "system",
-        text: `Build ${after.live.id} begins.\n`,
-      });
+    const { live } = after;
+    if (!live) return;
+    const phase = runningPhase(live.phases) ?? "sandbox";
+    if (live.id !== before.live?.id) {
+      this.logs.append(live.id, { at: now(), phase, stream: "system", text: `Build ${live.id} begins.\n` });
       this.logs.keepNewest(limits.logsKept);
     }
+    const told = before.live?.id === live.id ? before.live.note : null;
+    if (live.note === null || live.note === told) return;
+    const entry = this.logs.append(live.id, { at: now(), phase, stream: "system", text: `${live.note}\n` });
+    this.viewers.send(live.id, { type: "log", entries: [entry] } satisfies BuildEvent);
   }
 
   private show(before: ScopeState, after: ScopeState): void {
     if (before === after) return;
-    if (before.live && before.live.attempt !== after.live?.attempt) this.bridge.end(before.live.attempt);
+    const attempt = attemptOf(before.live);
+    if (attempt !== null && attempt !== attemptOf(after.live)) this.bridge.end(attempt);
     for (const build of buildViews(after)) this.viewers.send(build.id, { type: "build", build } satisfies BuildEvent);
   }
 

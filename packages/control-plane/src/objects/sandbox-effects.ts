@@ -110,15 +110,22 @@ async function runtimeLines(dataPlane: DataPlane, sandboxId: string): GatewayRes
 
 async function runtimeConfigOf(launch: Launch, attempt: string, config: Config): Promise<RuntimeConfig> {
   const { CONTROL_PLANE_URL, MODAL_API_SECRET, DEFAULT_MODEL } = config;
-  const ownerId = launch.mode === "build" ? launch.buildId : launch.sessionId;
+  const ownerId = launch.mode === "session" ? launch.sessionId : launch.buildId;
+  const owners = launch.mode === "session" ? "sessions" : "builds";
   const common = {
-    bridgeUrl: `${CONTROL_PLANE_URL.replace(/^http/, "ws")}/bridge/${launch.mode}s/${ownerId}`,
+    bridgeUrl: `${CONTROL_PLANE_URL.replace(/^http/, "ws")}/bridge/${owners}/${ownerId}`,
     bridgeToken: await mintToken(MODAL_API_SECRET, "bridge", { ownerId, attempt }),
     cloneUrl: launch.cloneUrl,
     branch: launch.branch,
     gitTimeoutMs: deadlines.gitMs,
   };
-  if (launch.mode === "build") return { mode: "build", buildId: launch.buildId, ...common };
+  if (launch.mode === "build") {
+    return { mode: "build", buildId: launch.buildId, ...common, ...(launch.previous ? { previous: launch.previous } : {}) };
+  }
+  if (launch.mode === "verify") {
+    const { buildId, sha } = launch;
+    return { mode: "verify", buildId, ...common, sha, verifyHookTimeoutMs: deadlines.verifyHookMs };
+  }
   return {
     mode: "session",
     sessionId: launch.sessionId,

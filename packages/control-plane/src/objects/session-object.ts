@@ -49,8 +49,8 @@ export class SessionObject extends DurableObject<Env> {
   private readonly bridge = createBridge(
     this.ctx,
     {
-      hello: (attempt, { runtimeVersion, protocol }) => {
-        const after = this.runner.dispatch({ type: "runtime.connected", attempt, runtimeVersion, protocol });
+      hello: (attempt, { runtimeVersion, revision: runtimeRevision = 1, protocol }) => {
+        const after = this.runner.dispatch({ type: "runtime.connected", attempt, runtimeVersion, runtimeRevision, protocol });
         return this.liveAttempt(after) === attempt;
       },
       event: (attempt, event, at) => this.take(attempt, event, at),

@@ -19,7 +19,16 @@ const image: StoredImage = {
   expiresAt: now + deadlines.imageTtlMs,
   buildMs: 9_000,
   runtimeVersion: "r",
+  runtimeRevision: 1,
   bridgeProtocol: bridgeProtocolVersion,
+  order: 1,
+  mode: "full",
+  modeReason: "first_image",
+  chainDepth: 0,
+  fullAt: now - 1_000,
+  inputs: null,
+  ignorePaths: [],
+  sizeBytes: null,
 };
 
 it("[ST1] the five words by precedence", () => {
@@ -36,7 +45,7 @@ it("[ST1] the five words by precedence", () => {
 });
 
 it("[IS1] the active image, or one reason why not", () => {
-  const facts: SelectionFacts = { enabled: true, active: image, latestBuild: "ready" };
+  const facts: SelectionFacts = { enabled: true, active: image, latestBuild: "ready", runtimeFloor: 1 };
   const reason = (other: Partial<SelectionFacts> | null, branch = "main") => {
     const selection = selectImage(other && { ...facts, ...other }, branch, now);
     return selection.kind === "cold" ? selection.reason : selection.image.id;
@@ -52,24 +61,27 @@ it("[IS1] the active image, or one reason why not", () => {
   expect(reason({}, "feature")).toBe("other_branch");
   expect(reason({ active: { ...image, expiresAt: now + 1_000 } })).toBe("image_expired");
   expect(reason({ active: { ...image, bridgeProtocol: bridgeProtocolVersion + 1 } })).toBe("runtime_outdated");
+  expect(reason({ runtimeFloor: 2 }), "a runtime below the floor").toBe("runtime_outdated");
 });
 
+const facts: TickFacts = { enabled: true, active: image, building: null, failing: null, pinned: false, runtimeFloor: 1 };
+const head = { branch: "main", sha: sha("a"), archived: false };
+
 it("[TK1] moved is built, unchanged skipped, failed tried again, running left alone", () => {
-  const ready = { status: "ready", sha: sha("a") } as const;
-  const failed = (digit: string | null) => ({ status: "failed", sha: digit && sha(digit) }) as const;
-  const facts: TickFacts = { enabled: true, active: image, building: null, last: ready };
-  const head = { branch: "main", sha: sha("a") };
-  const decide = (other: Partial<TickFacts>, at: typeof head | null = head) => decideTick({ ...facts, ...other }, at, now);
+  const failed = (digit: string | null) => ({ sha: digit && sha(digit), nextTryAt: now });
+  const decide = (other: Partial<TickFacts>, at: Partial<typeof head> = {}) =>
+    decideTick({ ...facts, ...other }, { ...head, ...at }, now);
   const moved = { do: "build", outcome: "moved" };
   const retried = { do: "build", outcome: "retried" };
   expect(decide({})).toEqual({ do: "nothing", outcome: "unchanged" });
-  expect(decide({}, { branch: "main", sha: sha("b") })).toEqual(moved);
-  expect(decide({}, { branch: "trunk", sha: sha("a") }), "a renamed default branch").toEqual(moved);
-  expect(decide({ active: null, last: null })).toEqual(moved);
-  expect(decide({ last: failed("b") }, { branch: "main", sha: sha("b") }), "the same commit failed").toEqual(retried);
-  expect(decide({ last: failed("b") }, { branch: "main", sha: sha("c") }), "another commit failed").toEqual(moved);
-  expect(decide({ last: failed("a") }), "a refresh of the active commit failed").toEqual(retried);
-  expect(decide({ active: null, last: failed(null) }), "it failed before the clone").toEqual(retried);
+  expect(decide({}, { sha: sha("b") })).toEqual(moved);
+  expect(decide({}, { branch: "trunk" }), "a renamed default branch").toEqual(moved);
+  expect(decide({ active: null })).toEqual(moved);
+  expect(decide({ failing: failed("b") }, { sha: sha("b") }), "the same commit failed").toEqual(retried);
+  expect(decide({ failing: failed("b") }, { sha: sha("c") }), "another commit failed").toEqual(moved);
+  expect(decide({ failing: failed("a") }), "a refresh of the active commit failed").toEqual(retried);
+  expect(decide({ failing: failed("b") }), "the head is back on the commit that serves").toEqual(retried);
+  expect(decide({ active: null, failing: failed(null) }), "it failed before the clone").toEqual(retried);
   expect(decide({ building: { sha: null } })).toEqual({ do: "wait", outcome: "building", again: false });
   expect(decide({ building: { sha: sha("a") } })).toEqual({ do: "wait", outcome: "building", again: false });
   expect(decide({ building: { sha: sha("c") } }), "the branch moved under the build").toEqual({
@@ -80,21 +92,23 @@ it("[TK1] moved is built, unchanged skipped, failed tried again, running left al
   expect(decide({ enabled: false })).toEqual({ do: "nothing", outcome: null });
 });
 
-it("[TK3] an unknown head changes nothing", () => {
-  expect(decideTick({ enabled: true, active: image, building: null, last: { status: "failed", sha: null } }, null, now)).toEqual({
-    do: "nothing",
-    outcome: "unavailable",
-  });
+it("[TK6] a pinned image, an archived repository and a commit whose time has not come are left alone, each by its name", () => {
+  const later = { sha: sha("b"), nextTryAt: now + 1 };
+  const outcome = (other: Partial<TickFacts>, at: Partial<typeof head> = {}) =>
+    decideTick({ ...facts, ...other }, { ...head, ...at }, now);
+  expect(outcome({ pinned: true }, { sha: sha("b") })).toEqual({ do: "nothing", outcome: "pinned" });
+  expect(outcome({}, { sha: sha("b"), archived: true })).toEqual({ do: "nothing", outcome: "archived" });
+  expect(outcome({ failing: later }, { sha: sha("b") })).toEqual({ do: "nothing", outcome: "backing_off" });
 });
 
-it("[TK4] an image near its end is renewed although nothing moved", () => {
+it("[TK3] an unknown head changes nothing", () => {
+  expect(decideTick({ ...facts, failing: { sha: null, nextTryAt: 0 } }, null, now)).toEqual({ do: "nothing", outcome: "unavailable" });
+});
+
+it("[TK4] an image near its end, or with a runtime below the floor, is renewed although nothing moved", () => {
   const active = { ...image, expiresAt: now + deadlines.imageRenewMs - 1 };
-  const decision = decideTick(
-    { enabled: true, active, building: null, last: { status: "ready", sha: sha("a") } },
-    { branch: "main", sha: sha("a") },
-    now,
-  );
-  expect(decision).toEqual({ do: "build", outcome: "retried" });
+  expect(decideTick({ ...facts, active }, head, now)).toEqual({ do: "build", outcome: "renewed" });
+  expect(decideTick({ ...facts, runtimeFloor: 2 }, head, now)).toEqual({ do: "build", outcome: "renewed" });
 });
 
 it("[SE3] the receipt names the cold cost: measured before, else from the build, else its own when cold", () => {

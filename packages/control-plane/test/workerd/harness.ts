@@ -64,7 +64,7 @@ export function startedSandbox(ownerId: string): Promise<FakeSandbox & { config:
   }, `a runtime is started for ${ownerId}`);
 }
 
-const ownerOf = (config: RuntimeConfig): string => (config.mode === "build" ? config.buildId : config.sessionId);
+const ownerOf = (config: RuntimeConfig): string => (config.mode === "session" ? config.sessionId : config.buildId);
 
 export interface FakeRuntime {
   socket: WebSocket;

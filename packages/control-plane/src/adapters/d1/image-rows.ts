@@ -1,16 +1,25 @@
 /** Writes of an ImageObject to D1: its scope, its builds, its images. Each is safe to repeat. */
-import { type BuildView } from "@open-inspect/protocol";
-import { and, eq, isNull, lt, or, sql } from "drizzle-orm";
+import { type BuildView, type Pin, type RepositoryView } from "@open-inspect/protocol";
+import { and, count, eq, isNull, lt, or, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { type ScopeRow } from "../../domain/image-records.ts";
 import { type StoredImage } from "../../domain/image-selection.ts";
-import { builds, imageScopes, images } from "./schema.ts";
+import { createRepositories } from "./repositories.ts";
+import { builds, imageScopes, images, sessions } from "./schema.ts";
 
 export interface ImageRows {
   saveScope(row: ScopeRow): Promise<void>;
   saveBuild(build: BuildView): Promise<void>;
-  /** Makes the image the active one unless a newer build's image is; answers whether it is active now. */
-  activate(image: StoredImage, order: number): Promise<boolean>;
+  /** Writes the image, and with `serve` makes it the active one unless a newer or a pinned one is; answers whether it is active now. */
+  activate(image: StoredImage, order: number, serve: boolean): Promise<boolean>;
+  /** Makes a kept image the active one, whatever its order. */
+  serve(imageId: string): Promise<void>;
+  pin(pin: Pin): Promise<void>;
+  unpin(): Promise<void>;
+  /** sessions that came from the image and have not ended */
+  runningSessions(imageId: string): Promise<number>;
+  /** the repository as lists show it */
+  view(): Promise<RepositoryView | null>;
   retire(imageId: string, cause: string, at: number): Promise<void>;
   markDeleted(imageId: string, at: number): Promise<void>;
 }
@@ -18,18 +27,11 @@ export interface ImageRows {
 export function createImageRows(d1: D1Database, scope: string): ImageRows {
   const db = drizzle(d1);
   return {
-    async saveScope({ enabled, latestBuildId, lastCheck }) {
-      const set = {
-        enabled,
-        latestBuildId,
-        lastCheckAt: lastCheck?.at ?? null,
-        lastCheckSha: lastCheck?.sha ?? null,
-        lastCheckOutcome: lastCheck?.outcome ?? null,
-      };
+    async saveScope(row) {
       await db
         .insert(imageScopes)
-        .values({ scope, ...set })
-        .onConflictDoUpdate({ target: imageScopes.scope, set });
+        .values({ scope, ...row })
+        .onConflictDoUpdate({ target: imageScopes.scope, set: row });
     },
     async saveBuild({ repository, ...build }) {
       const row = { ...build, scope, owner: repository.owner, name: repository.name };
@@ -39,22 +41,57 @@ export function createImageRows(d1: D1Database, scope: string): ImageRows {
         .values(row)
         .onConflictDoUpdate({ target: builds.id, set: row, setWhere: isNull(builds.finishedAt) });
     },
-    async activate(image, order) {
+    async activate(image, order, serve) {
       const row = { ...image, scope, order };
+      const served = { order, retiredAt: null, retiredCause: null };
+      const write = db.insert(images).values(row).onConflictDoUpdate({ target: images.id, set: served });
+      if (!serve) {
+        await write;
+        return false;
+      }
       const newest = or(
         isNull(imageScopes.activeOrder),
         lt(imageScopes.activeOrder, order),
         eq(imageScopes.activeImageId, image.id),
       );
       const [, switched] = await db.batch([
-        db.insert(images).values(row).onConflictDoNothing(),
+        write,
         db
           .update(imageScopes)
           .set({ activeImageId: image.id, activeOrder: order })
-          .where(and(eq(imageScopes.scope, scope), eq(imageScopes.enabled, true), newest)),
+          .where(and(eq(imageScopes.scope, scope), eq(imageScopes.enabled, true), isNull(imageScopes.pin), newest)),
       ]);
       return switched.meta.changes > 0;
     },
+    async serve(imageId) {
+      await db.batch([
+        db.update(images).set({ retiredAt: null, retiredCause: null }).where(eq(images.id, imageId)),
+        db
+          .update(imageScopes)
+          .set({ activeImageId: imageId })
+          .where(and(eq(imageScopes.scope, scope), eq(imageScopes.enabled, true))),
+      ]);
+    },
+    async pin(pin) {
+      await db.batch([
+        db.update(images).set({ retiredAt: null, retiredCause: null }).where(eq(images.id, pin.imageId)),
+        db
+          .update(imageScopes)
+          .set({ activeImageId: pin.imageId, pin })
+          .where(and(eq(imageScopes.scope, scope), eq(imageScopes.enabled, true))),
+      ]);
+    },
+    async unpin() {
+      await db.update(imageScopes).set({ pin: null }).where(eq(imageScopes.scope, scope));
+    },
+    async runningSessions(imageId) {
+      const [row] = await db
+        .select({ running: count() })
+        .from(sessions)
+        .where(and(eq(sessions.imageId, imageId), isNull(sessions.endedAt)));
+      return row?.running ?? 0;
+    },
+    view: () => createRepositories(d1).viewOf(scope),
     async retire(imageId, cause, at) {
       await db.batch([
         db

@@ -2,23 +2,25 @@
 import { type ImageState, imageScopeOf, type RepositoryRef, type RepositoryView } from "@open-inspect/protocol";
 import { and, asc, eq, isNull, lt, max, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
-import { imageView, type Target } from "../../domain/image-scope-state.ts";
+import { defaultImageSettings, type Target } from "../../domain/image-scope-state.ts";
 import { evaluateImageStatus } from "../../domain/image-status.ts";
+import { imageView } from "../../domain/image-views.ts";
 import { type HeadCheckMessage, type KnownRepository } from "../../domain/ports.ts";
 import { toBuildView } from "./builds.ts";
-import { builds, imageScopes, images, repositories } from "./schema.ts";
+import { builds, headChecks, imageScopes, images, repositories } from "./schema.ts";
 
 type Row = {
   repository: typeof repositories.$inferSelect;
   scope: typeof imageScopes.$inferSelect | null;
   active: typeof images.$inferSelect | null;
   latest: typeof builds.$inferSelect | null;
+  check: typeof headChecks.$inferSelect | null;
 };
 
 /** SQLite takes at most 100 bound parameters a statement in D1; a row has eight. */
 const rowsPerStatement = 10;
 
-const columns = { repository: repositories, scope: imageScopes, active: images, latest: builds };
+const columns = { repository: repositories, scope: imageScopes, active: images, latest: builds, check: headChecks };
 
 export function createRepositories(d1: D1Database) {
   const db = drizzle(d1);
@@ -28,12 +30,17 @@ export function createRepositories(d1: D1Database) {
       .from(repositories)
       .leftJoin(imageScopes, eq(imageScopes.scope, repositories.scope))
       .leftJoin(images, eq(images.id, imageScopes.activeImageId))
-      .leftJoin(builds, eq(builds.id, imageScopes.latestBuildId));
+      .leftJoin(builds, eq(builds.id, imageScopes.latestBuildId))
+      .leftJoin(headChecks, eq(headChecks.scope, repositories.scope));
 
   return {
     async list(): Promise<RepositoryView[]> {
       const rows = await joined().where(isNull(repositories.goneAt)).orderBy(asc(repositories.scope));
       return rows.map(toView);
+    },
+    async viewOf(scope: string): Promise<RepositoryView | null> {
+      const [row] = await joined().where(eq(repositories.scope, scope));
+      return row ? toView(row) : null;
     },
     async find(repository: RepositoryRef): Promise<{ target: Target; view: RepositoryView } | null> {
       const [row] = await joined().where(and(eq(repositories.scope, imageScopeOf(repository)), isNull(repositories.goneAt)));
@@ -89,18 +96,23 @@ export function toTarget(row: typeof repositories.$inferSelect): Target {
   return { owner, name, branch: defaultBranch, private: row.private, cloneUrl, installationId };
 }
 
-function toImageState({ scope, active, latest }: Row): ImageState {
+function toImageState({ scope, active, latest, check }: Row): ImageState {
   const enabled = scope?.enabled ?? false;
-  const lastCheck =
-    scope?.lastCheckAt && scope.lastCheckOutcome
-      ? { at: scope.lastCheckAt, sha: scope.lastCheckSha, outcome: scope.lastCheckOutcome }
-      : null;
+  const failing = scope?.failing ?? null;
   return {
     enabled,
     status: evaluateImageStatus({ enabled, hasImage: active !== null, latestBuild: latest?.status ?? null }),
     active: active && imageView(active),
     latestBuild: latest && toBuildView(latest),
-    lastCheck,
+    lastCheck: check && { at: check.at, sha: check.sha, outcome: check.outcome },
+    pin: scope?.pin ?? null,
+    failing: failing && {
+      count: failing.count,
+      firstSha: failing.firstSha,
+      firstAt: failing.firstAt,
+      nextTryAt: failing.nextTryAt,
+    },
+    settings: scope?.settings ?? defaultImageSettings,
   };
 }
 

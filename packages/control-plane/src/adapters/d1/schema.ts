@@ -1,6 +1,21 @@
 /** The tables of D1: what lists and other objects read. Repositories are written by the sync, everything else by the object that owns it. */
-import { type Failure, type PhaseRecord } from "@open-inspect/protocol";
-import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import {
+  type BuildInputs,
+  buildModes,
+  buildStatuses,
+  buildTriggers,
+  coldReasonCodes,
+  type Failure,
+  headCheckOutcomes,
+  type ImageSettings,
+  modeReasons,
+  type PhaseRecord,
+  type Pin,
+  phases,
+  skipReasons,
+} from "@open-inspect/protocol";
+import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { type FailureSeries } from "../../domain/image-scope-state.ts";
 
 /** What GitHub says of a repository. Key: the image scope, so names are lower-cased there and as GitHub writes them in the columns. */
 export const repositories = sqliteTable("repositories", {
@@ -11,6 +26,7 @@ export const repositories = sqliteTable("repositories", {
   private: integer("private", { mode: "boolean" }).notNull(),
   cloneUrl: text("clone_url").notNull(),
   installationId: integer("installation_id").notNull(),
+  archived: integer("archived", { mode: "boolean" }).notNull().default(false),
   syncedAt: integer("synced_at").notNull(),
   /** when GitHub stopped listing it; it is served no longer but its settings stay */
   goneAt: integer("gone_at"),
@@ -24,9 +40,74 @@ export const imageScopes = sqliteTable("image_scopes", {
   /** order of the build that made the active image */
   activeOrder: integer("active_order"),
   latestBuildId: text("latest_build_id"),
-  lastCheckAt: integer("last_check_at"),
-  lastCheckSha: text("last_check_sha"),
-  lastCheckOutcome: text("last_check_outcome", { enum: ["unchanged", "moved", "retried", "building", "unavailable"] }),
+  settings: text("settings", { mode: "json" }).$type<ImageSettings>(),
+  failing: text("failing", { mode: "json" }).$type<FailureSeries>(),
+  pin: text("pin", { mode: "json" }).$type<Pin>(),
+});
+
+/** What the scheduler saw last of each repository. Written by it alone, in one statement for many repositories. */
+export const headChecks = sqliteTable("head_checks", {
+  scope: text("scope").primaryKey(),
+  at: integer("at").notNull(),
+  sha: text("sha"),
+  outcome: text("outcome", { enum: headCheckOutcomes }).notNull(),
+});
+
+/** Comparisons of heads that built nothing. One row for as long as commit, image and reason stay the same. Written by the scheduler. */
+export const skippedChecks = sqliteTable(
+  "skipped_checks",
+  {
+    /** an id of a build: lists show these rows among the builds */
+    id: text("id").primaryKey(),
+    scope: text("scope").notNull(),
+    owner: text("owner").notNull(),
+    name: text("name").notNull(),
+    reason: text("reason", { enum: skipReasons }).notNull(),
+    branch: text("branch"),
+    /** the head that was compared */
+    sha: text("sha"),
+    /** the commit of the image that it was compared with */
+    fromSha: text("from_sha"),
+    count: integer("count").notNull(),
+    firstAt: integer("first_at").notNull(),
+    lastAt: integer("last_at").notNull(),
+  },
+  (table) => [index("skipped_by_scope").on(table.scope, table.lastAt)],
+);
+
+/** Who saw each head first: the ledger of pushes, ticks and people. Times in milliseconds since the epoch. */
+export const headSightings = sqliteTable(
+  "head_sightings",
+  {
+    scope: text("scope").notNull(),
+    sha: text("sha").notNull(),
+    /** when GitHub says that it was pushed or committed; null when nobody said */
+    pushedAt: integer("pushed_at"),
+    pushAt: integer("push_at"),
+    tickAt: integer("tick_at"),
+    personAt: integer("person_at"),
+    firstBy: text("first_by", { enum: ["push", "tick", "person"] }).notNull(),
+    firstAt: integer("first_at").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.scope, table.sha] }), index("sightings_by_time").on(table.firstAt)],
+);
+
+/** What GitHub said last of an installation's rate limit, and whether the installation is still there. Written by the scheduler. */
+export const installations = sqliteTable("installations", {
+  id: integer("id").primaryKey(),
+  rateRemaining: integer("rate_remaining"),
+  rateLimit: integer("rate_limit"),
+  rateResetAt: integer("rate_reset_at"),
+  /** nothing is asked before this moment */
+  blockedUntil: integer("blocked_until"),
+  /** since when GitHub refuses it */
+  lostAt: integer("lost_at"),
+});
+
+/** Sandboxes that the provider has and no row owns; the sweeper ends those that it sees again after a grace time. */
+export const strays = sqliteTable("strays", {
+  sandboxId: text("sandbox_id").primaryKey(),
+  firstSeenAt: integer("first_seen_at").notNull(),
 });
 
 export const builds = sqliteTable(
@@ -36,13 +117,19 @@ export const builds = sqliteTable(
     scope: text("scope").notNull(),
     owner: text("owner").notNull(),
     name: text("name").notNull(),
-    trigger: text("trigger", { enum: ["enable", "schedule", "push", "refresh"] }).notNull(),
-    status: text("status", {
-      enum: ["queued", "provisioning", "running", "snapshotting", "ready", "failed", "cancelled", "superseded", "skipped"],
-    }).notNull(),
-    phase: text("phase", { enum: ["sandbox", "connect", "clone", "sync", "setup", "start", "agent", "snapshot"] }),
+    trigger: text("trigger", { enum: buildTriggers }).notNull(),
+    requestedBy: text("requested_by"),
+    status: text("status", { enum: buildStatuses }).notNull(),
+    phase: text("phase", { enum: phases }),
     branch: text("branch"),
     sha: text("sha"),
+    fromSha: text("from_sha"),
+    mode: text("mode", { enum: buildModes }),
+    modeReason: text("mode_reason", { enum: modeReasons }),
+    tryNumber: integer("try_number").notNull().default(1),
+    inputs: text("inputs", { mode: "json" }).$type<BuildInputs>(),
+    sizeBytes: integer("size_bytes"),
+    skipped: text("skipped", { mode: "json" }).$type<{ reason: (typeof skipReasons)[number]; count: number }>(),
     phases: text("phases", { mode: "json" }).$type<PhaseRecord[]>().notNull(),
     requestedAt: integer("requested_at").notNull(),
     startedAt: integer("started_at"),
@@ -69,6 +156,14 @@ export const images = sqliteTable(
     expiresAt: integer("expires_at").notNull(),
     buildMs: integer("build_ms").notNull(),
     runtimeVersion: text("runtime_version").notNull(),
+    runtimeRevision: integer("runtime_revision").notNull().default(1),
+    mode: text("mode", { enum: buildModes }).notNull().default("full"),
+    modeReason: text("mode_reason", { enum: modeReasons }).notNull().default("first_image"),
+    chainDepth: integer("chain_depth").notNull().default(0),
+    fullAt: integer("full_at").notNull().default(0),
+    inputs: text("inputs", { mode: "json" }).$type<BuildInputs>(),
+    ignorePaths: text("ignore_paths", { mode: "json" }).$type<string[]>().notNull().default([]),
+    sizeBytes: integer("size_bytes"),
     bridgeProtocol: integer("bridge_protocol").notNull(),
     retiredAt: integer("retired_at"),
     retiredCause: text("retired_cause"),
@@ -94,6 +189,12 @@ export const sessions = sqliteTable(
     /** what its start says about cold starts; null when it started from an image */
     coldMs: integer("cold_ms"),
     startedFrom: text("started_from", { enum: ["image", "base"] }),
+    /** the image that it came from */
+    imageId: text("image_id"),
+    coldReason: text("cold_reason", { enum: coldReasonCodes }),
+    /** how far the image was behind the branch before the sync: commits, and when the oldest of them was made */
+    behindCommits: integer("behind_commits"),
+    behindOldestAt: integer("behind_oldest_at"),
     title: text("title").notNull(),
   },
   (table) => [index("sessions_by_time").on(table.createdAt), index("sessions_by_scope").on(table.scope, table.readyAt)],

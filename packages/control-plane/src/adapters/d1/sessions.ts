@@ -25,14 +25,14 @@ const lookupMs = 1_500;
 export function createSessions(d1: D1Database) {
   const db = drizzle(d1);
 
-  async function selectionOf(scope: string): Promise<SelectionFacts> {
+  async function selectionOf(scope: string, runtimeFloor: number): Promise<SelectionFacts> {
     const [found] = await db
       .select({ scope: imageScopes, active: images, latest: { status: builds.status } })
       .from(imageScopes)
       .leftJoin(images, eq(images.id, imageScopes.activeImageId))
       .leftJoin(builds, eq(builds.id, imageScopes.latestBuildId))
       .where(eq(imageScopes.scope, scope));
-    return { enabled: found?.scope.enabled ?? false, active: found?.active ?? null, latestBuild: found?.latest?.status ?? null };
+    return { runtimeFloor, enabled: found?.scope.enabled ?? false, active: found?.active ?? null, latestBuild: found?.latest?.status ?? null };
   }
 
   async function historyOf(scope: string): Promise<ColdHistory> {
@@ -57,15 +57,18 @@ export function createSessions(d1: D1Database) {
   }
 
   return {
-    /** null: no such repository. Only the repository itself is needed; what else cannot be read is left out. */
-    async startFacts(repository: RepositoryRef): Promise<StartFacts | null> {
+    /**
+     * null: no such repository. Only the repository itself is needed; what else cannot be read is left out.
+     * @param runtimeFloor the lowest `runtimeRevision` that sessions start from
+     */
+    async startFacts(repository: RepositoryRef, runtimeFloor: number): Promise<StartFacts | null> {
       const scope = imageScopeOf(repository);
       const [[found], selection, history] = await Promise.all([
         db
           .select()
           .from(repositories)
           .where(and(eq(repositories.scope, scope), isNull(repositories.goneAt))),
-        orElse(selectionOf(scope), null),
+        orElse(selectionOf(scope, runtimeFloor), null),
         orElse(historyOf(scope), noHistory),
       ]);
       return found ? { target: toTarget(found), selection, history } : null;

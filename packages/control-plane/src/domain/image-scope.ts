@@ -1,0 +1,312 @@
+/**
+ * Everything an image scope decides: `stepImage(state, input, now) → { state, effects }`. One build at a time, triggers while building are
+ * remembered once, the last good image serves until the next one is active. What the running build decides is in `image-build.ts`.
+ * Pure: no clock, no storage, no sockets.
+ */
+import { type BuildTrigger, type SkipReason } from "@open-inspect/protocol";
+import { deadlines } from "./deadlines.ts";
+import { nextTryNumber } from "./failure-series.ts";
+import {
+  type BuildStep,
+  candidateOf,
+  deletion,
+  type FinishedBuild,
+  finishBuild,
+  type ImageStep,
+  slotRequest,
+  stepBuild,
+  stepBuildClock,
+  stepBuildSandbox,
+} from "./image-build.ts";
+import { type BuildPlan, type ImageEffect, type ImageInput } from "./image-messages.ts";
+import { retain } from "./image-retention.ts";
+import { activeImage, type LiveBuild, type QueuedBuild, type ScopeState, settingsOf } from "./image-scope-state.ts";
+import { continueSweep, endOrphan, type SandboxInput } from "./sandbox.ts";
+import { decideTick, type TickFacts } from "./schedule.ts";
+
+export function stepImage(state: ScopeState, input: ImageInput, now: number): ImageStep {
+  const { live } = state;
+  switch (input.type) {
+    case "switch.on":
+      return switchOn(state, input, now);
+    case "switch.off":
+      return state.enabled ? switchOff(state, now) : unchanged(state);
+    case "trigger":
+      return trigger(state, input, now);
+    case "head":
+      return checkHead(state, input, now);
+    case "cancel":
+      return cancel(state, input.buildId, now);
+    case "settings": {
+      const known: ScopeState = { ...state, settings: input.settings };
+      const { failing, enabled } = known;
+      const trimmed = drop(failing ? { ...known, failing: { ...failing, triesOfSha: 1, nextTryAt: now } } : known);
+      if (!enabled || !failing || live) return trimmed;
+      return andThen(trimmed, (next) => request(next, { trigger: "configuration", by: null, sha: failing.sha }, input.plan, now));
+    }
+    case "image.pin": {
+      const { pin } = input;
+      if (!state.enabled || !state.images.some((image) => image.id === pin.imageId)) return unchanged(state);
+      return andThen(drop({ ...state, pin, activeId: pin.imageId }), (next) => ({ state: next, effects: [{ type: "image.pin", pin }] }));
+    }
+    case "image.unpin":
+      return unpin(state);
+    case "image.missing":
+      return retireMissing(state, input, now);
+    case "slot.granted":
+    case "build.planned":
+    case "build.plan_failed":
+    case "image.activated":
+    case "runtime.event":
+      return live ? settle(stepBuild(state, live, input, now), now) : unchanged(state);
+    case "snapshot.taken":
+    case "snapshot.failed":
+      return live ? settle(stepBuild(state, live, input, now), now) : forgetSnapshot(state, input);
+    case "clock":
+      return stepClock(state, input, now);
+    case "sandbox.swept":
+      return { state, effects: continueSweep(input) };
+    case "sandbox.created":
+    case "sandbox.base_pending":
+    case "sandbox.create_failed":
+    case "runtime.started":
+    case "runtime.start_failed":
+    case "runtime.connected":
+    case "bridge.closed":
+    case "sandbox.polled":
+    case "runtime.log":
+      return live ? settle(stepBuildSandbox(state, live, input, now), now) : { state, effects: endOrphan(input) };
+  }
+}
+
+const unchanged = (state: ScopeState): ImageStep => ({ state, effects: [] });
+
+function andThen(first: ImageStep, then: (state: ScopeState) => ImageStep): ImageStep {
+  const next = then(first.state);
+  return { state: next.state, effects: [...first.effects, ...next.effects] };
+}
+
+interface Ask {
+  trigger: BuildTrigger;
+  by: string | null;
+  /** the head that it is for; null where nobody looked */
+  sha: string | null;
+}
+
+/** Asks for by somebody who wants a build whatever was built before. */
+const isInsisting = (one: BuildTrigger): boolean => one === "refresh" || one === "configuration";
+
+/** Starts a build, or remembers it once while another one runs: the remembered one carries the newest head. */
+function request(state: ScopeState, ask: Ask, plan: BuildPlan, now: number): ImageStep {
+  const { live, next } = state;
+  if (live?.stage.at === "waiting") return unchanged({ ...state, live: merge(live, ask) });
+  if (next) return unchanged({ ...state, next: merge(next, ask) });
+  const order = state.order + 1;
+  const { limitMinutes } = settingsOf(state);
+  const queued: QueuedBuild = {
+    id: plan.buildId,
+    imageId: plan.imageId,
+    attempts: plan.attempts,
+    order,
+    trigger: ask.trigger,
+    requestedBy: ask.by,
+    requestedAt: now,
+    limitMs: state.settings ? limitMinutes * 60_000 : plan.limitMs,
+    headSha: ask.sha,
+    tryNumber: nextTryNumber(state.failing, ask.sha),
+  };
+  if (!live) return begin({ ...state, order }, queued, now);
+  return unchanged({ ...state, order, next: queued });
+}
+
+function merge<B extends QueuedBuild>(waiting: B, ask: Ask): B {
+  const insists = isInsisting(ask.trigger) && !isInsisting(waiting.trigger);
+  return {
+    ...waiting,
+    headSha: ask.sha ?? waiting.headSha,
+    ...(insists ? { trigger: ask.trigger, requestedBy: ask.by } : {}),
+  };
+}
+
+function begin(state: ScopeState, queued: QueuedBuild, now: number): ImageStep {
+  const { target } = state;
+  if (!target?.branch) return unchanged({ ...state, next: null });
+  const live: LiveBuild = {
+    ...queued,
+    branch: target.branch,
+    cloneUrl: target.cloneUrl,
+    startedAt: now,
+    limitAt: now + queued.limitMs,
+    warnAt: null,
+    sha: null,
+    fromSha: activeImage(state)?.sha ?? null,
+    mode: null,
+    modeReason: null,
+    ground: null,
+    previous: null,
+    inputs: null,
+    file: null,
+    note: null,
+    sizeBytes: null,
+    phases: [],
+    stage: { at: "waiting", askAgainAt: now + deadlines.slotAskAgainMs },
+  };
+  return { state: { ...state, live, next: null }, effects: [slotRequest(state, live)] };
+}
+
+/** After a build's step: when it is over, images beyond the kept ones go and what was remembered begins. */
+function settle(step: BuildStep | ImageStep, now: number): ImageStep {
+  if (!("ended" in step) || step.ended === null) return { state: step.state, effects: step.effects };
+  return andThen(andThen(step, drop), (state) => beginNext(state, step, now));
+}
+
+function beginNext(state: ScopeState, { ended }: FinishedBuild, now: number): ImageStep {
+  const { next, enabled } = state;
+  if (!next) return unchanged(state);
+  const skipped = enabled ? needless(state, next, ended.status === "ready" ? ended.sha : null) : null;
+  if (!enabled || skipped) return unchanged({ ...state, next: null, dropped: { queued: next, skipped, at: now } });
+  return begin(state, { ...next, tryNumber: nextTryNumber(state.failing, next.headSha) }, now);
+}
+
+/** Why a remembered build is not needed any more. */
+function needless(state: ScopeState, next: QueuedBuild, built: string | null): SkipReason | null {
+  if (isInsisting(next.trigger)) return null;
+  if (state.pin) return "pinned";
+  if (next.headSha === null) return null;
+  if (next.headSha === built) return "unchanged";
+  return next.headSha === state.failing?.sha ? "backing_off" : null;
+}
+
+/** Lets go of images beyond the kept ones. */
+function drop(state: ScopeState): ImageStep {
+  const { keep, drop: old } = retain(state.images, settingsOf(state).keptImages, [state.activeId, state.pin?.imageId ?? null]);
+  return old.length === 0 ? unchanged(state) : { state: { ...state, images: keep }, effects: old.map(deletion) };
+}
+
+function switchOn(state: ScopeState, input: Extract<ImageInput, { type: "switch.on" }>, now: number): ImageStep {
+  const on: ScopeState = { ...state, target: input.target, enabled: true, dormantUntil: null };
+  if (state.enabled) return unchanged(on);
+  return request({ ...on, failing: null }, { trigger: "enable", by: input.by, sha: input.sha }, input.plan, now);
+}
+
+/** The images are kept a while for whoever switches on again; none of them serves. */
+function switchOff(state: ScopeState, now: number): ImageStep {
+  const { live, next } = state;
+  const active = activeImage(state);
+  const effects: ImageEffect[] = active ? [retirement(active.id, "Pre-built images were switched off.")] : [];
+  const off: ScopeState = {
+    ...state,
+    enabled: false,
+    activeId: null,
+    pin: null,
+    failing: null,
+    next: null,
+    dropped: next ? { queued: next, skipped: null, at: now } : state.dropped,
+    dormantUntil: state.images.length > 0 ? now + deadlines.dormantMs : null,
+  };
+  if (state.pin) effects.push({ type: "image.unpin" });
+  if (!live) return { state: off, effects };
+  return andThen({ state: off, effects }, (rest) => abandon(rest, live, "Pre-built images were switched off.", now));
+}
+
+const retirement = (imageId: string, cause: string): ImageEffect => ({ type: "image.retire", imageId, cause });
+
+/** Ends a build from outside. The database's switch may have been thrown already, without an answer: it is taken back. */
+function abandon(state: ScopeState, live: LiveBuild, cause: string, now: number): ImageStep {
+  const candidate = candidateOf(state, live);
+  const undo: ImageEffect[] = [];
+  if (live.stage.at === "publishing") {
+    undo.push(retirement(live.imageId, cause));
+    if (state.activeId) undo.push({ type: "image.serve", imageId: state.activeId });
+  }
+  if (candidate) undo.push(deletion(candidate));
+  return settle(finishBuild(state, live, { status: "cancelled", failure: null }, now, undo), now);
+}
+
+function cancel(state: ScopeState, buildId: string, now: number): ImageStep {
+  const { live, next } = state;
+  if (next?.id === buildId) return unchanged({ ...state, next: null, dropped: { queued: next, skipped: null, at: now } });
+  return live?.id === buildId ? abandon(state, live, "The build was cancelled.", now) : unchanged(state);
+}
+
+function trigger(state: ScopeState, input: Extract<ImageInput, { type: "trigger" }>, now: number): ImageStep {
+  const known = { ...state, target: input.target };
+  if (!state.enabled) return unchanged(known);
+  const { sha } = input;
+  if (!isInsisting(input.trigger)) {
+    if (state.pin) return unchanged(known);
+    const { live } = state;
+    const built = live ? [live.sha ?? live.headSha] : [activeImage(state)?.sha, state.failing?.sha];
+    if (sha !== null && built.includes(sha)) return unchanged(known);
+  }
+  return request(known, { trigger: input.trigger, by: input.by, sha }, input.plan, now);
+}
+
+export const tickFactsOf = (state: ScopeState, runtimeFloor: number): TickFacts => ({
+  enabled: state.enabled,
+  active: activeImage(state),
+  building: state.live && { sha: state.live.sha ?? state.live.headSha },
+  failing: state.failing,
+  pinned: state.pin !== null,
+  runtimeFloor,
+});
+
+function checkHead(state: ScopeState, input: Extract<ImageInput, { type: "head" }>, now: number): ImageStep {
+  const { head } = input;
+  const decision = decideTick(tickFactsOf(state, input.runtimeFloor), head, now);
+  const known = state.target && head ? { ...state, target: { ...state.target, branch: head.branch } } : state;
+  const build = decision.do === "build" || (decision.do === "wait" && decision.again);
+  return build ? request(known, { trigger: "schedule", by: null, sha: head?.sha ?? null }, input.plan, now) : unchanged(known);
+}
+
+/** What a person has built while the pin held serves now; else the pinned image goes on until the next tick sees the head. */
+function unpin(state: ScopeState): ImageStep {
+  const { pin } = state;
+  if (!pin) return unchanged(state);
+  const [newest] = state.images;
+  const successor = newest && newest.createdAt > pin.at && newest.id !== state.activeId ? newest : null;
+  const effects: ImageEffect[] = [{ type: "image.unpin" }];
+  if (successor) effects.push({ type: "image.serve", imageId: successor.id });
+  const free = { ...state, pin: null, activeId: successor?.id ?? state.activeId };
+  return andThen({ state: free, effects }, drop);
+}
+
+function retireMissing(state: ScopeState, input: Extract<ImageInput, { type: "image.missing" }>, now: number): ImageStep {
+  const missing = state.images.find((image) => image.id === input.imageId);
+  if (!missing) return unchanged(state);
+  const wasActive = state.activeId === missing.id;
+  const wasPinned = state.pin?.imageId === missing.id;
+  const without: ScopeState = {
+    ...state,
+    images: state.images.filter((image) => image !== missing),
+    activeId: wasActive ? null : state.activeId,
+    pin: wasPinned ? null : state.pin,
+  };
+  const gone: ImageEffect[] = [retirement(missing.id, "The provider does not have it any more."), deletion(missing)];
+  if (wasPinned) gone.unshift({ type: "image.unpin" });
+  if (!wasActive || !state.enabled) return { state: without, effects: gone };
+  return andThen({ state: without, effects: gone }, (next) =>
+    request(next, { trigger: "schedule", by: null, sha: null }, input.plan, now),
+  );
+}
+
+/** An image that a dead build has made. */
+function forgetSnapshot(state: ScopeState, input: Extract<ImageInput, { type: "snapshot.taken" | "snapshot.failed" }>): ImageStep {
+  if (input.type === "snapshot.failed" || state.images.some((one) => one.providerImageId === input.providerImageId)) {
+    return unchanged(state);
+  }
+  return { state, effects: [{ type: "image.delete", providerImageId: input.providerImageId, imageId: null }] };
+}
+
+function stepClock(state: ScopeState, input: Extract<SandboxInput, { type: "clock" }>, now: number): ImageStep {
+  let step = unchanged(state);
+  if (state.pin?.until && state.pin.until <= now) step = andThen(step, unpin);
+  if (state.dormantUntil !== null && state.dormantUntil <= now) {
+    step = andThen(step, (asleep) => ({
+      state: { ...asleep, images: [], dormantUntil: null },
+      effects: asleep.images.map(deletion),
+    }));
+  }
+  const { live } = step.state;
+  return live ? andThen(step, (awake) => settle(stepBuildClock(awake, live, input, now), now)) : step;
+}
