@@ -49,12 +49,12 @@ export const runtimeEventSchema = z.discriminatedUnion("type", [
     text: z.string(),
   }),
   /** the workspace is on `sha`, which is what the server said the branch is. `bakedSha`: HEAD before the sync, null after a clone */
+  z.object({ type: z.literal("workspace.synced"), sha: shaSchema, bakedSha: shaSchema.nullable() }),
+  /** session mode, after the sync: how far the image was behind. `oldestAt`: when the oldest of the missing commits was made, null for none */
   z.object({
-    type: z.literal("workspace.synced"),
-    sha: shaSchema,
-    bakedSha: shaSchema.nullable(),
-    /** how far the image was behind: commits that the sync brought in, and the age of the oldest of them. Null after a clone. */
-    behind: z.object({ commits: z.number().int().nonnegative(), oldestAt: timestampSchema.nullable() }).nullable().optional(),
+    type: z.literal("workspace.behind"),
+    commits: z.number().int().nonnegative(),
+    oldestAt: timestampSchema.nullable(),
   }),
   /** build mode: what the image depends on, known before setup runs */
   z.object({ type: z.literal("build.inputs"), inputs: workspaceInputsSchema, file: repositoryImageFileSchema }),

@@ -1,7 +1,14 @@
 /** Bodies of the REST API and of the two browser sockets. Paths are below `/api`. */
 import { z } from "zod";
 import { branchSchema, repositoryRefSchema, sessionIdSchema, shaSchema, timestampSchema } from "./ids.ts";
-import { buildViewSchema, failingSchema, imageSettingsSchema, imageViewSchema, logEntrySchema, pinSchema } from "./image-build.ts";
+import {
+  buildViewSchema,
+  failingSchema,
+  imageSettingsSchema,
+  imageViewSchema,
+  logEntrySchema,
+  pinSchema,
+} from "./image-build.ts";
 import { sessionSummarySchema, sessionViewSchema } from "./session.ts";
 
 /** The dashboard's five words. */

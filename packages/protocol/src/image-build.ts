@@ -251,7 +251,7 @@ export type ImageSettings = z.infer<typeof imageSettingsSchema>;
 
 /**
  * `.openinspect/image.json` in a repository. `inputs`: globs of the files whose change makes a new set of inputs, instead of the known
- * lockfiles. `ignorePaths`: globs; commits that touch nothing else do not rebuild. Globs are those of `.gitignore`-like tools: `**`, `*`, `?`, `{a,b}`.
+ * lockfiles. `ignorePaths`: globs; commits that touch nothing else do not rebuild. In both `*` and `?` stay within a folder, `**` crosses folders.
  */
 export const repositoryImageFileSchema = z.strictObject({
   $schema: z.string().optional(),

@@ -10,6 +10,7 @@ import { runBuild } from "./modes/build.ts";
 import { createReporter } from "./modes/reporter.ts";
 import { runSession } from "./modes/session.ts";
 import { type RuntimeContext, type RuntimePaths } from "./modes/steps.ts";
+import { runVerify } from "./modes/verify.ts";
 
 /** How the program ends. Only `done` is success; `failed` has told the control plane why. */
 export const exitCodes = { done: 0, failed: 1, invalidConfig: 2, bridgeLost: 3, bridgeRefused: 4 } as const;
@@ -53,15 +54,15 @@ export async function runRuntime(config: RuntimeConfig, options: RuntimeOptions)
     token: config.bridgeToken,
     runtimeVersion: options.runtimeVersion,
     bootId: randomUUID(),
-    giveUpMs: config.mode === "build" ? buildGiveUpMs : sessionGiveUpMs,
+    giveUpMs: config.mode === "session" ? sessionGiveUpMs : buildGiveUpMs,
     log,
   });
   const reporter = createReporter(bridge.send, log);
   // The phase itself is the control plane's: it saw the beginning.
   void bridge.connected.then(() => log(`bridge: connected ${Math.round(performance.now())} ms after the start`));
   const credentials = createCredentialCache(bridge.requestCredential);
-  // Asked for before git needs it: minting one takes a round trip to GitHub.
-  credentials.get().catch(() => undefined);
+  // Asked for before git needs it: minting one takes a round trip to GitHub. A verification asks GitHub for nothing.
+  if (config.mode !== "verify") credentials.get().catch(() => undefined);
   const context: RuntimeContext = {
     config,
     paths,
@@ -88,11 +89,12 @@ export async function runRuntime(config: RuntimeConfig, options: RuntimeOptions)
     try {
       await mkdir(paths.stateDir, { recursive: true, mode: 0o700 });
       await mkdir(paths.home, { recursive: true });
-      if (config.mode === "build") {
+      if (config.mode !== "session") {
         bridge.onCommand((command) => {
           if (command.type === "shutdown") ending.resolve(exitCodes.done);
         });
-        await runBuild(context);
+        if (config.mode === "build") await runBuild({ ...context, config });
+        else await runVerify({ ...context, config });
         await bridge.drained(drainTimeoutMs);
         return await Promise.race([ending.promise, after(finishedBuildWaitMs, exitCodes.done)]);
       }

@@ -42,17 +42,25 @@ export function build(over: Partial<BuildView> = {}): BuildView {
     id: buildId(1),
     repository: { owner: "acme", name: "web" },
     trigger: "push",
+    requestedBy: null,
     status: "ready",
     phase: null,
     branch: "main",
     sha: sha("abc1234"),
+    fromSha: null,
+    mode: "full",
+    modeReason: "first_image",
     phases: [phase("sandbox", at, 600), phase("clone", at + 600, 1_900), phase("setup", at + 2_500, 34_000)],
     requestedAt: at,
     startedAt: at,
     finishedAt: at + 41_000,
     durationMs: 41_000,
     failure: null,
+    tryNumber: 1,
+    inputs: null,
+    sizeBytes: null,
     imageId: imageId(1),
+    skipped: null,
     ...over,
   };
 }
@@ -68,14 +76,29 @@ export function active(over: Partial<ImageView> = {}): ImageView {
     sha: sha("abc1234"),
     branch: "main",
     createdAt: Date.now() - 3 * minuteMs,
+    expiresAt: Date.now() + 30 * 24 * 60 * minuteMs,
+    mode: "full",
+    modeReason: "first_image",
+    chainDepth: 0,
+    inputs: null,
+    sizeBytes: null,
     buildMs: 41_000,
     runtimeVersion: "r1",
     ...over,
   };
 }
 
-export const disabledImage: ImageState = { enabled: false, status: "disabled", active: null, latestBuild: null, lastCheck: null };
+const calm = { pin: null, failing: null, settings: { limitMinutes: 30, keptImages: 3, rebuildMode: "auto" } } as const;
+export const disabledImage: ImageState = {
+  ...calm,
+  enabled: false,
+  status: "disabled",
+  active: null,
+  latestBuild: null,
+  lastCheck: null,
+};
 export const readyImage = (): ImageState => ({
+  ...calm,
   enabled: true,
   status: "ready",
   active: active(),

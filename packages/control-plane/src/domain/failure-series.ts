@@ -27,7 +27,8 @@ export const isTransient = (failure: Failure): boolean => transientCodes.has(fai
 export function extendSeries(series: FailureSeries | null, failure: Failure, sha: string | null, now: number): FailureSeries {
   const triesOfSha = series && series.sha === sha ? series.triesOfSha + 1 : 1;
   const doublings = Math.min(triesOfSha - 2, 10);
-  const pauseMs = isTransient(failure) || triesOfSha === 1 ? 0 : Math.min(deadlines.retryFirstMs * 2 ** doublings, deadlines.retryMaxMs);
+  const pauseMs =
+    isTransient(failure) || triesOfSha === 1 ? 0 : Math.min(deadlines.retryFirstMs * 2 ** doublings, deadlines.retryMaxMs);
   return {
     count: (series?.count ?? 0) + 1,
     firstSha: series ? series.firstSha : sha,

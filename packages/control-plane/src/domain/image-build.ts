@@ -17,7 +17,15 @@ import { createFailure } from "./failures.ts";
 import { baseNotReady, gatewayFailure } from "./gateway-failures.ts";
 import { buildInputsOf } from "./image-inputs.ts";
 import { type ImageEffect, type ImageInput } from "./image-messages.ts";
-import { attemptOf, type BuildGround, type BuildRecord, endedRecord, type LiveBuild, type ScopeState, settingsOf } from "./image-scope-state.ts";
+import {
+  attemptOf,
+  type BuildGround,
+  type BuildRecord,
+  endedRecord,
+  type LiveBuild,
+  type ScopeState,
+  settingsOf,
+} from "./image-scope-state.ts";
 import { type StoredImage } from "./image-selection.ts";
 import { applyPhaseEvent, endPhase, failOpenPhases, runningPhase, startPhase } from "./phases.ts";
 import { endOrphan, endSandbox, type Launch, type SandboxEffect, type SandboxInput, stepSandbox } from "./sandbox.ts";
@@ -43,7 +51,16 @@ const going = (state: ScopeState, live: LiveBuild, effects: ImageEffect[] = []):
 
 type BuildInput = Extract<
   ImageInput,
-  { type: "slot.granted" | "build.planned" | "build.plan_failed" | "runtime.event" | "snapshot.taken" | "snapshot.failed" | "image.activated" }
+  {
+    type:
+      | "slot.granted"
+      | "build.planned"
+      | "build.plan_failed"
+      | "runtime.event"
+      | "snapshot.taken"
+      | "snapshot.failed"
+      | "image.activated";
+  }
 >;
 
 export function stepBuild(state: ScopeState, live: LiveBuild, input: BuildInput, now: number): BuildStep {
@@ -122,7 +139,12 @@ function openSandbox(state: ScopeState, live: LiveBuild, decision: ModeDecision,
 function createEffect(
   state: ScopeState,
   live: LiveBuild,
-  what: { attempt: string; name: string; source: Extract<SandboxEffect, { type: "sandbox.create" }>["source"]; lifetimeMs: number },
+  what: {
+    attempt: string;
+    name: string;
+    source: Extract<SandboxEffect, { type: "sandbox.create" }>["source"];
+    lifetimeMs: number;
+  },
 ): SandboxEffect {
   const { attempt, name, source, lifetimeMs } = what;
   const scope = state.target ? imageScopeOf(state.target) : "";
@@ -212,7 +234,12 @@ function buildInFull(state: ScopeState, live: LiveBuild, reason: ModeReason, sai
 }
 
 /** An answer that concerns a sandbox: of the build, of its verification, or of nobody any more. */
-export function stepBuildSandbox(state: ScopeState, live: LiveBuild | null, input: SandboxInput, now: number): BuildStep | ImageStep {
+export function stepBuildSandbox(
+  state: ScopeState,
+  live: LiveBuild | null,
+  input: SandboxInput,
+  now: number,
+): BuildStep | ImageStep {
   const { stage } = live ?? {};
   const isOurs = input.type === "clock" || input.attempt === attemptOf(live);
   if (!live || !isOurs || (stage?.at !== "sandbox" && stage?.at !== "verifying")) {
@@ -460,7 +487,13 @@ function finishPublishing(
   if (stage.at !== "publishing" || live.imageId !== input.imageId) return going(state, live);
   const { image, serve } = stage;
   if (serve && !input.activated) {
-    return finishBuild(state, live, { status: "superseded", failure: null }, now, candidateOf(state, live) ? [deletion(image)] : []);
+    return finishBuild(
+      state,
+      live,
+      { status: "superseded", failure: null },
+      now,
+      candidateOf(state, live) ? [deletion(image)] : [],
+    );
   }
   const images = [image, ...state.images.filter((one) => one.id !== image.id)];
   // A person may have pinned another image while the database was asked; its own write came after this one.

@@ -6,7 +6,12 @@ import { type BuildGround } from "./image-scope-state.ts";
 
 /** Two images with the same digest were made of the same parts. The order of `files` is part of it; the runtime sorts them by path. */
 export function buildInputsOf(workspace: WorkspaceInputs, ground: BuildGround): BuildInputs {
-  const parts = { ...workspace, base: ground.base ?? "", runtimeVersion: ground.runtimeVersion, secretsVersion: ground.secretsVersion };
+  const parts = {
+    ...workspace,
+    base: ground.base ?? "",
+    runtimeVersion: ground.runtimeVersion,
+    secretsVersion: ground.secretsVersion,
+  };
   const { setup, refresh, files, omittedFiles, base, runtimeVersion, secretsVersion } = parts;
   const statement = JSON.stringify([
     "open-inspect inputs 1",

@@ -23,11 +23,13 @@ export function deriveImageRecords(before: ScopeState, after: ScopeState): Image
   if (differs(scopeRow(before), scopeRow(after))) records.push({ type: "record.scope", row: scopeRow(after) });
   if (target && live !== before.live && live) {
     const view = liveView(live, target);
-    if (before.live?.id !== live.id || differs(liveView(before.live, target), view)) records.push({ type: "record.build", build: view });
+    if (before.live?.id !== live.id || differs(liveView(before.live, target), view))
+      records.push({ type: "record.build", build: view });
   }
   if (target && next !== before.next && next) records.push({ type: "record.build", build: queuedView(next, target) });
   if (target && last !== before.last && last) records.push({ type: "record.build", build: recordView(last, target) });
-  if (target && dropped !== before.dropped && dropped) records.push({ type: "record.build", build: droppedView(dropped, target) });
+  if (target && dropped !== before.dropped && dropped)
+    records.push({ type: "record.build", build: droppedView(dropped, target) });
   const isSeen = records.length > 0 || seenFields.some((field) => before[field] !== after[field]);
   if (target && isSeen) records.push({ type: "publish" });
   return records;

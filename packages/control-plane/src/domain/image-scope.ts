@@ -47,7 +47,10 @@ export function stepImage(state: ScopeState, input: ImageInput, now: number): Im
     case "image.pin": {
       const { pin } = input;
       if (!state.enabled || !state.images.some((image) => image.id === pin.imageId)) return unchanged(state);
-      return andThen(drop({ ...state, pin, activeId: pin.imageId }), (next) => ({ state: next, effects: [{ type: "image.pin", pin }] }));
+      return andThen(drop({ ...state, pin, activeId: pin.imageId }), (next) => ({
+        state: next,
+        effects: [{ type: "image.pin", pin }],
+      }));
     }
     case "image.unpin":
       return unpin(state);
@@ -291,7 +294,10 @@ function retireMissing(state: ScopeState, input: Extract<ImageInput, { type: "im
 }
 
 /** An image that a dead build has made. */
-function forgetSnapshot(state: ScopeState, input: Extract<ImageInput, { type: "snapshot.taken" | "snapshot.failed" }>): ImageStep {
+function forgetSnapshot(
+  state: ScopeState,
+  input: Extract<ImageInput, { type: "snapshot.taken" | "snapshot.failed" }>,
+): ImageStep {
   if (input.type === "snapshot.failed" || state.images.some((one) => one.providerImageId === input.providerImageId)) {
     return unchanged(state);
   }

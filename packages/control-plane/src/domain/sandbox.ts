@@ -200,7 +200,16 @@ export function stepSandbox(
       const { attempt, sandboxId } = life;
       const { runtimeVersion, runtimeRevision } = input;
       const pollAt = now + deadlines.pollMs;
-      const up = { at: "up", attempt, sandboxId, runtimeVersion, runtimeRevision, connected: true, pollAt, silentFrom: now } as const;
+      const up = {
+        at: "up",
+        attempt,
+        sandboxId,
+        runtimeVersion,
+        runtimeRevision,
+        connected: true,
+        pollAt,
+        silentFrom: now,
+      } as const;
       return stay(up, [], [...records]);
     }
     case "bridge.closed":

@@ -15,7 +15,10 @@ export interface TickFacts {
 }
 
 export type TickDecision =
-  | { do: "nothing"; outcome: Extract<HeadCheckOutcome, "unchanged" | "pinned" | "backing_off" | "archived" | "unavailable"> | null }
+  | {
+      do: "nothing";
+      outcome: Extract<HeadCheckOutcome, "unchanged" | "pinned" | "backing_off" | "archived" | "unavailable"> | null;
+    }
   /** a build runs already; `again`: on an older commit, so one more is remembered */
   | { do: "wait"; outcome: "building"; again: boolean }
   | { do: "build"; outcome: Extract<HeadCheckOutcome, "moved" | "retried" | "renewed"> };

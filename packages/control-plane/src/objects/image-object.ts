@@ -69,7 +69,10 @@ export class ImageObject extends DurableObject<Env> {
   private readonly runner: Runner<ScopeState, ImageInput> = createRunner<ScopeState, ImageInput, OwedImageEffect>({
     step: stepImage,
     initial: emptyScope,
-    store: createEffectStore(this.ctx.storage, { state: (json) => restoreScope(JSON.parse(json)), effect: (json) => JSON.parse(json) }),
+    store: createEffectStore(this.ctx.storage, {
+      state: (json) => restoreScope(JSON.parse(json)),
+      effect: (json) => JSON.parse(json),
+    }),
     address: imageAddress,
     policy: imagePolicy,
     isWanted: (state, effect) => {

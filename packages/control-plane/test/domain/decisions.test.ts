@@ -102,7 +102,10 @@ it("[TK6] a pinned image, an archived repository and a commit whose time has not
 });
 
 it("[TK3] an unknown head changes nothing", () => {
-  expect(decideTick({ ...facts, failing: { sha: null, nextTryAt: 0 } }, null, now)).toEqual({ do: "nothing", outcome: "unavailable" });
+  expect(decideTick({ ...facts, failing: { sha: null, nextTryAt: 0 } }, null, now)).toEqual({
+    do: "nothing",
+    outcome: "unavailable",
+  });
 });
 
 it("[TK4] an image near its end, or with a runtime below the floor, is renewed although nothing moved", () => {

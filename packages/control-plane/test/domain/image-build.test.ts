@@ -44,8 +44,7 @@ function drive(start: ScopeState, now: number, ...inputs: ((state: ScopeState) =
 const imageStateOf = (state: ScopeState) => viewOf(state, null);
 const attemptOf = (state: ScopeState): string => attemptOfLive(state.live) ?? "none";
 const ask = () => ({ type: "switch.on", target, sha: null, by: "dev", plan: plan() }) satisfies ImageInput;
-const askAgain = () =>
-  ({ type: "trigger", trigger: "refresh", target, plan: plan(), sha: null, by: "dev" }) satisfies ImageInput;
+const askAgain = () => ({ type: "trigger", trigger: "refresh", target, plan: plan(), sha: null, by: "dev" }) satisfies ImageInput;
 const ground: BuildGround = { base: "im-base", runtimeVersion: "r", secretsVersion: 0 };
 const granted = (state: ScopeState): ImageInput => ({ type: "slot.granted", buildId: state.live?.id ?? "" });
 const planned = (state: ScopeState): ImageInput => ({ type: "build.planned", buildId: state.live?.id ?? "", ground });
@@ -279,7 +278,14 @@ it("[IB11] a missing image is retired and rebuilt; one that is not kept any more
 });
 
 it("[IB12] a push of the commit that is active or being built changes nothing", () => {
-  const push = (digit: string) => (): ImageInput => ({ type: "trigger", trigger: "push", target, plan: plan(), sha: sha(digit), by: null });
+  const push = (digit: string) => (): ImageInput => ({
+    type: "trigger",
+    trigger: "push",
+    target,
+    plan: plan(),
+    sha: sha(digit),
+    by: null,
+  });
   expect(drive(ready("a"), 2_000, push("a")).effects).toEqual([]);
   expect(drive(ready("a"), 2_000, push("b")).types).toEqual(["slot.request"]);
   const synced = (state: ScopeState): ImageInput => ({
@@ -343,7 +349,14 @@ it("[IB15] nothing is active that was not verified: the candidate of a failed ve
     attempt: attemptOf(state),
     event: {
       type: "failed",
-      failure: { code: "verify_failed", message: "verify.sh said no", hint: "h", phase: "verify", lines: ["1 of 3"], exitCode: 1 },
+      failure: {
+        code: "verify_failed",
+        message: "verify.sh said no",
+        hint: "h",
+        phase: "verify",
+        lines: ["1 of 3"],
+        exitCode: 1,
+      },
     },
   });
   const { state, effects } = drive(ready("a"), 2_000, ...refresh, ...building, finished("b"), snapshot, ...building, bad);
@@ -361,7 +374,10 @@ it("[IB15] an image with another commit than the built one, or whose sandbox doe
   });
   const verifying = drive(emptyScope, 1_000, ...on, ...building, finished("a"), snapshot);
   expect(verifying.types, "the build's sandbox is not needed any more").toContain("sandbox.terminate");
-  expect(drive(verifying.state, 2_000, ...building, other).state.last?.failure).toMatchObject({ code: "verify_failed", phase: "verify" });
+  expect(drive(verifying.state, 2_000, ...building, other).state.last?.failure).toMatchObject({
+    code: "verify_failed",
+    phase: "verify",
+  });
   const gone: (state: ScopeState) => ImageInput = (state) => ({
     type: "sandbox.polled",
     attempt: attemptOf(state),
@@ -425,7 +441,10 @@ it("[IB17] cancel ends the build at every stage, and what served before goes on 
 const setupFails = (state: ScopeState): ImageInput => ({
   type: "runtime.event",
   attempt: attemptOf(state),
-  event: { type: "failed", failure: { code: "setup_failed", message: "m", hint: "h", phase: "setup", lines: ["x"], exitCode: 1 } },
+  event: {
+    type: "failed",
+    failure: { code: "setup_failed", message: "m", hint: "h", phase: "setup", lines: ["x"], exitCode: 1 },
+  },
 });
 
 it("[IB18] a commit that goes on failing is tried with growing pauses up to a day; a new commit is tried at once", () => {
@@ -462,7 +481,11 @@ it("[IB18] a commit that goes on failing is tried with growing pauses up to a da
 
 it("[IB18] what passes by itself is tried at every tick; a change of the settings tries at once", () => {
   const refusal = { kind: "transient", code: "x", message: "down", hint: "h" } as const;
-  const outage = (state: ScopeState): ImageInput => ({ type: "sandbox.create_failed", attempt: attemptOf(state), failure: refusal });
+  const outage = (state: ScopeState): ImageInput => ({
+    type: "sandbox.create_failed",
+    attempt: attemptOf(state),
+    failure: refusal,
+  });
   let state = drive(emptyScope, 1_000, ...on, outage).state;
   for (let round = 0; round < 4; round++) state = drive(state, 2_000, ...refresh, outage).state;
   expect(state.failing).toMatchObject({ count: 5, nextTryAt: 2_000 });

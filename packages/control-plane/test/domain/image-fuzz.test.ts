@@ -4,7 +4,14 @@ import { expect, it } from "vitest";
 import { type ImageInput, isImageEffectWanted, nextImageWakeAt } from "../../src/domain/image-messages.ts";
 import { deriveImageRecords } from "../../src/domain/image-records.ts";
 import { stepImage } from "../../src/domain/image-scope.ts";
-import { activeImage, attemptOf, emptyScope, type ScopeState, settingsOf, type Target } from "../../src/domain/image-scope-state.ts";
+import {
+  activeImage,
+  attemptOf,
+  emptyScope,
+  type ScopeState,
+  settingsOf,
+  type Target,
+} from "../../src/domain/image-scope-state.ts";
 import { imageAddress, imagePolicy, type OwedImageEffect } from "../../src/objects/image-effects.ts";
 import { createMachineWorld, performOnSandboxes, running, type World } from "../fakes/machine-world.ts";
 import { createRandom, type Random } from "../fakes/random.ts";
@@ -76,7 +83,9 @@ function createScope(random: Random) {
           return { done: null };
         case "build.plan": {
           const base = random.chance(0.9) ? "im-base" : "im-other";
-          return { done: { type: "build.planned", buildId: effect.buildId, ground: { base, runtimeVersion: "r1", secretsVersion: 0 } } };
+          return {
+            done: { type: "build.planned", buildId: effect.buildId, ground: { base, runtimeVersion: "r1", secretsVersion: 0 } },
+          };
         }
         case "image.activate": {
           const { image, order, serve } = effect;
@@ -234,7 +243,8 @@ async function runSeed(seed: number): Promise<string[]> {
     }
     must(state.activeId === null || activeImage(state) !== null, "an active image that is not kept");
     must(state.images.length <= settingsOf(state).keptImages + 2, "too many images kept");
-    for (const id of [database.active, state.activeId]) must(id === null || verified.has(id), `${id} is active and was never verified`);
+    for (const id of [database.active, state.activeId])
+      must(id === null || verified.has(id), `${id} is active and was never verified`);
   };
 
   for (let action = 0; action < 100; action++) {
@@ -269,7 +279,10 @@ async function runSeed(seed: number): Promise<string[]> {
   expect([...database.slots], `seed ${seed}: a slot is never given back`).toEqual([]);
   expect(database.active, `seed ${seed}: D1 serves another image`).toBe(state.activeId);
   for (const [id, status] of database.statuses) {
-    expect(["ready", "failed", "cancelled", "superseded", "skipped"], `seed ${seed}: build ${id} is ${status} for ever`).toContain(status);
+    expect(
+      ["ready", "failed", "cancelled", "superseded", "skipped"],
+      `seed ${seed}: build ${id} is ${status} for ever`,
+    ).toContain(status);
   }
   return [...database.statuses.values()];
 }

@@ -14,7 +14,13 @@ const clock = (heardAt: number | null = null): SandboxInput => ({ type: "clock",
 const creating: SandboxLife = { at: "creating", attempt, startedAt: 1_000 };
 const starting: SandboxLife = { at: "starting", attempt, sandboxId: "sb", startedAt: 2_000 };
 const connecting = step(starting, { type: "runtime.started", attempt }, 3_000).life;
-const hello: SandboxInput = { type: "runtime.connected", attempt, runtimeVersion: "r", runtimeRevision: 1, protocol: bridgeProtocolVersion };
+const hello: SandboxInput = {
+  type: "runtime.connected",
+  attempt,
+  runtimeVersion: "r",
+  runtimeRevision: 1,
+  protocol: bridgeProtocolVersion,
+};
 const up = step(connecting, hello, 4_000).life;
 
 it("[SB1] create, start and connect follow each other and are measured as phases", () => {
@@ -94,7 +100,11 @@ it("[SB6] a deadline that is noticed late gives new time instead of a failure", 
 });
 
 it("[SB7] a runtime of another bridge version is given up as outdated", () => {
-  const other = step(connecting, { type: "runtime.connected", attempt, runtimeVersion: "r", runtimeRevision: 1, protocol: 99 }, 5_000);
+  const other = step(
+    connecting,
+    { type: "runtime.connected", attempt, runtimeVersion: "r", runtimeRevision: 1, protocol: 99 },
+    5_000,
+  );
   expect(other.verdict?.reason).toBe("outdated");
 });
 

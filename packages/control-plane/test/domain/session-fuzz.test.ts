@@ -67,7 +67,13 @@ function randomInput(random: Random, state: SessionState | null, past: SessionIn
   const sha = "b".repeat(40);
   const choices: (() => SessionInput | null)[] = [
     () => (random.chance(0.15) ? { type: "stop" } : null),
-    () => ({ type: "runtime.connected", attempt, runtimeVersion: "r1", runtimeRevision: 1, protocol: random.chance(0.9) ? 1 : 2 }),
+    () => ({
+      type: "runtime.connected",
+      attempt,
+      runtimeVersion: "r1",
+      runtimeRevision: 1,
+      protocol: random.chance(0.9) ? 1 : 2,
+    }),
     () => ({ type: "runtime.connected", attempt, runtimeVersion: "r1", runtimeRevision: 1, protocol: 1 }),
     () => event({ type: "phase.started", phase: "sync" }),
     () => event({ type: "workspace.synced", sha, bakedSha: null }),

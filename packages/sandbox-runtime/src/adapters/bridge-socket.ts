@@ -1,11 +1,13 @@
 /** The runtime's end of the bridge: dials, resumes, heartbeats, and gives up by rule. Does not know what the events mean. */
 import {
   type BridgeDown,
+  type BridgeUp,
   bridgeCloseCodes,
   bridgeDownSchema,
   bridgeProtocolVersion,
   heartbeatIntervalMs,
   type RuntimeEvent,
+  runtimeRevision,
 } from "@open-inspect/protocol";
 import { decideDialDelayMs } from "../domain/backoff.ts";
 import { fitEvent } from "../domain/event-limits.ts";
@@ -198,7 +200,14 @@ export function createBridge(options: {
       if (socket !== mine) return mine.close();
       heardAt = Date.now();
       const { runtimeVersion, bootId } = options;
-      mine.send(JSON.stringify({ type: "hello", protocol: bridgeProtocolVersion, runtimeVersion, bootId }));
+      const hello = {
+        type: "hello",
+        protocol: bridgeProtocolVersion,
+        runtimeVersion,
+        revision: runtimeRevision,
+        bootId,
+      } as const;
+      mine.send(JSON.stringify(hello satisfies BridgeUp));
     });
     mine.addEventListener("message", ({ data }) => {
       if (socket !== mine) return;

@@ -1,5 +1,5 @@
 /** What went wrong, as a person can act on it: from git's and the hooks' outcomes to the failures of the protocol. Pure. */
-import { type Failure, type FailureCode, hookPaths, type Phase } from "@open-inspect/protocol";
+import { type Failure, type FailureCode, hookPaths, imageFilePath, type Phase } from "@open-inspect/protocol";
 
 /** Carries a failure of the protocol through `throw`. Never holds a secret. */
 export class RuntimeFailure extends Error {
@@ -107,11 +107,31 @@ export function explainRemoved(workspace: string): Failure {
 export interface HookOutcome {
   exitCode: number | null;
   signal: string | null;
+  timedOut?: boolean;
   lines: string[];
 }
 
-export function explainSetup(outcome: HookOutcome): Failure {
-  const how = outcome.signal ? `was ended by ${outcome.signal}` : `exited with code ${outcome.exitCode}`;
+/** A script of the repository that must succeed, and how it is told when it does not. */
+export interface RequiredHook {
+  path: string;
+  phase: Phase;
+  code: FailureCode;
+  /** for a script that git does not have as executable */
+  notExecutableCode: FailureCode;
+}
+
+export const requiredHooks = {
+  setup: { path: hookPaths.setup, phase: "setup", code: "setup_failed", notExecutableCode: "setup_not_executable" },
+  refresh: { path: hookPaths.refresh, phase: "setup", code: "setup_failed", notExecutableCode: "setup_not_executable" },
+  verify: { path: hookPaths.verify, phase: "verify", code: "verify_failed", notExecutableCode: "verify_failed" },
+} as const satisfies Record<string, RequiredHook>;
+
+export function explainHook(hook: RequiredHook, outcome: HookOutcome): Failure {
+  const how = outcome.timedOut
+    ? "did not end within its limit"
+    : outcome.signal
+      ? `was ended by ${outcome.signal}`
+      : `exited with code ${outcome.exitCode}`;
   const hint =
     outcome.exitCode === 127
       ? "A command was not found: install it in the script, and check that the script has Unix line ends."
@@ -119,33 +139,55 @@ export function explainSetup(outcome: HookOutcome): Failure {
         ? "Something killed it, often the memory limit."
         : "The lines show the end of what it printed; run it in a fresh clone to see the same.";
   return {
-    code: "setup_failed",
-    message: `${hookPaths.setup} ${how}.`,
+    code: hook.code,
+    message: `${hook.path} ${how}.`,
     hint,
-    phase: "setup",
+    phase: hook.phase,
     lines: outcome.lines,
     exitCode: outcome.exitCode,
   };
 }
 
-export function explainNotExecutable(): Failure {
+export function explainNotExecutable(hook: RequiredHook): Failure {
   return {
-    code: "setup_not_executable",
-    message: `${hookPaths.setup} is not executable.`,
-    hint: `git update-index --chmod=+x ${hookPaths.setup}, then commit and push.`,
-    phase: "setup",
+    code: hook.notExecutableCode,
+    message: `${hook.path} is not executable.`,
+    hint: `git update-index --chmod=+x ${hook.path}, then commit and push.`,
+    phase: hook.phase,
     lines: [],
     exitCode: null,
   };
 }
 
 /** A script that could not be started at all, such as one with an interpreter that is not there. */
-export function explainNotStarted(reason: string): Failure {
+export function explainNotStarted(hook: RequiredHook, reason: string): Failure {
   return {
-    code: "setup_failed",
-    message: `${hookPaths.setup} could not be started: ${reason}.`,
+    code: hook.code,
+    message: `${hook.path} could not be started: ${reason}.`,
     hint: "Check its first line (the interpreter must exist in the sandbox) and its line ends.",
-    phase: "setup",
+    phase: hook.phase,
+    lines: [],
+    exitCode: null,
+  };
+}
+
+export function explainImageFile(lines: string[]): Failure {
+  return {
+    code: "configuration_invalid",
+    message: `${imageFilePath} cannot be read.`,
+    hint: "The lines say what is wrong; correct the file, commit and push.",
+    phase: null,
+    lines,
+    exitCode: null,
+  };
+}
+
+export function explainOtherCommit(expected: string, found: string | null): Failure {
+  return {
+    code: "verify_failed",
+    message: `The image has commit ${found?.slice(0, 7) ?? "none"} instead of ${expected.slice(0, 7)}.`,
+    hint: `Check that ${hookPaths.setup} leaves the repository's HEAD alone.`,
+    phase: "verify",
     lines: [],
     exitCode: null,
   };

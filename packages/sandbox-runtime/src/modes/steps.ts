@@ -1,10 +1,18 @@
 /** The steps that builds and sessions share: the bridge's phase, the workspace, setup. Throws RuntimeFailure. */
-import { hookPaths, type RuntimeConfig, type RuntimeEvent, type sandboxPaths } from "@open-inspect/protocol";
+import { type RuntimeConfig, type RuntimeEvent, type sandboxPaths } from "@open-inspect/protocol";
 import { type Bridge } from "../adapters/bridge-socket.ts";
 import { type CredentialCache } from "../adapters/credential-server.ts";
 import { bringToHead, hasRepository, type Workspace } from "../adapters/git.ts";
 import { type HookRun, inspectHook, runHook } from "../adapters/hooks.ts";
-import { explainHollowImage, explainNotExecutable, explainNotStarted, explainSetup, RuntimeFailure } from "../domain/failures.ts";
+import {
+  explainHollowImage,
+  explainHook,
+  explainNotExecutable,
+  explainNotStarted,
+  type RequiredHook,
+  RuntimeFailure,
+  requiredHooks,
+} from "../domain/failures.ts";
 import { type Reporter } from "./reporter.ts";
 
 export type RuntimePaths = { readonly [K in keyof typeof sandboxPaths]: string };
@@ -25,7 +33,8 @@ export interface RuntimeContext {
 export async function prepareWorkspace(context: RuntimeContext): Promise<Workspace> {
   const { config, paths, reporter, bridge } = context;
   const phase = hasRepository(paths.workspace) ? "sync" : "clone";
-  if (phase === "clone" && config.mode === "session" && config.startFrom === "image") {
+  const isFromImage = config.mode === "session" ? config.startFrom === "image" : config.mode === "build" && config.previous;
+  if (phase === "clone" && isFromImage) {
     // A clone would make it look whole, without anything that setup had made.
     throw new RuntimeFailure(explainHollowImage(paths.workspace));
   }
@@ -58,35 +67,40 @@ export async function prepareWorkspace(context: RuntimeContext): Promise<Workspa
 
 /** Runs `.openinspect/setup.sh`. No limit of its own: the control plane's limit of the build or start rules. */
 export async function runSetup(context: RuntimeContext, except: readonly number[]): Promise<HookRun | null> {
+  return runRequiredHook(context, requiredHooks.setup, { except, timeoutMs: null });
+}
+
+/** Runs a script that must succeed, in its phase; null when the repository has none. */
+export async function runRequiredHook(
+  context: RuntimeContext,
+  hook: RequiredHook,
+  { except, timeoutMs }: { except: readonly number[]; timeoutMs: number | null },
+): Promise<HookRun | null> {
   const { paths, reporter, signal } = context;
-  const state = inspectHook(paths.workspace, hookPaths.setup);
+  const { path, phase } = hook;
+  const state = inspectHook(paths.workspace, path);
   if (state === "absent") {
-    reporter.skip("setup", `there is no ${hookPaths.setup}`);
+    reporter.skip(phase, `there is no ${path}`);
     return null;
   }
-  const report = reporter.begin("setup");
+  const report = reporter.begin(phase);
   if (state === "not_executable") {
     report.finish("failed", "not executable");
-    throw new RuntimeFailure(explainNotExecutable());
+    throw new RuntimeFailure(explainNotExecutable(hook));
   }
-  const run = await runHook({
-    workspace: paths.workspace,
-    path: hookPaths.setup,
-    env: context.env,
-    timeoutMs: null,
-    signal,
-    except,
-    onOutput: report.output,
-  }).catch((error: unknown) => {
-    const reason = error instanceof Error ? error.message : String(error);
-    report.finish("failed", reason);
-    throw new RuntimeFailure(explainNotStarted(reason));
-  });
+  const { workspace } = paths;
+  const run = await runHook({ workspace, path, env: context.env, timeoutMs, signal, except, onOutput: report.output }).catch(
+    (error: unknown) => {
+      const reason = error instanceof Error ? error.message : String(error);
+      report.finish("failed", reason);
+      throw new RuntimeFailure(explainNotStarted(hook, reason));
+    },
+  );
   if (run.exitCode !== 0) {
-    const failure = explainSetup(run);
+    const failure = explainHook(hook, run);
     report.finish("failed", failure.message);
     throw new RuntimeFailure(failure);
   }
-  report.finish("done");
+  report.finish("done", hook === requiredHooks.refresh ? path : undefined);
   return run;
 }

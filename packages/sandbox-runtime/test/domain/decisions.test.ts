@@ -4,7 +4,7 @@ import { deriveAgentIds } from "../../src/domain/agent-ids.ts";
 import { type AgentMessages } from "../../src/domain/agent-messages.ts";
 import { decideDialDelayMs, decideRestartDelayMs } from "../../src/domain/backoff.ts";
 import { fitEvent } from "../../src/domain/event-limits.ts";
-import { classifyGit, explainGit, explainSetup } from "../../src/domain/failures.ts";
+import { classifyGit, explainGit, explainHook, requiredHooks } from "../../src/domain/failures.ts";
 import { decideOutcome } from "../../src/domain/prompt-outcome.ts";
 
 describe("backoff", () => {
@@ -75,8 +75,8 @@ describe("git failures", () => {
   });
 
   test("a killed setup and a missing command say so", () => {
-    expect(explainSetup({ exitCode: null, signal: "SIGKILL", lines: [] }).hint).toMatch(/memory/);
-    expect(explainSetup({ exitCode: 127, signal: null, lines: [] }).hint).toMatch(/not found/);
+    expect(explainHook(requiredHooks.setup, { exitCode: null, signal: "SIGKILL", lines: [] }).hint).toMatch(/memory/);
+    expect(explainHook(requiredHooks.setup, { exitCode: 127, signal: null, lines: [] }).hint).toMatch(/not found/);
   });
 });
 

@@ -48,6 +48,7 @@ export const buildWords: Record<BuildStatus, Word> = {
   provisioning: { word: "Provisioning", tone: "warn", busy: true },
   running: { word: "Running", tone: "warn", busy: true },
   snapshotting: { word: "Saving the snapshot", tone: "warn", busy: true },
+  verifying: { word: "Verifying", tone: "warn", busy: true },
   ready: { word: "Ready", tone: "ok" },
   failed: { word: "Failed", tone: "bad" },
   cancelled: { word: "Cancelled", tone: "neutral" },
@@ -72,6 +73,7 @@ export const phaseNames: Record<Phase, string> = {
   start: "Start script",
   agent: "Agent start",
   snapshot: "Save snapshot",
+  verify: "Verify",
 };
 
 export const phaseActivities: Record<Phase, string> = {
@@ -83,12 +85,14 @@ export const phaseActivities: Record<Phase, string> = {
   start: "running start.sh",
   agent: "starting the agent",
   snapshot: "saving the snapshot",
+  verify: "verifying the image",
 };
 
 /** What a build is doing now, in words. */
 export function describeActivity(build: BuildView): string {
   if (build.phase !== null) return phaseActivities[build.phase];
   if (build.status === "queued") return "waiting to start";
+  if (build.status === "verifying") return phaseActivities.verify;
   return build.status === "snapshotting" ? phaseActivities.snapshot : "starting";
 }
 
@@ -97,13 +101,19 @@ export const triggerWords: Record<BuildTrigger, string> = {
   schedule: "Scheduled check",
   push: "Push",
   refresh: "Rebuild by hand",
+  configuration: "Changed settings",
 };
 
 export const checkWords: Record<HeadCheck["outcome"], string> = {
   unchanged: "unchanged",
   moved: "new commits, rebuilding",
   retried: "failed build retried",
+  renewed: "image renewed",
   building: "a build was running",
+  ignored_paths: "only ignored paths changed",
+  pinned: "an image is pinned",
+  backing_off: "waiting before the next try",
+  archived: "the repository is archived",
   unavailable: "the branch could not be read",
 };
 

@@ -18,6 +18,7 @@ const phaseMarks: Record<Phase, RegExp> = {
   start: /start\.sh/i,
   agent: /agent/i,
   snapshot: /snapshot/i,
+  verify: /verif|candidate/i,
 };
 
 /** Where it happened and how the program ended, as far as the message leaves it out. */

@@ -32,7 +32,12 @@ export function createSessions(d1: D1Database) {
       .leftJoin(images, eq(images.id, imageScopes.activeImageId))
       .leftJoin(builds, eq(builds.id, imageScopes.latestBuildId))
       .where(eq(imageScopes.scope, scope));
-    return { runtimeFloor, enabled: found?.scope.enabled ?? false, active: found?.active ?? null, latestBuild: found?.latest?.status ?? null };
+    return {
+      runtimeFloor,
+      enabled: found?.scope.enabled ?? false,
+      active: found?.active ?? null,
+      latestBuild: found?.latest?.status ?? null,
+    };
   }
 
   async function historyOf(scope: string): Promise<ColdHistory> {

@@ -1,0 +1,105 @@
+/** Reads from the workspace what an image depends on besides the commit. Does not know what a difference leads to. */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { lstat, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import {
+  hookPaths,
+  imageFilePath,
+  inputFilesMax,
+  type RepositoryImageFile,
+  repositoryImageFileSchema,
+  type WorkspaceInputs,
+} from "@open-inspect/protocol";
+import { explainImageFile, RuntimeFailure } from "../domain/failures.ts";
+import { type CommandResult, runCommand } from "./processes.ts";
+
+/** Lockfiles of npm, pnpm, yarn, bun, pip, pipenv, uv, poetry, cargo, go, bundler and composer, in any folder. */
+const lockfiles = [
+  "package-lock.json",
+  "npm-shrinkwrap.json",
+  "pnpm-lock.yaml",
+  "yarn.lock",
+  "bun.lock",
+  "bun.lockb",
+  "requirements*.txt",
+  "Pipfile.lock",
+  "uv.lock",
+  "poetry.lock",
+  "Cargo.lock",
+  "go.sum",
+  "Gemfile.lock",
+  "composer.lock",
+].map((name) => `**/${name}`);
+
+const listTimeoutMs = 30_000;
+const imageFileMaxBytes = 64 * 1024;
+
+export interface ImageInputs {
+  inputs: WorkspaceInputs;
+  file: RepositoryImageFile;
+}
+
+/** @throws RuntimeFailure when `.openinspect/image.json` is none */
+export async function readImageInputs(workspace: string, env: NodeJS.ProcessEnv): Promise<ImageInputs> {
+  const file = await readImageFile(workspace);
+  const paths = await listTracked(workspace, file.inputs ?? lockfiles, env);
+  const listed = paths.slice(0, inputFilesMax);
+  const [setup, refresh, ...digests] = await Promise.all(
+    [hookPaths.setup, hookPaths.refresh, ...listed].map((path) => digestOf(join(workspace, path))),
+  );
+  const files = listed.flatMap((path, index) => {
+    const digest = digests[index];
+    return digest ? [{ path, digest }] : [];
+  });
+  return { inputs: { setup: setup ?? null, refresh: refresh ?? null, files, omittedFiles: paths.length - listed.length }, file };
+}
+
+async function readImageFile(workspace: string): Promise<RepositoryImageFile> {
+  const path = join(workspace, imageFilePath);
+  const about = await lstat(path).catch(() => null);
+  if (!about?.isFile()) return {};
+  if (about.size > imageFileMaxBytes)
+    throw new RuntimeFailure(explainImageFile([`it is larger than ${imageFileMaxBytes} bytes`]));
+  let json: unknown;
+  try {
+    json = JSON.parse(await readFile(path, "utf8"));
+  } catch (error) {
+    throw new RuntimeFailure(explainImageFile([error instanceof Error ? error.message : String(error)]));
+  }
+  const parsed = repositoryImageFileSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const faults = parsed.error.issues.map((issue) => `${issue.path.join(".") || "the file"}: ${issue.message}`);
+  throw new RuntimeFailure(explainImageFile(faults.slice(0, 20)));
+}
+
+/** Paths that git knows, sorted: what setup made is no input. */
+async function listTracked(workspace: string, globs: readonly string[], env: NodeJS.ProcessEnv): Promise<string[]> {
+  if (globs.length === 0) return [];
+  const specs = globs.map((glob) => `:(glob)${glob}`);
+  const args = ["-c", `safe.directory=${workspace}`, "-c", "core.fsmonitor=false", "ls-files", "-z", "--", ...specs];
+  const result: CommandResult = await runCommand("git", args, { cwd: workspace, env, timeoutMs: listTimeoutMs });
+  if (result.exitCode !== 0)
+    throw new RuntimeFailure(explainImageFile(["git cannot list the files of `inputs`:", ...result.lines]));
+  return [...new Set(result.stdout.split("\0"))].filter((path) => path !== "").sort();
+}
+
+/** SHA-256 of a file's contents; null for what is no file. */
+async function digestOf(path: string): Promise<string | null> {
+  if (!(await lstat(path).catch(() => null))?.isFile()) return null;
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(path), hash);
+  return hash.digest("hex");
+}
+
+const measureTimeoutMs = 20_000;
+
+/** Bytes on disk of the folders, null when that cannot be said in time. */
+export async function measureBytes(folders: readonly string[], env: NodeJS.ProcessEnv): Promise<number | null> {
+  const args = ["--summarize", "--total", "--one-file-system", "--block-size=1", "--", ...folders];
+  const options = { cwd: "/", env: { ...env, LC_ALL: "C" }, timeoutMs: measureTimeoutMs };
+  const result = await runCommand("du", args, options).catch(() => null);
+  const total = /^(\d+)\ttotal$/m.exec(result?.stdout ?? "")?.[1];
+  return total === undefined ? null : Number(total);
+}
