@@ -66,6 +66,7 @@ export async function startModalEmulator(options: ModalEmulatorOptions): Promise
   const store = await openStateStore(stateDir);
   const images = createImages({ store, engine, now });
   await images.sweep();
+  await images.adopt();
   const builder = createImageBuilder({ engine, images, salt: store.state.salt, now, log });
   const sandboxes = createSandboxes({ engine, now, log });
   const secrets = createSecrets();

@@ -63,6 +63,7 @@ export async function createDirectoryEngine(options: EngineOptions & { log: (lin
   await killMarked(MARK, markPrefix, GONE_TIMEOUT_MS);
   for (const name of readdirSync(guestsDir)) discard(join(guestsDir, name));
   for (const name of readdirSync(filesystems)) if (name.endsWith(".tmp")) discard(join(filesystems, name));
+  const inherited = readdirSync(filesystems).filter((name) => name.startsWith("snap_"));
   rmSync(tools, { recursive: true, force: true });
   mkdirSync(tools);
   for (const [name, file] of Object.entries(options.tools)) symlinkSync(file, join(tools, name));
@@ -182,6 +183,10 @@ export async function createDirectoryEngine(options: EngineOptions & { log: (lin
     },
     async deleteFilesystem(id) {
       if (exists(id)) discard(join(filesystems, id));
+    },
+    async retainOnly(ids) {
+      const known = new Set(ids);
+      for (const id of inherited) if (!known.has(id)) discard(join(filesystems, id));
     },
     async close() {
       await Promise.all([...guests.values()].map(({ guest }) => guest.kill()));

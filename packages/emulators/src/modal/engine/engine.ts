@@ -79,6 +79,11 @@ export interface SandboxEngine {
   snapshot(guestId: string): Promise<FilesystemId>;
   /** Layers that nothing refers to any more are freed in the background. Deleting an unknown id is a no-op. */
   deleteFilesystem(id: FilesystemId): Promise<void>;
+  /**
+   * Of the snapshots that an earlier run left in the store, frees all that are not named: a run that dies between making one
+   * and writing down its name leaves it to nobody. Snapshots of this run and the filesystems of tags stay.
+   */
+  retainOnly(ids: Iterable<FilesystemId>): Promise<void>;
   /** Kills all guests, frees what is not referenced. */
   close(): Promise<void>;
 }

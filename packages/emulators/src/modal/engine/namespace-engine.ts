@@ -281,6 +281,14 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
         await keeper.dropUnwantedSnapshots();
         keeper.collect();
       },
+      async retainOnly(ids) {
+        const known = new Set(ids);
+        const lost = [...store.inherited].filter((id) => !known.has(id) && store.filesystem(id) !== undefined);
+        if (lost.length === 0) return;
+        for (const id of lost) store.removeFilesystem(id);
+        log(`freed ${lost.length} snapshots that an earlier run had told nobody of`);
+        keeper.collect();
+      },
       async close() {
         closing = true;
         await Promise.allSettled([bases.close(), ...launches]);
