@@ -66,7 +66,7 @@ export const runtimeEventSchema = z.discriminatedUnion("type", [
     kind: z.enum(["text", "reasoning"]),
     delta: z.string(),
   }),
-  /** a part as a whole; replaces what was known of it */
+  /** a part as a whole; replaces what was known of it. Without text: taken back, the answer was cut off there and is given anew */
   z.object({ type: z.literal("prompt.part"), promptId: promptIdSchema, part: promptPartSchema }),
   z.object({
     type: z.literal("prompt.finished"),

@@ -75,7 +75,7 @@ const ask = (bridge: TestBridge, text: string, promptId = newPromptId(), modelId
           parts.set(part.id, part.kind === "tool" ? `${part.tool}:${part.status}:${part.output.trim()}` : part.text);
         }
       }
-      return [...parts.values()];
+      return [...parts.values()].filter((part) => part !== "");
     },
   };
 };
@@ -171,6 +171,14 @@ describe("a session", () => {
     expect(await crashing.end()).toMatchObject({ outcome: "done" });
     expect(bridge.all("agent.restarted")).toMatchObject([{ attempt: 1, reason: "it was ended by SIGKILL" }]);
     expect(crashing.parts()).toEqual(["bash:interrupted:started", "Survived."]);
+
+    const long = "word ".repeat(40);
+    const cut = ask(bridge, scripted({ text: long, chunk: 5, delayMs: 25 }));
+    await bridge.waitFor("prompt.delta", ({ promptId }) => promptId === cut.promptId);
+    for (const pid of pidsOf("opencode", run.child.pid)) process.kill(pid, "SIGKILL");
+    expect(await cut.end()).toMatchObject({ outcome: "done" });
+    expect(cut.parts(), "what was half said is taken back").toEqual([long]);
+
     const finished = bridge.all("prompt.finished").map(({ promptId }) => promptId);
     expect(new Set(finished).size).toBe(finished.length);
     expect(pidsOf("opencode", run.child.pid)).toHaveLength(1);
