@@ -62,8 +62,11 @@ export interface Guest {
 }
 
 export interface EngineDescription {
-  /** `none` means that guests are NOT confined: said on the page and in the log */
-  isolation: "namespaces" | "none";
+  /**
+   * `none`: guests are NOT confined. `namespaces, no seccomp`: they are, but may call all of the kernel. Said on the page and in
+   * the log.
+   */
+  isolation: "namespaces" | "namespaces, no seccomp" | "none";
   /** for people, one line: launcher, uid mode, limits in force, what is missing */
   detail: string;
 }

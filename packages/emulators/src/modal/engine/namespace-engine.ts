@@ -22,6 +22,7 @@ import { BOOT_ID, type FilesystemRecord, openLayerStore } from "./layer-store.ts
 import { openLayerWork } from "./layer-work.ts";
 import { type LiveGuest, startLiveGuest } from "./live-guest.ts";
 import { egressRules } from "./network-policy.ts";
+import { canLaunchWithPerl } from "./perl-launch.ts";
 import { recoverStore } from "./recovery.ts";
 import { buildSeccompProgram } from "./seccomp.ts";
 import { type UserMapping } from "./user-mapping.ts";
@@ -57,6 +58,14 @@ interface Resident {
   turn: Promise<unknown>;
 }
 
+/** @returns the file; null where there is no program for the architecture, or the launcher cannot load one */
+async function writeSeccompProgram(file: string, launcher: LauncherKind): Promise<string | null> {
+  const program = buildSeccompProgram(process.arch);
+  if (program === null) return null;
+  writeFileSync(file, program, { mode: 0o644 });
+  return launcher === "bwrap" || (await canLaunchWithPerl(process.arch, file)) ? file : null;
+}
+
 export async function createNamespaceEngine(options: NamespaceEngineOptions): Promise<SandboxEngine> {
   const { log, mapping, launcher } = options;
   if (options.forwardedPorts.includes(PROXY_PORT))
@@ -83,9 +92,7 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
 
     const agentFile = join(root, "guest-agent.cjs");
     copyFileSync(fileURLToPath(new URL("./guest-agent.cjs", import.meta.url)), agentFile);
-    const seccomp = launcher === "bwrap" ? buildSeccompProgram(process.arch) : null;
-    const seccompFile = seccomp === null ? null : join(root, "seccomp.bpf");
-    if (seccomp !== null && seccompFile !== null) writeFileSync(seccompFile, seccomp, { mode: 0o644 });
+    const seccompFile = await writeSeccompProgram(join(root, "seccomp.bpf"), launcher);
     const offer = resolveHostOffer(options, agentFile, root);
     const stage = mapping.mountsAsHostRoot
       ? await openHostStage([...offer.paths, ...(seccompFile === null ? [] : [seccompFile])], store.guestsDir)
@@ -249,11 +256,11 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
 
     return {
       describe: () => ({
-        isolation: "namespaces",
+        isolation: seccompFile === null ? "namespaces, no seccomp" : "namespaces",
         detail: [
           `overlayfs with ${launcher === "bwrap" ? "bubblewrap" : "util-linux"}`,
           `users: ${mapping.kind} (${mapping.idCount} from ${mapping.rootUid})`,
-          `seccomp: ${seccompFile === null ? "none" : "on"}`,
+          `seccomp: ${seccompFile === null ? "none: bubblewrap or perl would load it" : "on"}`,
           cgroups?.detail ?? "limits: processes and memory per process by prlimit, cpu: none, freezer: signals",
           ...(options.proc === "own" ? [] : ["/proc is the host's"]),
         ].join("; "),
