@@ -52,12 +52,14 @@ const failureOf = (promise: Promise<unknown>) =>
     (error: unknown) => (error instanceof RuntimeFailure ? error.failure : Promise.reject(error)),
   );
 const inWorkspace = (...args: string[]) => git(workspace, ...args);
-const expectAtHead = (sha: string) => {
-  expect(inWorkspace("rev-parse", "HEAD")).toBe(sha);
-  expect(inWorkspace("symbolic-ref", "HEAD")).toBe("refs/heads/main");
-  expect(inWorkspace("status", "--porcelain")).toBe("");
-  expect(inWorkspace("rev-parse", "origin/main")).toBe(sha);
-};
+/** On `main`, which is at this commit and level with `origin/main`, with nothing changed and nothing untracked. */
+const expectAtHead = (sha: string) =>
+  expect(inWorkspace("status", "--porcelain=v2", "--branch").split("\n")).toEqual([
+    `# branch.oid ${sha}`,
+    "# branch.head main",
+    "# branch.upstream origin/main",
+    "# branch.ab +0 -0",
+  ]);
 
 /** Without `git submodule add`, which would clone and so wait for a server in this very process. */
 function addSubmodule(inner: TestRepository): void {
@@ -208,8 +210,8 @@ describe("sync ends at the server's head", () => {
   });
 
   test("after the history was rewritten", async () => {
-    git(repository.work, "checkout", "--quiet", "--orphan", "rewritten");
-    const head = repository.commit({ "a.txt": "another history\n" }, { force: true });
+    git(repository.work, "update-ref", "-d", "refs/heads/main");
+    const head = repository.commit({ "a.txt": "another history\n" });
     await bring("sync");
     expectAtHead(head);
   });
