@@ -5,7 +5,7 @@ import { newSandboxId, newTaskId } from "./ids.ts";
 import { fail } from "./rpc.ts";
 import { type SandboxSpec } from "./sandbox.ts";
 import { type ImageRecord } from "./state-store.ts";
-import { networkAccess, type SandboxDefinition } from "./wire.ts";
+import { networkAccess, type SandboxDefinition, tunnelType } from "./wire.ts";
 
 /** Modal's own limit for one sandbox. */
 const longestLifeSecs = 24 * 60 * 60;
@@ -63,6 +63,10 @@ export function toSandboxSpec(
     pty: definition.ptyInfo?.enabled ?? false,
     timeoutMs: definition.timeoutSecs * 1000,
     idleTimeoutMs: definition.idleTimeoutSecs ? definition.idleTimeoutSecs * 1000 : null,
-    ports: definition.openPorts?.ports ?? [],
+    ports: (definition.openPorts?.ports ?? []).map((each) => ({
+      port: each.port,
+      unencrypted: each.unencrypted,
+      http2: each.tunnelType === tunnelType.http2,
+    })),
   };
 }
