@@ -5,16 +5,15 @@ import {
   type BuildLogs,
   type BuildTrigger,
   type BuildView,
-  bridgeCloseCodes,
   type ImageState,
   imageScopeOf,
   type RuntimeEvent,
 } from "@open-inspect/protocol";
-import { createBridge, isBridge } from "../adapters/bridge.ts";
+import { createBridge } from "../adapters/bridge.ts";
 import { findBuild } from "../adapters/d1/builds.ts";
 import { createImageRows } from "../adapters/d1/image-rows.ts";
 import { createLog } from "../adapters/log.ts";
-import { createViewers, refuseSocket, sendText, shut } from "../adapters/sockets.ts";
+import { acceptSocket, createViewers, sendText } from "../adapters/sockets.ts";
 import { createEffectStore } from "../adapters/sqlite/effect-store.ts";
 import { createLogStore } from "../adapters/sqlite/log-store.ts";
 import { dataPlaneOf, gitHubOf } from "../compose.ts";
@@ -99,6 +98,11 @@ export class ImageObject extends DurableObject<Env> {
     log: this.log,
   });
 
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.runner.resume();
+  }
+
   async switchOn(target: Target): Promise<ImageState> {
     return this.answer({ type: "switch.on", target, plan: this.plan() });
   }
@@ -138,27 +142,23 @@ export class ImageObject extends DurableObject<Env> {
     const buildId = url.searchParams.get("build") ?? "";
     const { live } = this.runner.state();
     const [, kind, attempt = ""] = url.pathname.split("/");
-    if (kind === "bridge" && live?.id !== buildId) return refuseSocket(bridgeCloseCodes.ended, "the build is over");
-    if (kind === "bridge" && live?.attempt !== attempt)
-      return refuseSocket(bridgeCloseCodes.unauthorized, "the token is retired");
-    const stored = kind === "events" ? await findBuild(this.env.DB, buildId) : null;
-    const { 0: client, 1: server } = new WebSocketPair();
-    if (kind === "bridge") this.bridge.accept(server, attempt);
-    else this.watch(server, buildId, Number(url.searchParams.get("after") ?? 0), stored?.build ?? null);
-    return new Response(null, { status: 101, webSocket: client });
+    if (kind === "bridge")
+      return this.bridge.upgrade(attempt, live?.id === buildId ? { live: live.attempt } : { over: "the build is over" });
+    const stored = await findBuild(this.env.DB, buildId);
+    const after = Number(url.searchParams.get("after") ?? 0);
+    return acceptSocket((socket) => this.watch(socket, buildId, after, stored?.build ?? null));
   }
 
   override webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): void {
-    if (isBridge(socket)) this.bridge.message(socket, data);
+    this.bridge.message(socket, data);
   }
 
   override webSocketClose(socket: WebSocket): void {
-    if (isBridge(socket)) this.bridge.close(socket);
-    shut(socket, 1000, "bye");
+    this.bridge.close(socket);
   }
 
   override webSocketError(socket: WebSocket): void {
-    if (isBridge(socket)) this.bridge.close(socket);
+    this.bridge.close(socket);
   }
 
   override alarm(): void {

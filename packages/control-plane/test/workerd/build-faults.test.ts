@@ -209,11 +209,27 @@ it("[IB13] a build goes on when its object is killed in the middle, and its runt
   expect(state.active?.buildId).toBe(build.id);
 });
 
-it("[FX2] what was owed when the process died is performed by the next one's alarm", async () => {
-  await gateway({ do: "fault", fault: { call: "create", kind: "transient", times: 1 } });
+/** The gateway does not answer the create; then the process dies in it. */
+async function dieInCreate(): Promise<BuildView> {
+  await gateway({ do: "fault", fault: { call: "create", kind: "transient", times: 1, silent: true } });
   const build = await switchOn();
+  await eventually(async () => (await gateway({ do: "state" })).calls.includes("create"), "the create is under way");
   await abortAllDurableObjects();
-  await ringUntil(async () => (await gateway({ do: "state" })).sandboxes.length === 1, 2_000, "the create is repeated");
+  return build;
+}
+
+it("[FX2] what was owed when the process died is performed as soon as somebody asks for the object again", async () => {
+  const build = await dieInCreate();
+  expect((await image()).latestBuild?.id, "asking for the row in the database wakes nobody").toBe(build.id);
+  expect((await gateway({ do: "state" })).sandboxes).toEqual([]);
+  await imageObject().readLogs(build.id, 0);
+  await startedSandbox(build.id);
+});
+
+it("[FX9] what was owed when the process died is performed within ten seconds though nobody asks", async () => {
+  // The Worker's clock is behind, so that an alarm ten seconds from its now is a moment away.
+  passTime(-9_500);
+  const build = await dieInCreate();
   await startedSandbox(build.id);
 });
 

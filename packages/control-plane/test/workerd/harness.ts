@@ -96,7 +96,9 @@ export async function connectRuntime(
       this.send({ type: "event", seq: this.seq, at: Date.now(), event });
     },
   };
-  socket.addEventListener("message", ({ data }) => runtime.received.push(bridgeDownSchema.parse(JSON.parse(String(data)))));
+  socket.addEventListener("message", ({ data }) => {
+    runtime.received.push(bridgeDownSchema.parse(JSON.parse(String(data))));
+  });
   socket.addEventListener("close", ({ code }) => {
     runtime.closed = { code };
   });
