@@ -268,6 +268,33 @@ describe("failures", () => {
     expect(await failureOf(bring("clone", { cloneUrl: missing }))).toMatchObject({ code: "repository_not_found" });
   });
 
+  test("a default branch that was renamed is followed where nobody asked for it by its name", async () => {
+    await bring("clone");
+    const old = inWorkspace("rev-parse", "HEAD");
+    git(repository.work, "branch", "-m", "main", "trunk");
+    const sha = git(repository.work, "rev-parse", "HEAD");
+    expect(await failureOf(bring("sync"))).toMatchObject({ code: "branch_not_found" });
+    expect(await bring("sync", { followDefault: true })).toMatchObject({ sha, branch: "trunk", bakedSha: old });
+    expect(inWorkspace("symbolic-ref", "HEAD")).toBe("refs/heads/trunk");
+    expect(inWorkspace("rev-parse", "--abbrev-ref", "@{upstream}")).toBe("origin/trunk");
+    rmSync(workspace, { recursive: true });
+    expect(await bring("clone", { followDefault: true })).toMatchObject({ sha, branch: "trunk" });
+    expect(await failureOf(bring("sync", { branch: "nope" }))).toMatchObject({ code: "branch_not_found" });
+  });
+
+  test("whether another sandbox would meet the same cause is told apart", async () => {
+    await bring("clone");
+    const isOutside = (more?: Parameters<typeof bring>[1]) =>
+      bring("sync", more).then(
+        () => null,
+        (error: unknown) => error instanceof RuntimeFailure && error.isOutside,
+      );
+    server.failWith = 500;
+    expect(await isOutside()).toBe(true);
+    server.failWith = null;
+    expect(await isOutside({ branch: "nope" })).toBe(false);
+  });
+
   test("a server that answers 500 is asked again, then is a failed clone with git's lines", async () => {
     server.failWith = 500;
     const failure = await failureOf(bring("clone"));

@@ -178,7 +178,8 @@ function retireMissing(state: ScopeState, input: Extract<ImageInput, { type: "im
     images: state.images.filter((image) => image.id !== input.imageId),
     activeId: wasActive ? null : state.activeId,
   };
-  const retire: ImageEffect = { type: "image.retire", imageId: input.imageId, cause: "The provider does not have it any more." };
+  const { imageId, cause = "The provider does not have it any more." } = input;
+  const retire: ImageEffect = { type: "image.retire", imageId, cause };
   const gone: ImageEffect[] = [retire, ...state.images.filter((image) => image.id === input.imageId).map(deletion)];
   if (!wasActive) return { state: without, effects: gone };
   const next = request(without, "schedule", input.plan, now);

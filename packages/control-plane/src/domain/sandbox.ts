@@ -19,7 +19,15 @@ import { runtimeGone, sandboxEnded, sandboxSilent } from "./sandbox-lost.ts";
 /** What the runtime is started with; the performer adds URLs and tokens, which are never stored. */
 export type Launch =
   | { mode: "build"; buildId: string; cloneUrl: string; branch: string }
-  | { mode: "session"; sessionId: string; cloneUrl: string; branch: string; startFrom: "image" | "base"; model: string | null };
+  | {
+      mode: "session";
+      sessionId: string;
+      cloneUrl: string;
+      branch: string;
+      followDefault: boolean;
+      startFrom: "image" | "base";
+      model: string | null;
+    };
 
 export type SandboxLife =
   /** `baseSaid`: the gateway is still building the base image, in its own words */

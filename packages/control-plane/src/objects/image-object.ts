@@ -125,9 +125,9 @@ export class ImageObject extends DurableObject<Env> {
     return this.answer({ type: "head", head, plan: this.plan() });
   }
 
-  /** A session could not start from the image because the provider does not have it. */
-  async reportMissing(imageId: string): Promise<void> {
-    await this.answer({ type: "image.missing", imageId, plan: this.plan() });
+  /** A session could not start from the image: the provider does not have it, or it is broken as `cause` says. */
+  async reportMissing(imageId: string, cause?: string): Promise<void> {
+    await this.answer({ type: "image.missing", imageId, cause, plan: this.plan() });
   }
 
   async readLogs(buildId: string, after: number): Promise<BuildLogs> {

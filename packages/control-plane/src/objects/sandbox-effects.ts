@@ -109,7 +109,7 @@ async function runtimeLines(dataPlane: DataPlane, sandboxId: string): GatewayRes
 }
 
 async function runtimeConfigOf(launch: Launch, attempt: string, config: Config): Promise<RuntimeConfig> {
-  const { CONTROL_PLANE_URL, MODAL_API_SECRET, DEFAULT_MODEL } = config;
+  const { CONTROL_PLANE_URL, MODAL_API_SECRET, DEFAULT_MODEL, MODELS } = config;
   const ownerId = launch.mode === "build" ? launch.buildId : launch.sessionId;
   const common = {
     bridgeUrl: `${CONTROL_PLANE_URL.replace(/^http/, "ws")}/bridge/${launch.mode}s/${ownerId}`,
@@ -123,12 +123,14 @@ async function runtimeConfigOf(launch: Launch, attempt: string, config: Config):
     mode: "session",
     sessionId: launch.sessionId,
     ...common,
+    followDefault: launch.followDefault,
     startFrom: launch.startFrom,
     startHookTimeoutMs: deadlines.startHookMs,
     agent: {
       modelBaseUrl: `${CONTROL_PLANE_URL}/model`,
       modelToken: await mintToken(MODAL_API_SECRET, "model", { ownerId, attempt }),
       model: launch.model ?? DEFAULT_MODEL,
+      models: MODELS,
     },
   };
 }
