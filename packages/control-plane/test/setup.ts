@@ -1,9 +1,10 @@
-/** Before each test of the Worker: empty objects, an empty migrated database, a fresh world outside. The domain's tests touch none of it. */
+/** Before each test of the Worker: the real time, empty objects, an empty migrated database, a fresh world outside. The domain's tests touch none of it. */
 import { applyD1Migrations, listDurableObjectIds, reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { beforeEach, expect } from "vitest";
+import { beforeEach, expect, vi } from "vitest";
 
 beforeEach(async () => {
+  vi.useRealTimers();
   if (!expect.getState().testPath?.includes("/test/workerd/")) return;
   await wakeUsed();
   await reset();

@@ -2,7 +2,8 @@
 import { abortAllDurableObjects } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { type Failure, type ImageState, type SessionList, type SessionView } from "@open-inspect/protocol";
-import { afterEach, expect, it, vi } from "vitest";
+import { expect, it } from "vitest";
+import { deadlines } from "../../src/domain/deadlines.ts";
 import {
   connectRuntime,
   eventually,
@@ -12,14 +13,11 @@ import {
   passTime,
   playBuild,
   ring,
+  ringWithin,
   sessionObject,
   someSha,
   startedSandbox,
 } from "./harness.ts";
-
-afterEach(() => {
-  vi.useRealTimers();
-});
 
 const start = async (body: object = {}): Promise<SessionView> => {
   const { status, body: view } = await json<SessionView>("POST", "/api/sessions", {
@@ -199,6 +197,7 @@ it("[SE7] a sandbox that dies fails its session and its unfinished prompt; one a
   await untilStatus(died.id, "ready");
   await gateway({ do: "kill", sandboxId: sandbox.sandboxId, status: { status: "ended", exitCode: 137, reason: "exited" } });
   runtime.socket.close(1001, "gone");
+  await ringWithin(sessionObject(died.id), deadlines.pollAfterCloseMs);
   const failed = await untilStatus(died.id, "failed");
   expect(failed.failure?.code).toBe("sandbox_lost");
   expect(failed.prompts[0]).toMatchObject({ status: "failed" });
@@ -210,6 +209,7 @@ it("[SE7] a sandbox that dies fails its session and its unfinished prompt; one a
   await untilStatus(old.id, "ready");
   await gateway({ do: "kill", sandboxId: oldSandbox.sandboxId, status: { status: "ended", exitCode: null, reason: "timeout" } });
   oldRuntime.socket.close(1001, "gone");
+  await ringWithin(sessionObject(old.id), deadlines.pollAfterCloseMs);
   const stopped = await untilStatus(old.id, "stopped");
   expect(stopped.failure?.message).toContain("2 hours");
 });
