@@ -6,6 +6,7 @@ import { Status } from "nice-grpc";
 import { type Guest, type GuestSpec, type SandboxEngine } from "./engine/engine.ts";
 import { createExecProcess, type ExecProcess } from "./exec-process.ts";
 import { createExecs, type Execs } from "./execs.ts";
+import { type ReadinessProbe } from "./readiness.ts";
 import { fail } from "./rpc.ts";
 import { type ImageRecord } from "./state-store.ts";
 import { openTunnels, type TlsIdentity, type TunnelPort, type Tunnels } from "./tunnels.ts";
@@ -31,6 +32,8 @@ export interface SandboxSpec {
   /** null: no limit */
   idleTimeoutMs: number | null;
   ports: TunnelPort[];
+  /** null: it was created without one */
+  probe: ReadinessProbe | null;
 }
 
 type SandboxState = { status: "running" } | { status: "ending" | "ended"; result: WireResult };

@@ -47,6 +47,13 @@ const sandboxDefinition = z.object({
     })
     .optional(),
   ptyInfo: z.object({ enabled: z.boolean() }).optional(),
+  readinessProbe: z
+    .object({
+      tcpPort: z.number().int().optional(),
+      execCommand: z.object({ argv: z.array(z.string()).min(1) }).optional(),
+      intervalMs: z.number().optional(),
+    })
+    .optional(),
   volumeMounts: z.array(z.unknown()),
   cloudBucketMounts: z.array(z.unknown()),
   name: z.string().optional(),
@@ -136,6 +143,7 @@ export const router = {
     containerId: z.string(),
   }),
   sandboxRead: z.object({ taskId: z.string(), offset: z.number().int().nonnegative(), fileDescriptor: z.number() }),
+  waitUntilReady: z.object({ taskId: z.string(), timeout: z.number() }),
   sandboxStdin: z.object({ taskId: z.string(), offset: z.number().int().nonnegative(), data: bytes, eof: z.boolean() }),
 } as const;
 
