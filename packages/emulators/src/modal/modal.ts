@@ -89,7 +89,7 @@ export async function startModalEmulator(options: ModalEmulatorOptions): Promise
   const control = grpc.with(access.control).with(faults.middleware);
   addService(control, definitions.control, {
     ...createControlHandlers({ access, store, images, builder, secrets }),
-    ...createSandboxHandlers({ access, store, images, sandboxes, secrets, routerUrl }),
+    ...createSandboxHandlers({ access, store, images, sandboxes, secrets, routerUrl, takeDisk: faults.takeDisk }),
   });
   const router = grpc.with(access.router).with(faults.middleware);
   addService(router, definitions.router, createRouterHandlers({ access, engine, images, sandboxes, secrets, now }));

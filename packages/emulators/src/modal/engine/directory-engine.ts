@@ -155,6 +155,7 @@ export async function createDirectoryEngine(options: EngineOptions & { log: (lin
       if (!GUEST_ID.test(spec.id)) throw new EngineError("invalid", `${spec.id} cannot name a guest.`);
       if (guests.has(spec.id) || existsSync(join(guestsDir, spec.id)))
         throw new EngineError("invalid", `There is a guest ${spec.id} already.`);
+      if (spec.diskBytes !== undefined) throw new EngineError("invalid", "Without namespaces no guest's disk can be limited.");
       if (!exists(spec.filesystem)) throw new EngineError("not_found", `There is no filesystem ${spec.filesystem}.`);
       return startGuest(spec);
     },

@@ -25,6 +25,11 @@ export interface GuestSpec {
   /** cores, null = unlimited */
   cpu: number | null;
   memoryMiB: number | null;
+  /**
+   * what it can write before ENOSPC; missing: as much as the host has. A limited disk is in memory, counts as the guest's memory,
+   * and cannot be snapshotted: it is there to see how programs take a full disk.
+   */
+  diskBytes?: number;
   network: NetworkPolicy;
 }
 

@@ -26,6 +26,8 @@ export interface LaunchPlan {
   lowerDirs: string[];
   /** the guest's directory, with root, delta/fs, work, ctl and net in it; relative to layersDir */
   guestDirFromLayers: string;
+  /** null: the upper directory is on the host's disk */
+  diskBytes: number | null;
   hostname: string;
   /** shown read-only, in this order */
   views: HostView[];
@@ -95,14 +97,23 @@ export function overlayOptions(mapping: UserMapping, lowerDirs: string[], upper:
  */
 export function buildLaunch(plan: LaunchPlan): string {
   const { mapping } = plan;
-  const options = overlayOptions(mapping, plan.lowerDirs, {
-    dir: `${plan.guestDirFromLayers}/delta/fs`,
-    work: `${plan.guestDirFromLayers}/work`,
-  });
   const place = plan.placeDir;
+  const disk = plan.diskBytes === null ? null : { dir: `${place}/disk/fs`, work: `${place}/disk/work` };
+  const options = overlayOptions(
+    mapping,
+    plan.lowerDirs,
+    disk ?? { dir: `${plan.guestDirFromLayers}/delta/fs`, work: `${plan.guestDirFromLayers}/work` },
+  );
   const launcher = [...rlimitArgs(plan), ...(plan.launcher === "bwrap" ? bwrapArgs(plan, place) : unshareArgs(plan, place))];
   return [
     `cd ${quote(plan.layersDir)}`,
+    ...(disk === null
+      ? []
+      : [
+          `like=${quote(`${place}/delta/fs`)}; disk=${quote(`${place}/disk`)}`,
+          `mount -t tmpfs -o size=${plan.diskBytes},mode=711 disk "$disk"; mkdir "$disk/fs" "$disk/work"`,
+          'for dir in fs work; do chown --reference="$like" "$disk/$dir"; chmod --reference="$like" "$disk/$dir"; done',
+        ]),
     `mount -i -t overlay overlay -o ${quote(options)} ${quote(`${place}/root`)}`,
     "cd /",
     ...(plan.materialise ? [`R=${quote(`${place}/root`)}`, "set +e", MATERIALISE, "set -e"] : []),

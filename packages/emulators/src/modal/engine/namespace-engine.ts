@@ -54,6 +54,7 @@ interface Resident {
   live: LiveGuest;
   base: FilesystemRecord["base"];
   chain: string[];
+  hasLimitedDisk: boolean;
   snapshot: FrozenSnapshot | null;
   turn: Promise<unknown>;
 }
@@ -140,7 +141,8 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
       };
       try {
         await keeper.whenStored(chain, THAW_TIMEOUT_MS);
-        for (const name of ["", "delta", "delta/fs", "work", "root", "ctl", "net"]) mkdirSync(join(dir, name), { mode: 0o711 });
+        for (const name of ["", "delta", "delta/fs", "disk", "work", "root", "ctl", "net"])
+          mkdirSync(join(dir, name), { mode: 0o711 });
         if (mapping.mountsAsHostRoot)
           for (const name of ["delta/fs", "work", "ctl"]) chownSync(join(dir, name), mapping.rootUid, mapping.rootUid);
         // The guest's root directory is the upper one's own inode, whatever the layers beneath say.
@@ -180,6 +182,7 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
             layersDir: store.layersDir,
             guestDirFromLayers: `../sandboxes/${spec.id}`,
             lowerDirs: chain.map((layer) => `${layer}/fs`),
+            diskBytes: spec.diskBytes ?? null,
             hostname: spec.id.slice(0, 63),
             agentEnv: { PATH: baseEnv.PATH ?? "", HOME: "/root", LANG: "C.UTF-8" },
             agentArgs: [JSON.stringify(agentConfig)],
@@ -200,7 +203,14 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
             keeper.collect();
           },
         });
-        residents.set(spec.id, { live, base: record.base, chain, snapshot: null, turn: Promise.resolve() });
+        residents.set(spec.id, {
+          live,
+          base: record.base,
+          chain,
+          hasLimitedDisk: spec.diskBytes !== undefined,
+          snapshot: null,
+          turn: Promise.resolve(),
+        });
         // It may have ended while this was on its way.
         void live.guest.ended.then(() => {
           if (residents.get(spec.id)?.live === live) residents.delete(spec.id);
@@ -221,6 +231,7 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
 
     const takeSnapshot = async (guestId: string, resident: Resident): Promise<FilesystemId> => {
       const { live, base, chain } = resident;
+      if (resident.hasLimitedDisk) throw new EngineError("exhausted", `The disk of the guest ${guestId} is limited and full.`);
       if (!live.isRunning()) throw new EngineError("not_found", `The guest ${guestId} has ended.`);
       const id = store.newFilesystemId();
       if (resident.snapshot === null) {
