@@ -18,6 +18,7 @@ const projects: TestProjectConfiguration[] = [
       name: "sandbox-runtime",
       root: "packages/sandbox-runtime",
       include: ["test/**/*.test.ts"],
+      globalSetup: ["test/support/bundle-entry.ts"],
       testTimeout: 60_000,
       hookTimeout: 60_000,
     },

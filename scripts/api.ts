@@ -4,6 +4,7 @@ import {
   branchListSchema,
   buildAcceptedSchema,
   buildLogsSchema,
+  buildViewSchema,
   type CreateSessionRequest,
   errorBodySchema,
   imageStateSchema,
@@ -37,6 +38,7 @@ export function createApi(url: string) {
     image: (repository: string) => call(imageStateSchema, "GET", imagePath(repository)),
     setImage: (repository: string, enabled: boolean) => call(imageStateSchema, "PUT", imagePath(repository), { enabled }),
     rebuild: (repository: string) => call(buildAcceptedSchema, "POST", `${imagePath(repository)}/builds`),
+    build: (id: string) => call(buildViewSchema, "GET", `/builds/${id}`),
     buildLogs: (id: string, after = 0) => call(buildLogsSchema, "GET", `/builds/${id}/logs?after=${after}`),
     startSession: (request: CreateSessionRequest) => call(sessionViewSchema, "POST", "/sessions", request),
     session: (id: string) => call(sessionViewSchema, "GET", `/sessions/${id}`),
@@ -53,13 +55,13 @@ function safeJson(text: string): unknown {
   }
 }
 
-/** Asks until `read` returns something other than null. */
+/** Asks until `read` returns something other than null: often at first, then with longer pauses, as asking is work for the other side. */
 export async function until<T>(what: string, deadlineMs: number, read: () => Promise<T | null>): Promise<T> {
   const deadline = Date.now() + deadlineMs;
-  while (Date.now() < deadline) {
+  for (let pauseMs = 50; Date.now() < deadline; pauseMs = Math.min(pauseMs * 1.5, 400)) {
     const found = await read();
     if (found !== null) return found;
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
   throw new Error(`${what}: not within ${deadlineMs / 1000} s`);
 }

@@ -2,7 +2,7 @@
  * Starts the three emulators (Modal, GitHub, a scripted model) in this process and prints where they are.
  *
  * `npm run emulators -- --json [--data DIR] [--modal-port N] [--github-port N] [--model-port N] [--forward-port N]… [--webhook-url URL]
- * [--repo PATH]…`. With `--json` standard output is one line `{ "modal", "github", "model" }`; everything else goes to standard error and, for
+ * [--engine namespaces|directory] [--repo PATH]…`. With `--json` standard output is one line `{ "modal", "github", "model" }`; everything else goes to standard error and, for
  * programs, to `emulators.json` in the data folder. SIGINT and SIGTERM end it; without `--data` the data goes with it.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -27,6 +27,7 @@ const { values } = parseArgs({
     "model-port": { type: "string", default: "0" },
     "forward-port": { type: "string", multiple: true, default: [] },
     "webhook-url": { type: "string" },
+    engine: { type: "string" },
     repo: { type: "string", multiple: true, default: [] },
   },
 });
@@ -54,6 +55,9 @@ try {
 
 async function startAll() {
   ensurePrograms(["git", "bwrap", "tini", "rg"], ["git", "tini"], say);
+  const wanted = values.engine;
+  if (wanted !== undefined && wanted !== "namespaces" && wanted !== "directory")
+    throw new Error(`--engine ${wanted} is neither namespaces nor directory`);
   const credentials = loadCredentials(dataDir);
 
   const github = await startGithubEmulator({
@@ -83,6 +87,7 @@ async function startAll() {
     stateDir: join(dataDir, "sandboxes"),
     forwardedPorts: [Number(new URL(github.url).port), ...values["forward-port"].map(Number)],
     ...hostToolchain(),
+    ...(wanted === undefined ? {} : { engine: wanted }),
     log: (line) => say(`engine: ${line}`),
   });
   closers.push(() => engine.close());

@@ -17,13 +17,13 @@ const packages = {
 export type Program = keyof typeof packages;
 
 /** Absolute path of a program, or null. */
-export function findProgram(name: string): string | null {
-  for (const folder of (process.env.PATH ?? "").split(delimiter)) {
+export function findProgram(name: string, path = process.env.PATH ?? ""): string | null {
+  for (const folder of path.split(delimiter)) {
     if (folder === "") continue;
-    const path = join(folder, name);
+    const program = join(folder, name);
     try {
-      accessSync(path, constants.X_OK);
-      return path;
+      accessSync(program, constants.X_OK);
+      return program;
     } catch {
       // Look on.
     }
@@ -34,11 +34,17 @@ export function findProgram(name: string): string | null {
 /**
  * Makes sure that programs are there. As root on Debian missing ones are installed; otherwise those in `required` throw with
  * the command to type, and the rest are returned as missing.
+ * @param who whose rights and PATH count
  */
-export function ensurePrograms(wanted: Program[], required: Program[], say: (line: string) => void): Program[] {
-  const missing = () => wanted.filter((name) => findProgram(name) === null);
+export function ensurePrograms(
+  wanted: Program[],
+  required: Program[],
+  say: (line: string) => void,
+  who: { uid: number | undefined; path: string } = { uid: process.getuid?.(), path: process.env.PATH ?? "" },
+): Program[] {
+  const missing = () => wanted.filter((name) => findProgram(name, who.path) === null);
   const absent = missing();
-  if (absent.length > 0 && process.getuid?.() === 0 && findProgram("apt-get") !== null) {
+  if (absent.length > 0 && who.uid === 0 && findProgram("apt-get", who.path) !== null) {
     const names = absent.map((name) => packages[name]);
     say(`Installing ${names.join(", ")} (Debian packages)`);
     const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };

@@ -3,8 +3,10 @@ import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSyn
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { onInterruption } from "./interruption.ts";
+import { migrationsPending } from "./prepared.ts";
 import { root } from "./prerequisites.ts";
-import { cronUrl, type System, startSystem } from "./system.ts";
+import { cronUrl, startSystem } from "./system.ts";
+import { probePath, watchWorker } from "./worker-watch.ts";
 
 const usage = "npm start -- [--repo PATH]… [--port N] [--data DIR] [--reset] [--base local|debian] [--no-webhooks]";
 
@@ -55,12 +57,20 @@ try {
     repos: options.repo,
     base: options.base,
     webhooks: !options["no-webhooks"],
-    log: (line, part) => (part === null ? console.log(line) : appendFileSync(logFile, `${part}: ${line}\n`)),
+    log: (line, part) => {
+      if (part === null) console.log(line);
+      else if (!line.includes(probePath)) appendFileSync(logFile, `${part}: ${line}\n`);
+    },
   });
   const running = join(options.dataDir, "system.json");
   writeFileSync(running, JSON.stringify({ url: system.url, pid: process.pid }));
   const stopCron = startCron(system.url);
-  const stopWatch = watchWorker(system);
+  const stopWatch = watchWorker({
+    url: system.url,
+    migrationsPending: () => migrationsPending(options.dataDir),
+    restart: () => system.restart("worker"),
+    log: (line) => appendFileSync(logFile, `start: ${line}\n`),
+  });
   const { person } = system.credentials;
   const gitHost = new URL(system.githubUrl).host;
   console.log(`
@@ -128,28 +138,6 @@ function startCron(url: string): () => void {
       },
       everyMs - (Date.now() % everyMs),
     );
-  };
-  arm();
-  return () => clearTimeout(timer);
-}
-
-/** The Worker's runtime can die under a wrangler that lives on: when it stays silent, it is started again on its data. */
-function watchWorker(system: System): () => void {
-  const everyMs = 5_000;
-  const missesMax = 3;
-  let misses = 0;
-  let timer: NodeJS.Timeout;
-  const arm = () => {
-    timer = setTimeout(async () => {
-      const answer = await fetch(`${system.url}/api/health`, { signal: AbortSignal.timeout(everyMs) }).catch(() => null);
-      misses = answer === null ? misses + 1 : 0;
-      if (misses >= missesMax) {
-        appendFileSync(logFile, "start: the Worker does not answer; starting it again\n");
-        await system.restart("worker").catch((error) => appendFileSync(logFile, `start: ${error}\n`));
-        misses = 0;
-      }
-      arm();
-    }, everyMs);
   };
   arm();
   return () => clearTimeout(timer);

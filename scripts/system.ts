@@ -3,12 +3,11 @@
  * Worker. Only base URLs and secrets differ from production.
  */
 
-import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { type Credentials, loadCredentials } from "./credentials.ts";
+import { applyMigrations, buildDashboard, inheritedEnv, quietWrangler, wrangler } from "./prepared.ts";
 import { checkNode, ensurePrograms, root } from "./prerequisites.ts";
 import { createProcessKeeper, type RunningProcess } from "./processes.ts";
 import { type SandboxIngress, startSandboxIngress } from "./sandbox-ingress.ts";
@@ -23,6 +22,8 @@ export interface SystemOptions {
   webhooks: boolean;
   /** what sandboxes without an image run on: the host's toolchain seen read-only, or a real Debian root */
   base?: "local" | "debian";
+  /** the only engine that sandboxes may run on; else the best that works on this machine */
+  engine?: "namespaces" | "directory";
   /** settings of the Worker that differ from wrangler.toml */
   vars?: Record<string, string>;
   /** one line of progress or of a part's log; `part` is null for our own */
@@ -92,6 +93,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
           "--forward-port",
           `${ingressPort}`,
         ],
+        ...(options.engine === undefined ? [] : ["--engine", options.engine]),
         ...(options.webhooks ? ["--webhook-url", `${at(worker)}/api/webhooks/github`] : []),
         ...(options.repos ?? []).flatMap((path) => ["--repo", path]),
       ],
@@ -114,7 +116,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     worker: {
       command: [
         node,
-        join(root, "node_modules/wrangler/wrangler-dist/cli.js"),
+        wrangler,
         "dev",
         ...["--config", join(root, "wrangler.toml"), "--ip", "127.0.0.1", "--port", `${worker}`, "--inspector-port", "0"],
         ...["--persist-to", join(dataDir, "worker"), "--env-file", join(dataDir, "worker.env")],
@@ -206,100 +208,6 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     await stopAll();
     throw error;
   }
-}
-
-/** What a part needs of our environment. Nothing else is passed on: no stray token reaches a part or a sandbox. */
-function inheritedEnv(): Record<string, string> {
-  const names = [
-    "PATH",
-    "HOME",
-    "LANG",
-    "TMPDIR",
-    "USER",
-    "NODE_EXTRA_CA_CERTS",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "GIT_SSL_CAINFO",
-  ];
-  return Object.fromEntries(names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
-}
-
-/** No telemetry, update check or look-up: the local Worker talks to loopback only. */
-function quietWrangler(dataDir: string): Record<string, string> {
-  return {
-    WRANGLER_SEND_METRICS: "false",
-    CLOUDFLARE_CF_FETCH_ENABLED: "false",
-    WRANGLER_HIDE_BANNER: "true",
-    // The local trace collector slows sockets by an order of magnitude.
-    X_LOCAL_OBSERVABILITY: "false",
-    WRANGLER_LOG_PATH: join(dataDir, "logs"),
-    WRANGLER_REGISTRY_PATH: join(dataDir, "registry"),
-    CI: "true",
-  };
-}
-
-function applyMigrations(dataDir: string) {
-  const folder = join(root, "packages/control-plane/migrations");
-  const names = readdirSync(folder).filter((name) => name.endsWith(".sql"));
-  const stamp = join(dataDir, "worker", "migrations.applied");
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === names.join("\n")) return;
-  const done = spawnSync(
-    process.execPath,
-    [
-      join(root, "node_modules/wrangler/wrangler-dist/cli.js"),
-      ...[
-        "d1",
-        "migrations",
-        "apply",
-        "DB",
-        "--local",
-        "--config",
-        join(root, "wrangler.toml"),
-        "--persist-to",
-        join(dataDir, "worker"),
-      ],
-    ],
-    { env: { ...inheritedEnv(), ...quietWrangler(dataDir) }, encoding: "utf8", timeout: 60_000 },
-  );
-  if (done.status !== 0) throw new Error(`the database migrations failed:\n${done.stdout}\n${done.stderr}`);
-  writeFileSync(stamp, names.join("\n"));
-}
-
-/** Builds the dashboard unless the last build was made of the same sources. */
-export function buildDashboard(say: (line: string) => void) {
-  const web = join(root, "packages/web");
-  const digest = digestOf([
-    join(web, "src"),
-    join(web, "public"),
-    join(web, "index.html"),
-    join(web, "vite.config.ts"),
-    join(web, "package.json"),
-    join(root, "packages/protocol/src"),
-    join(root, "pnpm-lock.yaml"),
-  ]);
-  const stamp = join(root, "node_modules/.cache/dashboard.sha256");
-  if (existsSync(join(web, "dist/index.html")) && existsSync(stamp) && readFileSync(stamp, "utf8") === digest) return;
-  say("Building the dashboard");
-  const done = spawnSync(process.execPath, [join(root, "node_modules/vite/bin/vite.js"), "build", "--logLevel", "warn"], {
-    cwd: web,
-    env: { ...inheritedEnv(), NODE_ENV: "production" },
-    encoding: "utf8",
-    timeout: 120_000,
-  });
-  if (done.status !== 0) throw new Error(`the dashboard does not build:\n${done.stdout}\n${done.stderr}`);
-  mkdirSync(join(root, "node_modules/.cache"), { recursive: true });
-  writeFileSync(stamp, digest);
-}
-
-function digestOf(paths: string[]): string {
-  const hash = createHash("sha256");
-  const visit = (path: string) => {
-    if (!existsSync(path)) return;
-    if (statSync(path).isDirectory()) for (const name of readdirSync(path).sort()) visit(join(path, name));
-    else hash.update(path).update(readFileSync(path));
-  };
-  for (const path of paths) visit(path);
-  return hash.digest("hex");
 }
 
 /** Values may span lines (keys do). */

@@ -7,8 +7,8 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runChecks } from "./check.ts";
+import { buildDashboard } from "./prepared.ts";
 import { checkNode, ensurePrograms, root } from "./prerequisites.ts";
-import { buildDashboard } from "./system.ts";
 
 const [half] = process.argv.slice(2);
 const results = mkdtempSync(join(tmpdir(), "open-inspect-results-"));

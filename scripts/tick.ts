@@ -12,6 +12,11 @@ const words = {
   moved: "moved, rebuilding",
   retried: "last build failed, trying again",
   building: "a build is running already",
+  renewed: "near its end or of an old runtime, rebuilding",
+  ignored_paths: "only ignored paths changed, nothing to do",
+  pinned: "an image is pinned, nothing to do",
+  backing_off: "waiting before the next try of a failed build",
+  archived: "archived, nothing to do",
   unavailable: "GitHub could not be asked; next tick tries again",
 } as const;
 

@@ -3,7 +3,9 @@ import { type Browser, chromium } from "playwright-core";
 import { findProgram } from "../prerequisites.ts";
 
 export function launchBrowser(): Promise<Browser> {
-  const executablePath = ["chromium", "chromium-browser", "google-chrome"].map(findProgram).find((path) => path !== null);
+  const executablePath = ["chromium", "chromium-browser", "google-chrome"]
+    .map((name) => findProgram(name))
+    .find((path) => path !== null);
   if (executablePath === undefined) throw new Error("no Chromium found: sudo apt-get install -y chromium");
   return chromium.launch({
     executablePath,

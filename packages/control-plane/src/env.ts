@@ -20,6 +20,7 @@ export interface Env {
   GITHUB_APP_ID: string;
   MODEL_BASE_URL: string;
   DEFAULT_MODEL: string;
+  MODELS: string;
   DEVELOPER_IDENTITY: string;
   INSTALLATION_NOTICE: string;
   BUILD_LIMIT_MS: string;
@@ -37,33 +38,48 @@ export interface Env {
 const httpUrl = z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, ""));
 const limitMs = z.coerce.number().int().min(1_000).max(86_400_000);
 
-const configSchema = z.object({
-  /** where sandboxes reach this Worker */
-  CONTROL_PLANE_URL: httpUrl,
-  GATEWAY_URL: httpUrl,
-  GITHUB_API_URL: httpUrl,
-  GITHUB_APP_ID: z.string().regex(/^\d+$/, { error: "must be the number of the GitHub App" }),
-  /** PEM, PKCS#8 */
-  GITHUB_APP_PRIVATE_KEY: z.string().includes("BEGIN PRIVATE KEY", { error: "must be a PKCS#8 key in PEM" }),
-  GITHUB_WEBHOOK_SECRET: z.string().min(16),
-  MODAL_API_SECRET: z.string().min(16),
-  MODEL_BASE_URL: httpUrl,
-  MODEL_API_KEY: z.string().min(1),
-  DEFAULT_MODEL: z.string().min(1),
-  /** name of the person that everybody on this machine is; empty outside of development */
-  DEVELOPER_IDENTITY: z.string().optional(),
-  /** a sentence of the operator that every page shows; empty for none */
-  INSTALLATION_NOTICE: z.string().max(1_000).optional(),
-  BUILD_LIMIT_MS: limitMs.default(1_800_000),
-  SESSION_START_LIMIT_MS: limitMs.default(1_800_000),
-  /** builds that run at the same time, of everybody and of one owner; the others wait in a fair order */
-  BUILDS_AT_ONCE: z.coerce.number().int().min(1).max(10_000).default(50),
-  BUILDS_AT_ONCE_PER_OWNER: z.coerce.number().int().min(1).max(10_000).default(20),
-  /** builds of one tick are spread over this time */
-  TICK_JITTER_MS: z.coerce.number().int().min(0).max(1_800_000).default(60_000),
-  /** images whose runtime is of a lower revision are not used and are built anew */
-  RUNTIME_FLOOR: z.coerce.number().int().min(1).default(1),
-});
+/** The default model first, each once. */
+const listModels = (standard: string, more: string): string[] => [
+  ...new Set([
+    standard,
+    ...more
+      .split(",")
+      .map((name) => name.trim())
+      .filter((name) => name !== ""),
+  ]),
+];
+
+const configSchema = z
+  .object({
+    /** where sandboxes reach this Worker */
+    CONTROL_PLANE_URL: httpUrl,
+    GATEWAY_URL: httpUrl,
+    GITHUB_API_URL: httpUrl,
+    GITHUB_APP_ID: z.string().regex(/^\d+$/, { error: "must be the number of the GitHub App" }),
+    /** PEM, PKCS#8 */
+    GITHUB_APP_PRIVATE_KEY: z.string().includes("BEGIN PRIVATE KEY", { error: "must be a PKCS#8 key in PEM" }),
+    GITHUB_WEBHOOK_SECRET: z.string().min(16),
+    MODAL_API_SECRET: z.string().min(16),
+    MODEL_BASE_URL: httpUrl,
+    MODEL_API_KEY: z.string().min(1),
+    DEFAULT_MODEL: z.string().min(1),
+    /** what a person may ask for besides, separated by commas */
+    MODELS: z.string().default(""),
+    /** name of the person that everybody on this machine is; empty outside of development */
+    DEVELOPER_IDENTITY: z.string().optional(),
+    /** a sentence of the operator that every page shows; empty for none */
+    INSTALLATION_NOTICE: z.string().max(1_000).optional(),
+    BUILD_LIMIT_MS: limitMs.default(1_800_000),
+    SESSION_START_LIMIT_MS: limitMs.default(1_800_000),
+    /** builds that run at the same time, of everybody and of one owner; the others wait in a fair order */
+    BUILDS_AT_ONCE: z.coerce.number().int().min(1).max(10_000).default(50),
+    BUILDS_AT_ONCE_PER_OWNER: z.coerce.number().int().min(1).max(10_000).default(20),
+    /** builds of one tick are spread over this time */
+    TICK_JITTER_MS: z.coerce.number().int().min(0).max(1_800_000).default(60_000),
+    /** images whose runtime is of a lower revision are not used and are built anew */
+    RUNTIME_FLOOR: z.coerce.number().int().min(1).default(1),
+  })
+  .transform((config) => ({ ...config, MODELS: listModels(config.DEFAULT_MODEL, config.MODELS) }));
 export type Config = z.output<typeof configSchema>;
 
 const parsed = new WeakMap<Env, Config>();

@@ -6,7 +6,7 @@
  * applies each number once and acknowledges cumulatively. A newer socket replaces an older one.
  */
 import { z } from "zod";
-import { digestSchema, promptIdSchema, shaSchema, timestampSchema } from "./ids.ts";
+import { branchSchema, digestSchema, promptIdSchema, shaSchema, timestampSchema } from "./ids.ts";
 import { failureSchema, phaseSchema, repositoryImageFileSchema, workspaceInputsSchema } from "./image-build.ts";
 import { promptPartSchema } from "./session.ts";
 
@@ -48,8 +48,16 @@ export const runtimeEventSchema = z.discriminatedUnion("type", [
     stream: z.enum(["stdout", "stderr", "system", "gap"]),
     text: z.string(),
   }),
-  /** the workspace is on `sha`, which is what the server said the branch is. `bakedSha`: HEAD before the sync, null after a clone */
-  z.object({ type: z.literal("workspace.synced"), sha: shaSchema, bakedSha: shaSchema.nullable() }),
+  /**
+   * the workspace is on `sha`, which is what the server said the branch is. `bakedSha`: HEAD before the sync, null after a clone.
+   * `branch`: the server's default branch, where it took the place of the one in the configuration
+   */
+  z.object({
+    type: z.literal("workspace.synced"),
+    sha: shaSchema,
+    bakedSha: shaSchema.nullable(),
+    branch: branchSchema.optional(),
+  }),
   /** session mode, after the sync: how far the image was behind. `oldestAt`: when the oldest of the missing commits was made, null for none */
   z.object({
     type: z.literal("workspace.behind"),
@@ -73,8 +81,8 @@ export const runtimeEventSchema = z.discriminatedUnion("type", [
   /** session mode: agent healthy and HEAD proved */
   z.object({ type: z.literal("session.ready"), sha: shaSchema, setupRan: z.boolean(), agentVersion: z.string() }),
   z.object({ type: z.literal("agent.restarted"), attempt: z.number().int().positive(), reason: z.string() }),
-  /** nothing more will come: the build or the session's start has failed */
-  z.object({ type: z.literal("failed"), failure: failureSchema }),
+  /** nothing more will come: the build or the session's start has failed. `isOutside`: another sandbox would meet the same cause */
+  z.object({ type: z.literal("failed"), failure: failureSchema, isOutside: z.boolean().optional() }),
   z.object({ type: z.literal("prompt.started"), promptId: promptIdSchema }),
   /** text that a part grew by; lost deltas are healed by the whole part that follows */
   z.object({
@@ -84,7 +92,7 @@ export const runtimeEventSchema = z.discriminatedUnion("type", [
     kind: z.enum(["text", "reasoning"]),
     delta: z.string(),
   }),
-  /** a part as a whole; replaces what was known of it */
+  /** a part as a whole; replaces what was known of it. Without text: taken back, the answer was cut off there and is given anew */
   z.object({ type: z.literal("prompt.part"), promptId: promptIdSchema, part: promptPartSchema }),
   z.object({
     type: z.literal("prompt.finished"),

@@ -4,6 +4,7 @@ import { z } from "zod";
 /** Each code with the status it is sent under. The compiler holds the list closed. */
 export const errorStatuses = {
   invalid_request: 400,
+  model_not_allowed: 400,
   unauthorized: 401,
   forbidden: 403,
   not_found: 404,

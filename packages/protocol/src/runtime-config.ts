@@ -37,6 +37,8 @@ export const agentConfigSchema = z.object({
   modelToken: z.string().min(1),
   /** model id as the API knows it */
   model: z.string().min(1),
+  /** every model that a prompt may name; `model` is one of them also when it is not listed */
+  models: z.array(z.string().min(1)).optional(),
 });
 export type AgentConfig = z.infer<typeof agentConfigSchema>;
 
@@ -48,6 +50,8 @@ const common = {
   /** clone URL without credentials */
   cloneUrl: z.url(),
   branch: branchSchema,
+  /** nobody asked for the branch by its name: when the server does not have it any more, its default branch takes its place */
+  followDefault: z.boolean().optional(),
   /** clone and fetch limit */
   gitTimeoutMs: z.number().int().positive(),
 };

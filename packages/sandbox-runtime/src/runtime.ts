@@ -112,7 +112,8 @@ export async function runRuntime(config: RuntimeConfig, options: RuntimeOptions)
       const failure = error instanceof RuntimeFailure ? error.failure : explainInternal(error, reporter.running());
       log(`failed: ${failure.code}: ${failure.message}`);
       if (!(error instanceof RuntimeFailure) && error instanceof Error) log(error.stack ?? "");
-      bridge.send({ type: "failed", failure });
+      const isOutside = error instanceof RuntimeFailure && error.isOutside;
+      bridge.send({ type: "failed", failure, ...(isOutside ? { isOutside } : {}) });
       return exitCodes.failed;
     }
   };

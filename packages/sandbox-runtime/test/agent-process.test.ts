@@ -1,9 +1,10 @@
 /** How patient the runtime is with an agent that is slow but alive. A small server stands in for OpenCode. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type Agent, createAgent } from "../src/adapters/agent-process.ts";
+import { writeStubAgent } from "./support/stub-agent.ts";
 
 let root: string;
 let agent: Agent | null = null;
@@ -15,24 +16,11 @@ afterEach(async () => {
   rmSync(root, { recursive: true, force: true });
 });
 
-/** @param answerMs how long each answer takes */
-function slowServer(answerMs: number): string {
-  const file = join(root, "agent.cjs");
-  const source = `#!${process.execPath}
-const port = Number(process.argv[process.argv.indexOf("--port") + 1]);
-require("node:http").createServer((request, response) => {
-  setTimeout(() => response.end(JSON.stringify({ healthy: true, version: "0.0.0" })), ${answerMs});
-}).listen(port, "127.0.0.1", () => console.log("listening on " + port));
-`;
-  writeFileSync(file, source, { mode: 0o755 });
-  return file;
-}
-
 test("an agent that answers slowly on a crowded machine is waited for, not started again", async () => {
   const restarts: string[] = [];
   const up = new Promise<string>((resolve, reject) => {
     agent = createAgent({
-      command: slowServer(900),
+      command: writeStubAgent(root, 900),
       port: 0,
       cwd: root,
       env: { PATH: process.env.PATH },

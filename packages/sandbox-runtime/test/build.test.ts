@@ -164,17 +164,21 @@ describe("what setup leaves behind", () => {
     );
     const bystander = createSandbox();
     const other = await startBridge();
-    const running = bystander.run(buildConfig(other, repository.url, { branch: "main" }));
+    const running = bystander.run(buildConfig(other, withSetup(script("mkdir made; echo $$ > made/pid; sleep 60")).url));
+    const itsSetup = () => Number(readIfThere(join(bystander.workspace, "made/pid")));
     try {
-      await other.waitFor("phase.started", ({ phase }) => phase === "setup");
+      await expect.poll(itsSetup).toBeGreaterThan(0);
       sandbox.run(buildConfig(bridge, repository.url));
       await bridge.waitFor("build.finished");
       const pids = readFileSync(join(sandbox.workspace, "made/pids"), "utf8").trim().split("\n").map(Number);
       expect(pids).toHaveLength(2);
       expect(pids.filter(isAlive)).toEqual([]);
       expect(running.child.exitCode).toBeNull();
+      expect(isAlive(itsSetup())).toBe(true);
       expect(output(["system"])).toMatch(/Ended \d processes that setup left running/);
     } finally {
+      other.close(bridgeCloseCodes.ended);
+      await running.exit;
       bystander.remove();
       await other.stop();
     }

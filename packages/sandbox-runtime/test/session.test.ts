@@ -1,12 +1,21 @@
 /** Session mode as the control plane sees it: the real program, the real agent, a scripted model, a real git server. */
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ModelEmulator, startModelEmulator } from "@open-inspect/emulators/model";
 import { bridgeCloseCodes } from "@open-inspect/protocol";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { startBridge, type TestBridge } from "./support/bridge-server.ts";
 import { startGitServer, type TestGitServer, type TestRepository } from "./support/git-server.ts";
-import { createSandbox, newPromptId, type RunningRuntime, sessionConfig, type TestSandbox } from "./support/sandbox.ts";
+import {
+  buildConfig,
+  createSandbox,
+  newPromptId,
+  type RunningRuntime,
+  sessionConfig,
+  type TestSandbox,
+} from "./support/sandbox.ts";
+import { writeStubAgent } from "./support/stub-agent.ts";
 
 let server: TestGitServer;
 let model: ModelEmulator;
@@ -44,16 +53,18 @@ async function begin(
   const bridge = await startBridge();
   const sandbox = createSandbox(options);
   const run = sandbox.run(sessionConfig(bridge, repository.url, model.url, more));
-  cleanups.push(async () => {
-    if (run.child.exitCode === null) {
-      bridge.close(bridgeCloseCodes.ended);
-    }
-    await run.exit;
-    await expect.poll(sandbox.processes, { timeout: 5_000 }).toEqual([]);
-    sandbox.remove();
-    await bridge.stop();
-  });
-  return { bridge, sandbox, repository, sha, run };
+  const session = { bridge, sandbox, repository, sha, run };
+  cleanups.push(() => end(session));
+  return session;
+}
+
+/** Ends a session from the outside and insists that nothing of it is left. */
+async function end({ bridge, sandbox, run }: Omit<Session, "repository" | "sha">): Promise<void> {
+  if (run.child.exitCode === null) bridge.close(bridgeCloseCodes.ended);
+  await run.exit;
+  await vi.waitFor(() => expect(sandbox.processes()).toEqual([]), { timeout: 5_000, interval: 20 });
+  sandbox.remove();
+  await bridge.stop();
 }
 
 /** Sends a prompt and gives what came of it. */
@@ -75,7 +86,7 @@ const ask = (bridge: TestBridge, text: string, promptId = newPromptId(), modelId
           parts.set(part.id, part.kind === "tool" ? `${part.tool}:${part.status}:${part.output.trim()}` : part.text);
         }
       }
-      return [...parts.values()];
+      return [...parts.values()].filter((part) => part !== "");
     },
   };
 };
@@ -138,20 +149,74 @@ describe("a session", () => {
     expect(await run.exit).toBe(0);
     expect(pidsOf("opencode", run.child.pid)).toEqual([]);
   });
+});
 
-  test("aborts, failures of the model, a failing start hook, and a crash of the agent in the middle of a prompt", async () => {
-    const { bridge, run } = await begin({ ".openinspect/start.sh": script("echo oh no >&2; exit 3") });
-    await bridge.waitFor("session.ready");
-    expect(bridge.all("phase.finished").find(({ phase }) => phase === "start")).toMatchObject({
-      outcome: "failed",
-      detail: "exit code 3",
+/** Each test goes on in the session of the one before, as its person would. */
+describe("a session from an image", () => {
+  let session: Session;
+  let when: string;
+  let bakedSha: string;
+  const whenMade = () => readFileSync(join(session.sandbox.workspace, "made/when"), "utf8");
+
+  beforeAll(async () => {
+    const repository = server.create(`app${repositories++}`);
+    bakedSha = repository.commit({
+      "README.md": "hello",
+      ".gitignore": "made/\n",
+      "AGENTS.md": "Old word: amaranth.",
+      ".openinspect/setup.sh": script("mkdir made; date +%N > made/when"),
     });
+    const sandbox = createSandbox();
+    const building = await startBridge();
+    const build = sandbox.run(buildConfig(building, repository.url));
+    await building.waitFor("build.finished");
+    building.close(bridgeCloseCodes.ended);
+    await build.exit;
+    await building.stop();
 
+    writeFileSync(join(sandbox.workspace, "README.md"), "dirty");
+    const sha = repository.commit({ "AGENTS.md": "New word: periwinkle." });
+    const bridge = await startBridge();
+    const run = sandbox.run(sessionConfig(bridge, repository.url, model.url, { startFrom: "image" }));
+    session = { bridge, sandbox, repository, sha, run };
+    when = whenMade();
+  });
+  afterAll(() => end(session));
+
+  test("brings the workspace to the new head and keeps what setup made, without running it again", async () => {
+    const { bridge, sandbox, sha } = session;
+    expect(await bridge.waitFor("session.ready")).toMatchObject({ sha, setupRan: false });
+    expect(bridge.all("workspace.synced")).toEqual([{ type: "workspace.synced", sha, bakedSha }]);
+    expect(bridge.all("phase.finished").find(({ phase }) => phase === "setup")).toMatchObject({ outcome: "skipped" });
+    expect(whenMade()).toBe(when);
+    expect(readFileSync(join(sandbox.workspace, "README.md"), "utf8")).toBe("hello");
+  });
+
+  test("has an agent that reads the repository at its new head; the bridge may drop in the middle of an answer", async () => {
+    const { bridge } = session;
+    const long = "word ".repeat(300);
+    const prompt = ask(bridge, scripted({ text: long, chunk: 5, delayMs: 5 }));
+    await bridge.waitFor("prompt.delta");
+    bridge.cut();
+    expect(await prompt.end()).toMatchObject({ outcome: "done" });
+    expect(prompt.parts()).toEqual([long]);
+    expect(bridge.hellos).toHaveLength(2);
+    const asked = JSON.stringify(model.requests().at(-1)?.body);
+    expect(asked).toContain("periwinkle");
+    expect(asked).not.toContain("amaranth");
+  });
+
+  test("says how a prompt ended that the model failed, or that was aborted running or queued", async () => {
+    const { bridge } = session;
     const failing = ask(bridge, scripted({ status: 401, message: "no such key" }));
     expect(await failing.end()).toMatchObject({ outcome: "failed", error: expect.stringContaining("no such key") });
 
     const unknown = ask(bridge, scripted({ text: "never" }), newPromptId(), "no-such-model");
     expect(await unknown.end()).toMatchObject({ outcome: "failed", error: expect.stringMatching(/no-such-model/) });
+
+    const other = ask(bridge, scripted({ text: "By another." }), newPromptId(), "claude-haiku-4-5");
+    expect(await other.end()).toMatchObject({ outcome: "done" });
+    expect(model.requests().at(-1)?.body).toMatchObject({ model: "claude-haiku-4-5" });
 
     const hanging = ask(bridge, scripted({ hang: true, text: "Half a sentence" }));
     const queued = ask(bridge, scripted({ text: "never" }));
@@ -161,7 +226,10 @@ describe("a session", () => {
     bridge.send({ type: "abort", promptId: hanging.promptId });
     expect(await hanging.end()).toMatchObject({ outcome: "aborted" });
     expect(hanging.parts()).toEqual(["Half a sentence"]);
+  });
 
+  test("survives crashes of the agent in the middle of a prompt, and shows nothing twice", async () => {
+    const { bridge, run } = session;
     const crashing = ask(bridge, scripted(bash("echo started; sleep 4; echo finished"), { text: "Survived." }));
     await bridge.waitFor(
       "prompt.part",
@@ -171,44 +239,36 @@ describe("a session", () => {
     expect(await crashing.end()).toMatchObject({ outcome: "done" });
     expect(bridge.all("agent.restarted")).toMatchObject([{ attempt: 1, reason: "it was ended by SIGKILL" }]);
     expect(crashing.parts()).toEqual(["bash:interrupted:started", "Survived."]);
+
+    const long = "word ".repeat(40);
+    const cut = ask(bridge, scripted({ text: long, chunk: 5, delayMs: 25 }));
+    await bridge.waitFor("prompt.delta", ({ promptId }) => promptId === cut.promptId);
+    for (const pid of pidsOf("opencode", run.child.pid)) process.kill(pid, "SIGKILL");
+    expect(await cut.end()).toMatchObject({ outcome: "done" });
+    expect(cut.parts(), "what was half said is taken back").toEqual([long]);
+
     const finished = bridge.all("prompt.finished").map(({ promptId }) => promptId);
     expect(new Set(finished).size).toBe(finished.length);
     expect(pidsOf("opencode", run.child.pid)).toHaveLength(1);
   });
+});
 
-  test("from an image: sync, no setup, the agent reads the repository at its new head; the bridge may drop", async () => {
-    const files = { ".openinspect/setup.sh": script("mkdir made; date +%N > made/when"), "AGENTS.md": "Old word: amaranth." };
-    const { bridge, sandbox, repository, run, sha } = await begin(files);
-    await bridge.waitFor("phase.finished", ({ phase }) => phase === "setup");
-    bridge.close(bridgeCloseCodes.ended);
-    await run.exit;
-    const when = readFileSync(join(sandbox.workspace, "made/when"), "utf8");
-    writeFileSync(join(sandbox.workspace, "README.md"), "dirty");
-    const head = repository.commit({ "AGENTS.md": "New word: periwinkle." });
+/** A session whose agent is there and does nothing: none of this reaches it. */
+describe("a start hook that fails does not cost the session", () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "runtime-agent-"));
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-    const next = await startBridge();
-    const again = sandbox.run(sessionConfig(next, repository.url, model.url, { startFrom: "image" }));
-    cleanups.push(async () => {
-      next.close(bridgeCloseCodes.ended);
-      await again.exit;
-      await next.stop();
-    });
-    expect(await next.waitFor("session.ready")).toMatchObject({ sha: head, setupRan: false });
-    expect(next.all("workspace.synced")).toEqual([{ type: "workspace.synced", sha: head, bakedSha: sha }]);
-    expect(next.all("phase.finished").find(({ phase }) => phase === "setup")).toMatchObject({ outcome: "skipped" });
-    expect(readFileSync(join(sandbox.workspace, "made/when"), "utf8")).toBe(when);
-    expect(readFileSync(join(sandbox.workspace, "README.md"), "utf8")).toBe("hello");
-
-    const long = "word ".repeat(300);
-    const prompt = ask(next, scripted({ text: long, chunk: 5, delayMs: 5 }));
-    await next.waitFor("prompt.delta");
-    next.cut();
-    expect(await prompt.end()).toMatchObject({ outcome: "done" });
-    expect(prompt.parts()).toEqual([long]);
-    expect(next.hellos).toHaveLength(2);
-    const asked = JSON.stringify(model.requests().at(-1)?.body);
-    expect(asked).toContain("periwinkle");
-    expect(asked).not.toContain("amaranth");
+  test.each([
+    ["it exits with a code", "echo oh no >&2; exit 3", "exit code 3"],
+    ["it does not end, and is stopped at its limit", "sleep 300", "stopped after 0.5 s; put services in the background"],
+  ])("%s", async (_name, text, detail) => {
+    const files = { ".openinspect/start.sh": script(text) };
+    const { bridge } = await begin(files, { startHookTimeoutMs: 500 }, { agentCommand: writeStubAgent(folder) });
+    await bridge.waitFor("session.ready");
+    expect(bridge.all("phase.finished").find(({ phase }) => phase === "start")).toMatchObject({ outcome: "failed", detail });
   });
 });
 
@@ -244,14 +304,5 @@ describe("a session that cannot start says why", () => {
     const { failure } = await bridge.waitFor("failed");
     expect(failure).toMatchObject({ code: "agent_failed" });
     expect(failure.lines.join("\n")).toMatch(/opencode\.json/);
-  });
-});
-
-test("a start hook that does not end is stopped at its limit, and the session goes on", async () => {
-  const { bridge } = await begin({ ".openinspect/start.sh": script("sleep 300") }, { startHookTimeoutMs: 500 });
-  await bridge.waitFor("session.ready");
-  expect(bridge.all("phase.finished").find(({ phase }) => phase === "start")).toMatchObject({
-    outcome: "failed",
-    detail: expect.stringMatching(/stopped after 0.5 s/),
   });
 });

@@ -52,12 +52,14 @@ const failureOf = (promise: Promise<unknown>) =>
     (error: unknown) => (error instanceof RuntimeFailure ? error.failure : Promise.reject(error)),
   );
 const inWorkspace = (...args: string[]) => git(workspace, ...args);
-const expectAtHead = (sha: string) => {
-  expect(inWorkspace("rev-parse", "HEAD")).toBe(sha);
-  expect(inWorkspace("symbolic-ref", "HEAD")).toBe("refs/heads/main");
-  expect(inWorkspace("status", "--porcelain")).toBe("");
-  expect(inWorkspace("rev-parse", "origin/main")).toBe(sha);
-};
+/** On `main`, which is at this commit and level with `origin/main`, with nothing changed and nothing untracked. */
+const expectAtHead = (sha: string) =>
+  expect(inWorkspace("status", "--porcelain=v2", "--branch").split("\n")).toEqual([
+    `# branch.oid ${sha}`,
+    "# branch.head main",
+    "# branch.upstream origin/main",
+    "# branch.ab +0 -0",
+  ]);
 
 /** Without `git submodule add`, which would clone and so wait for a server in this very process. */
 function addSubmodule(inner: TestRepository): void {
@@ -208,8 +210,8 @@ describe("sync ends at the server's head", () => {
   });
 
   test("after the history was rewritten", async () => {
-    git(repository.work, "checkout", "--quiet", "--orphan", "rewritten");
-    const head = repository.commit({ "a.txt": "another history\n" }, { force: true });
+    git(repository.work, "update-ref", "-d", "refs/heads/main");
+    const head = repository.commit({ "a.txt": "another history\n" });
     await bring("sync");
     expectAtHead(head);
   });
@@ -264,6 +266,33 @@ describe("failures", () => {
     expect(await failureOf(bring("clone", { branch: "nope" }))).toMatchObject({ code: "branch_not_found" });
     const missing = `${new URL(repository.url).origin}/missing.git`;
     expect(await failureOf(bring("clone", { cloneUrl: missing }))).toMatchObject({ code: "repository_not_found" });
+  });
+
+  test("a default branch that was renamed is followed where nobody asked for it by its name", async () => {
+    await bring("clone");
+    const old = inWorkspace("rev-parse", "HEAD");
+    git(repository.work, "branch", "-m", "main", "trunk");
+    const sha = git(repository.work, "rev-parse", "HEAD");
+    expect(await failureOf(bring("sync"))).toMatchObject({ code: "branch_not_found" });
+    expect(await bring("sync", { followDefault: true })).toMatchObject({ sha, branch: "trunk", bakedSha: old });
+    expect(inWorkspace("symbolic-ref", "HEAD")).toBe("refs/heads/trunk");
+    expect(inWorkspace("rev-parse", "--abbrev-ref", "@{upstream}")).toBe("origin/trunk");
+    rmSync(workspace, { recursive: true });
+    expect(await bring("clone", { followDefault: true })).toMatchObject({ sha, branch: "trunk" });
+    expect(await failureOf(bring("sync", { branch: "nope" }))).toMatchObject({ code: "branch_not_found" });
+  });
+
+  test("whether another sandbox would meet the same cause is told apart", async () => {
+    await bring("clone");
+    const isOutside = (more?: Parameters<typeof bring>[1]) =>
+      bring("sync", more).then(
+        () => null,
+        (error: unknown) => error instanceof RuntimeFailure && error.isOutside,
+      );
+    server.failWith = 500;
+    expect(await isOutside()).toBe(true);
+    server.failWith = null;
+    expect(await isOutside({ branch: "nope" })).toBe(false);
   });
 
   test("a server that answers 500 is asked again, then is a failed clone with git's lines", async () => {

@@ -103,10 +103,19 @@ it("Ctrl+Enter in the prompt starts the session and leads to its page", async ()
   await waitFor(() => expect(router.state.location.pathname).toBe(`/sessions/${created.id}`));
   expect(asked.find((each) => each.method === "POST")?.body).toEqual({
     repository: { owner: "acme", name: "web" },
-    branch: "main",
     prompt: "Fix the cart",
   });
   await screen.findByRole("heading", { level: 1, name: created.title });
+});
+
+it("a branch that was picked is asked for by its name, the default one is not", async () => {
+  const { user, asked } = openForm("/sessions/new?repository=acme/web", {
+    "POST /api/sessions": { status: 201, body: session() },
+  });
+  await screen.findByRole("option", { name: "develop" });
+  await user.selectOptions(screen.getByRole("combobox", { name: "Branch" }), "develop");
+  await user.click(screen.getByRole("button", { name: "Start session" }));
+  await waitFor(() => expect(asked.find((each) => each.method === "POST")?.body).toMatchObject({ branch: "develop" }));
 });
 
 it("a refused start keeps what was written and says why and what to do", async () => {

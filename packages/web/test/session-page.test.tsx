@@ -76,6 +76,17 @@ it("a session from an image shows both commits and that setup was not re-run", a
   expect(text).toContain("Setup was not re-run: it ran when the image was built");
 });
 
+it("an agent that waits for setup says so while it waits", async () => {
+  const at = Date.now() - 5_000;
+  const starting = { status: "starting", receipt: null, readyAt: null } as const;
+  const agent = phase("agent", at, null);
+  const { sockets } = openSession(session({ ...starting, phases: [phase("setup", at, null), agent] }));
+  await screen.findByText("waits for setup");
+  const over = session({ ...starting, phases: [phase("setup", at, 4_000), agent] });
+  sockets.of(`/api${path}/events`).send({ type: "session", session: over });
+  await waitFor(() => expect(screen.queryByText("waits for setup")).toBeNull());
+});
+
 it("boot phases appear as they happen, and the running one ticks", async () => {
   const at = Date.now() - 5_000;
   const starting = { status: "starting", receipt: null, readyAt: null } as const;

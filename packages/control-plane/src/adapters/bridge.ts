@@ -11,7 +11,7 @@ import {
   type RuntimeEvent,
 } from "@open-inspect/protocol";
 import { z } from "zod";
-import { sendText, shut } from "./sockets.ts";
+import { acceptSocket, refuseSocket, sendText, shut } from "./sockets.ts";
 
 export interface BridgeHandlers {
   /** The runtime of this attempt is there; false refuses it for good. */
@@ -25,7 +25,9 @@ export interface BridgeHandlers {
 }
 
 export interface Bridge {
-  accept(socket: WebSocket, attempt: string): void;
+  /** Lets the attempt in if it is the one that lives. Else its socket is closed for good with the code that says why. */
+  upgrade(attempt: string, owner: { live: string | null } | { over: string }): Response;
+  /** Sockets of browsers may be given to these, too: browsers only listen. */
   message(socket: WebSocket, data: string | ArrayBuffer): void;
   close(socket: WebSocket): void;
   /** false when no greeted socket of the attempt is open */
@@ -50,10 +52,6 @@ const fault = (code: Fault["code"], reason: string): Fault => ({ code, reason })
 const heardStepMs = 5_000;
 /** log events are acknowledged in groups, everything else at once */
 const ackEvery = 16;
-
-export function isBridge(socket: WebSocket): boolean {
-  return attachmentSchema.safeParse(socket.deserializeAttachment()).success;
-}
 
 export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, now: () => number): Bridge {
   const { sql } = ctx.storage;
@@ -169,15 +167,22 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
     return parsed.data.type === "hello" ? greet(socket, attachment, parsed.data) : take(socket, attachment, parsed.data);
   }
 
+  function shutAttempt(attempt: string, code: number, reason: string): void {
+    for (const socket of ctx.getWebSockets(bridgeTag)) {
+      const attachment = attachmentOf(socket);
+      if (attachment?.current && attachment.attempt === attempt) refuse(socket, attachment, code, reason);
+    }
+  }
+
   return {
-    accept(socket, attempt) {
-      for (const older of ctx.getWebSockets(bridgeTag)) {
-        const attachment = attachmentOf(older);
-        if (attachment?.current && attachment.attempt === attempt)
-          refuse(older, attachment, bridgeCloseCodes.replaced, "replaced");
-      }
-      ctx.acceptWebSocket(socket, [bridgeTag]);
-      socket.serializeAttachment({ attempt, current: true, greeted: false } satisfies Attachment);
+    upgrade(attempt, owner) {
+      if ("over" in owner) return refuseSocket(bridgeCloseCodes.ended, owner.over);
+      if (owner.live !== attempt) return refuseSocket(bridgeCloseCodes.unauthorized, "the token is retired");
+      return acceptSocket((socket) => {
+        shutAttempt(attempt, bridgeCloseCodes.replaced, "replaced");
+        ctx.acceptWebSocket(socket, [bridgeTag]);
+        socket.serializeAttachment({ attempt, current: true, greeted: false } satisfies Attachment);
+      });
     },
     message(socket, data) {
       const attachment = attachmentOf(socket);
@@ -187,22 +192,19 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
     },
     close(socket) {
       const attachment = attachmentOf(socket);
-      if (!attachment?.current) return;
-      socket.serializeAttachment({ ...attachment, current: false } satisfies Attachment);
-      if (attachment.greeted) handlers.closed(attachment.attempt);
+      if (attachment?.current) {
+        socket.serializeAttachment({ ...attachment, current: false } satisfies Attachment);
+        if (attachment.greeted) handlers.closed(attachment.attempt);
+      }
+      // The object's half of the closing handshake.
+      shut(socket, 1000, "bye");
     },
     send(attempt, message) {
       const socket = currentSocket(attempt);
       return socket !== null && push(socket, message);
     },
     isConnected: (attempt) => currentSocket(attempt) !== null,
-    end(attempt) {
-      for (const socket of ctx.getWebSockets(bridgeTag)) {
-        const attachment = attachmentOf(socket);
-        if (attachment?.current && attachment.attempt === attempt)
-          refuse(socket, attachment, bridgeCloseCodes.ended, "it is over");
-      }
-    },
+    end: (attempt) => shutAttempt(attempt, bridgeCloseCodes.ended, "it is over"),
     heardAt: (attempt) => peerOf(attempt)?.heardAt ?? null,
   };
 }

@@ -3,12 +3,14 @@
 /** Sockets of browsers. A message that cannot be sent is lost with its socket; who comes back reads anew. */
 export interface Viewers {
   accept(socket: WebSocket, topic: string): void;
+  isWatched(topic: string): boolean;
   send(topic: string, message: object): void;
 }
 
 export function createViewers(ctx: DurableObjectState): Viewers {
   return {
     accept: (socket, topic) => ctx.acceptWebSocket(socket, [`view:${topic}`]),
+    isWatched: (topic) => ctx.getWebSockets(`view:${topic}`).length > 0,
     send(topic, message) {
       const sockets = ctx.getWebSockets(`view:${topic}`);
       if (sockets.length === 0) return;
@@ -36,10 +38,17 @@ export function shut(socket: WebSocket, code: number, reason: string): void {
   }
 }
 
+/** Answers an upgrade; `accept` gets the object's end. */
+export function acceptSocket(accept: (socket: WebSocket) => void): Response {
+  const { 0: client, 1: server } = new WebSocketPair();
+  accept(server);
+  return new Response(null, { status: 101, webSocket: client });
+}
+
 /** A socket that is accepted only to be told its final close code: a refused upgrade would hide the code from the client. */
 export function refuseSocket(code: number, reason: string): Response {
-  const { 0: client, 1: server } = new WebSocketPair();
-  server.accept();
-  server.close(code, reason);
-  return new Response(null, { status: 101, webSocket: client });
+  return acceptSocket((socket) => {
+    socket.accept();
+    socket.close(code, reason);
+  });
 }

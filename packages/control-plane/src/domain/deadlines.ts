@@ -25,6 +25,8 @@ export const deadlines = {
   graceMs: heartbeatLostMs,
   /** reading the runtime's own log before a build or start is given up */
   diagnoseMs: 15 * secondMs,
+  /** while an effect is under way the alarm is never further away: it is what wakes an object whose process was killed in it */
+  lookAgainMs: 10 * secondMs,
   snapshotMs: 600 * secondMs,
   /** the snapshot with its retries, as the state machine sees it */
   snapshotLimitMs: 1_260 * secondMs,
@@ -63,6 +65,8 @@ export const deadlines = {
   imageUseMarginMs: 5 * minuteMs,
   /** between two looks for sandboxes whose create never answered */
   sweepPauseMs: 45 * secondMs,
+  /** between two pushes of a session's whole view while the agent works; a change of the session's own does not wait */
+  viewRestMs: 250,
   repositorySyncMs: 15 * secondMs,
   githubRequestMs: 10 * secondMs,
   modelRequestMs: 10 * minuteMs,

@@ -143,7 +143,7 @@ const coldTexts: Record<ColdReasonCode, { message: string; hint: string }> = {
   },
   restore_failed: {
     message: "The image could not be started, so the session began again from the base.",
-    hint: "A new image is built when the old one is gone from the provider; refresh builds one now.",
+    hint: "An image that is gone or broken is retired and built anew; refresh under Settings > Images builds one now.",
   },
   lookup_failed: {
     message: "The image could not be looked up in time.",
@@ -151,6 +151,8 @@ const coldTexts: Record<ColdReasonCode, { message: string; hint: string }> = {
   },
 };
 
-export function createColdReason(code: ColdReasonCode): ColdReason {
-  return { code, ...coldTexts[code] };
+/** @param cause what is known of it in this very case */
+export function createColdReason(code: ColdReasonCode, cause?: string): ColdReason {
+  const { message, hint } = coldTexts[code];
+  return { code, message: cause === undefined ? message : `${message} ${cause}`, hint };
 }

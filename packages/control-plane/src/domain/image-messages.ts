@@ -33,8 +33,8 @@ export type ImageInput =
   | { type: "snapshot.taken"; attempt: string; providerImageId: string; durationMs: number }
   | { type: "snapshot.failed"; attempt: string; failure: GatewayFailure }
   | { type: "image.activated"; imageId: string; activated: boolean }
-  /** a session found that the provider does not have the image any more, or that it does not start */
-  | { type: "image.missing"; imageId: string; plan: BuildPlan }
+  /** a session found that the provider does not have the image any more, or that it is broken as `cause` says */
+  | { type: "image.missing"; imageId: string; cause?: string | undefined; plan: BuildPlan }
   | SandboxInput;
 
 /** What GitHub says of a repository's default branch. */

@@ -285,7 +285,8 @@ function retireMissing(state: ScopeState, input: Extract<ImageInput, { type: "im
     activeId: wasActive ? null : state.activeId,
     pin: wasPinned ? null : state.pin,
   };
-  const gone: ImageEffect[] = [retirement(missing.id, "The provider does not have it any more."), deletion(missing)];
+  const { cause = "The provider does not have it any more." } = input;
+  const gone: ImageEffect[] = [retirement(missing.id, cause), deletion(missing)];
   if (wasPinned) gone.unshift({ type: "image.unpin" });
   if (!wasActive || !state.enabled) return { state: without, effects: gone };
   return andThen({ state: without, effects: gone }, (next) =>

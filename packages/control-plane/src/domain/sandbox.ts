@@ -20,7 +20,15 @@ import { runtimeGone, sandboxEnded, sandboxSilent } from "./sandbox-lost.ts";
 export type Launch =
   | { mode: "build"; buildId: string; cloneUrl: string; branch: string; previous: { setup: string | null } | null }
   | { mode: "verify"; buildId: string; cloneUrl: string; branch: string; sha: string }
-  | { mode: "session"; sessionId: string; cloneUrl: string; branch: string; startFrom: "image" | "base"; model: string | null };
+  | {
+      mode: "session";
+      sessionId: string;
+      cloneUrl: string;
+      branch: string;
+      followDefault: boolean;
+      startFrom: "image" | "base";
+      model: string | null;
+    };
 
 export type SandboxLife =
   /** `baseSaid`: the gateway is still building the base image, in its own words */

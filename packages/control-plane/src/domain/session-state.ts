@@ -19,6 +19,8 @@ export interface SessionOrder {
   id: string;
   repository: { owner: string; name: string; cloneUrl: string; installationId: number };
   branch: string;
+  /** nobody asked for the branch by its name: the server's default branch may take its place */
+  isDefaultBranch: boolean;
   model: string | null;
   title: string;
   /** when the Worker accepted the request */
@@ -37,6 +39,14 @@ export type SessionStage =
   | { at: "stopping"; attempt: string; deadlineAt: number }
   | { at: "ended"; status: "stopped" | "failed"; failure: Failure | null; endedAt: number };
 
+/** Why the image was given up for the base. */
+export interface ImageFailure {
+  imageId: string;
+  failure: Failure;
+  /** what the image holds was at work: a base that does better proves the image broken */
+  isInside: boolean;
+}
+
 export interface SessionState extends Omit<SessionOrder, "attempts"> {
   /** the attempt that lives, or lived last */
   attempt: string;
@@ -51,6 +61,7 @@ export interface SessionState extends Omit<SessionOrder, "attempts"> {
   setupRan: boolean | null;
   readyAt: number | null;
   receipt: StartReceipt | null;
+  imageFailure?: ImageFailure;
 }
 
 export function statusOf(state: SessionState): SessionStatus {
@@ -90,7 +101,7 @@ export function viewOf(state: SessionState, prompts: PromptView[]): SessionView 
   return {
     ...summaryOf(state),
     image: image && { id: image.id, buildId: image.buildId, sha: image.sha },
-    cold: state.cold && createColdReason(state.cold),
+    cold: state.cold && createColdReason(state.cold, state.imageFailure?.failure.message),
     phases: state.phases,
     bakedSha: state.bakedSha,
     syncedSha: state.syncedSha,

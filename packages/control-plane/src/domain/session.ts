@@ -20,6 +20,7 @@ import {
   stepSandbox,
   type Verdict,
 } from "./sandbox.ts";
+import { blameImage, convictImage, type ImageReport, reportMissing } from "./session-image.ts";
 import { type SessionOrder, type SessionStage, type SessionState } from "./session-state.ts";
 
 export type SessionInput =
@@ -33,8 +34,9 @@ export type SessionEffect =
   | SandboxEffect
   /** asks the runtime to end cleanly; worth one try */
   | { type: "bridge.shutdown"; attempt: string; reason: string }
-  /** tells the image's scope that the provider does not have the image any more */
-  | { type: "image.report_missing"; scope: string; imageId: string };
+  | ImageReport
+  /** what is known of the repositories is older than GitHub */
+  | { type: "repositories.reread" };
 
 export interface SessionStep {
   state: SessionState | null;
@@ -66,6 +68,7 @@ export function isSessionEffectWanted(state: SessionState | null, effect: Sessio
       return effect.attempt === state?.attempt && (state.stage.at === "starting" || state.stage.at === "ready");
     case "bridge.shutdown":
     case "image.report_missing":
+    case "repositories.reread":
     case "sandbox.terminate":
     case "sandbox.sweep":
       return true;
@@ -144,9 +147,9 @@ function createSandbox(state: SessionState): SandboxEffect {
 const restartReasons: ReadonlySet<ColdReasonCode> = new Set(["restore_failed", "runtime_outdated"]);
 
 function launchOf(state: SessionState): Launch {
-  const { id, branch, model } = state;
+  const { id, branch, model, isDefaultBranch: followDefault } = state;
   const startFrom = state.image ? "image" : "base";
-  return { mode: "session", sessionId: id, cloneUrl: state.repository.cloneUrl, branch, startFrom, model };
+  return { mode: "session", sessionId: id, cloneUrl: state.repository.cloneUrl, branch, followDefault, startFrom, model };
 }
 
 function stepLife(state: SessionState, input: SandboxInput, now: number): SessionStep {
@@ -180,21 +183,17 @@ function stepLife(state: SessionState, input: SandboxInput, now: number): Sessio
   return { state: life.at === "up" ? { ...state, phases, stage: { at: "ready", life } } : state, effects };
 }
 
-/** Failures for which the base is worth a try: they may be the image's. */
-const imageMayBeTheCause: ReadonlySet<Failure["code"]> = new Set([
-  "image_missing",
-  "sandbox_create_failed",
-  "runtime_never_connected",
-]);
-
 function giveUp(state: SessionState, life: SandboxLife, verdict: Verdict, now: number): SessionStep {
   const { image, spareAttempt } = state;
-  const outdated = verdict.reason === "outdated";
-  if (state.stage.at === "starting" && image && spareAttempt && (outdated || imageMayBeTheCause.has(verdict.failure.code))) {
+  const { failure } = verdict;
+  const isOutdated = verdict.reason === "outdated";
+  const blame = isOutdated ? "outside" : blameImage(failure, life);
+  if (state.stage.at === "starting" && image && spareAttempt && blame) {
     const restarted: SessionState = {
       ...state,
       image: null,
-      cold: outdated ? "runtime_outdated" : "restore_failed",
+      cold: isOutdated ? "runtime_outdated" : "restore_failed",
+      ...(isOutdated ? {} : { imageFailure: { imageId: image.id, failure, isInside: blame === "inside" } }),
       attempt: spareAttempt,
       spareAttempt: null,
       attemptAt: now,
@@ -204,9 +203,7 @@ function giveUp(state: SessionState, life: SandboxLife, verdict: Verdict, now: n
       syncedSha: null,
     };
     const effects: SessionEffect[] = [...endSandbox(life), createSandbox(restarted)];
-    if (verdict.failure.code === "image_missing") {
-      effects.push({ type: "image.report_missing", scope: imageScopeOf(state.repository), imageId: image.id });
-    }
+    if (failure.code === "image_missing") effects.push(reportMissing(state, image.id));
     return { state: restarted, effects };
   }
   if (verdict.reason === "lifetime" && state.stage.at === "ready") {
@@ -250,10 +247,19 @@ function applyEvent(state: SessionState, event: RuntimeEvent, now: number): Sess
   const phases = applyPhaseEvent(state.phases, event, now);
   if (phases) return { state: { ...state, phases }, effects: [] };
   switch (event.type) {
-    case "workspace.synced":
-      return { state: { ...state, syncedSha: event.sha, bakedSha: event.bakedSha }, effects: [] };
-    case "failed":
-      return end(state, stage.life, event.failure, now);
+    case "workspace.synced": {
+      const { sha, bakedSha, branch = state.branch } = event;
+      const isRenamed = branch !== state.branch;
+      return {
+        state: { ...state, branch, syncedSha: sha, bakedSha },
+        effects: isRenamed ? [{ type: "repositories.reread" }] : [],
+      };
+    }
+    case "failed": {
+      const { failure, isOutside = false } = event;
+      if (isOutside) return end(state, stage.life, failure, now);
+      return giveUp(state, stage.life, { failure, reason: "failed" }, now);
+    }
     case "session.ready": {
       if (stage.at === "ready") return { state, effects: [] };
       const { image, bakedSha, acceptedAt, attemptAt, history } = state;
@@ -276,7 +282,7 @@ function applyEvent(state: SessionState, event: RuntimeEvent, now: number): Sess
         readyAt: now,
         receipt,
       };
-      return { state: ready, effects: [] };
+      return { state: ready, effects: convictImage(state) };
     }
     default:
       return { state, effects: [] };

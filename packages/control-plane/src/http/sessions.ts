@@ -26,6 +26,9 @@ const idOf = (c: Context<App>): string => parse(sessionIdSchema, c.req.param("id
 const notFound = (id: string): ApiError =>
   new ApiError("session_not_found", `There is no session ${id}.`, "GET /api/sessions lists them.");
 
+const modelNotAllowed = (model: string, allowed: readonly string[]): ApiError =>
+  new ApiError("model_not_allowed", `This installation does not offer the model ${model}.`, `Use one of ${allowed.join(", ")}.`);
+
 /** Everything that the start is decided from. A repository that is not known yet may be new on GitHub. */
 async function startFacts(c: Context<App>, ref: RepositoryRef): Promise<StartFacts> {
   const sessions = createSessions(c.env.DB);
@@ -90,6 +93,8 @@ export const sessions = new Hono<App>()
   .post("/", async (c) => {
     const acceptedAt = Date.now();
     const { repository, branch: wanted, prompt, model } = await readJson(c, createSessionRequestSchema);
+    const { MODELS, SESSION_START_LIMIT_MS } = readConfig(c.env);
+    if (model !== undefined && !MODELS.includes(model)) throw modelNotAllowed(model, MODELS);
     const facts = await startFacts(c, repository);
     const branch = await branchOf(c, facts, wanted);
     const { owner, name, cloneUrl, installationId } = facts.target;
@@ -100,6 +105,7 @@ export const sessions = new Hono<App>()
         id,
         repository: { owner, name, cloneUrl, installationId },
         branch,
+        isDefaultBranch: wanted === undefined,
         model: model ?? null,
         title: titleOf(prompt, `${owner}/${name}`),
         acceptedAt,
@@ -107,7 +113,7 @@ export const sessions = new Hono<App>()
         cold: selection.kind === "cold" ? selection.reason : null,
         history: facts.history,
         attempts: [newAttempt(), newAttempt()],
-        startLimitMs: readConfig(c.env).SESSION_START_LIMIT_MS,
+        startLimitMs: SESSION_START_LIMIT_MS,
       },
       prompt === undefined ? null : { id: newId("prompt", acceptedAt), text: prompt },
     );

@@ -1,7 +1,7 @@
 /** The dashboard's feed: one object, hibernatable sockets, every message to everybody. Stores nothing; a reconnect reads the lists again. */
 import { DurableObject } from "cloudflare:workers";
 import { type FeedMessage } from "@open-inspect/protocol";
-import { createViewers, sendText, shut } from "../adapters/sockets.ts";
+import { acceptSocket, createViewers, sendText, shut } from "../adapters/sockets.ts";
 import { type Env, readConfig } from "../env.ts";
 
 const topic = "feed";
@@ -11,13 +11,11 @@ export class FeedObject extends DurableObject<Env> {
 
   /** A WebSocket upgrade; the Worker has checked who asks. */
   override fetch(): Response {
-    const { 0: client, 1: server } = new WebSocketPair();
-    this.viewers.accept(server, topic);
-    sendText(
-      server,
-      JSON.stringify({ type: "hello", notice: readConfig(this.env).INSTALLATION_NOTICE || null } satisfies FeedMessage),
-    );
-    return new Response(null, { status: 101, webSocket: client });
+    return acceptSocket((socket) => {
+      this.viewers.accept(socket, topic);
+      const notice = readConfig(this.env).INSTALLATION_NOTICE || null;
+      sendText(socket, JSON.stringify({ type: "hello", notice } satisfies FeedMessage));
+    });
   }
 
   async publish(message: FeedMessage): Promise<void> {

@@ -5,7 +5,6 @@ import {
   type BuildLogs,
   type BuildTrigger,
   type BuildView,
-  bridgeCloseCodes,
   type HeadCheckOutcome,
   type ImageSettings,
   type ImageState,
@@ -13,11 +12,11 @@ import {
   type Pin,
   type RuntimeEvent,
 } from "@open-inspect/protocol";
-import { createBridge, isBridge } from "../adapters/bridge.ts";
+import { createBridge } from "../adapters/bridge.ts";
 import { findBuild } from "../adapters/d1/builds.ts";
 import { createImageRows } from "../adapters/d1/image-rows.ts";
 import { createLog } from "../adapters/log.ts";
-import { createViewers, refuseSocket, sendText, shut } from "../adapters/sockets.ts";
+import { acceptSocket, createViewers, sendText } from "../adapters/sockets.ts";
 import { createEffectStore } from "../adapters/sqlite/effect-store.ts";
 import { createLogStore } from "../adapters/sqlite/log-store.ts";
 import { dataPlaneOf, gitHubOf } from "../compose.ts";
@@ -108,6 +107,11 @@ export class ImageObject extends DurableObject<Env> {
     log: this.log,
   });
 
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.runner.resume();
+  }
+
   /** @param sha the head of the branch now, null when it could not be read */
   async switchOn(target: Target, sha: string | null, by: string): Promise<ImageState> {
     return this.answer({ type: "switch.on", target, sha, by, plan: this.plan() });
@@ -164,9 +168,9 @@ export class ImageObject extends DurableObject<Env> {
     return this.runner.state().live?.id === buildId;
   }
 
-  /** A session could not start from the image because the provider does not have it. */
-  async reportMissing(imageId: string): Promise<void> {
-    await this.answer({ type: "image.missing", imageId, plan: this.plan() });
+  /** A session could not start from the image: the provider does not have it, or it is broken as `cause` says. */
+  async reportMissing(imageId: string, cause?: string): Promise<void> {
+    await this.answer({ type: "image.missing", imageId, cause, plan: this.plan() });
   }
 
   async readLogs(buildId: string, after: number): Promise<BuildLogs> {
@@ -181,27 +185,23 @@ export class ImageObject extends DurableObject<Env> {
     const buildId = url.searchParams.get("build") ?? "";
     const { live } = this.runner.state();
     const [, kind, attempt = ""] = url.pathname.split("/");
-    if (kind === "bridge" && live?.id !== buildId) return refuseSocket(bridgeCloseCodes.ended, "the build is over");
-    if (kind === "bridge" && attemptOf(live) !== attempt)
-      return refuseSocket(bridgeCloseCodes.unauthorized, "the token is retired");
-    const stored = kind === "events" ? await findBuild(this.env.DB, buildId) : null;
-    const { 0: client, 1: server } = new WebSocketPair();
-    if (kind === "bridge") this.bridge.accept(server, attempt);
-    else this.watch(server, buildId, Number(url.searchParams.get("after") ?? 0), stored?.build ?? null);
-    return new Response(null, { status: 101, webSocket: client });
+    if (kind === "bridge")
+      return this.bridge.upgrade(attempt, live?.id === buildId ? { live: attemptOf(live) } : { over: "the build is over" });
+    const stored = await findBuild(this.env.DB, buildId);
+    const after = Number(url.searchParams.get("after") ?? 0);
+    return acceptSocket((socket) => this.watch(socket, buildId, after, stored?.build ?? null));
   }
 
   override webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): void {
-    if (isBridge(socket)) this.bridge.message(socket, data);
+    this.bridge.message(socket, data);
   }
 
   override webSocketClose(socket: WebSocket): void {
-    if (isBridge(socket)) this.bridge.close(socket);
-    shut(socket, 1000, "bye");
+    this.bridge.close(socket);
   }
 
   override webSocketError(socket: WebSocket): void {
-    if (isBridge(socket)) this.bridge.close(socket);
+    this.bridge.close(socket);
   }
 
   override alarm(): void {

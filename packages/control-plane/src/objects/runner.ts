@@ -1,10 +1,11 @@
 /**
  * The loop of both objects: load → step → commit state and owed effects in one SQLite transaction → perform what is owed.
- * Every effect is performed at least once; its outcome comes back as an input. A crash anywhere loses nothing, because
- * the alarm performs again whatever is still owed. It knows neither builds nor sessions.
+ * Every effect is performed at least once; its outcome comes back as an input. A crash anywhere loses nothing: the
+ * object's next life performs again whatever is still owed, and its alarm brings that life about. It knows neither builds nor sessions.
  */
 
 import { type EffectRow, type EffectStore } from "../adapters/sqlite/effect-store.ts";
+import { deadlines } from "../domain/deadlines.ts";
 import { type Log } from "../domain/ports.ts";
 
 /** How long an effect may take, and how often and when it is tried again. `tries: null` for ever. */
@@ -45,6 +46,8 @@ export interface Runner<State, Input> {
   state(): State;
   /** Decides and commits; what is owed starts before this returns. */
   dispatch(input: Input): State;
+  /** For the constructor's end: performs what another life of the object left owed and due. */
+  resume(): void;
   /** The alarm: tells the machine the time and performs what is due. */
   wake(): void;
   /** Sets the alarm anew after something other than a step moved a deadline. */
@@ -88,7 +91,9 @@ export function createRunner<State, Input, Effect>(parts: RunnerParts<State, Inp
 
   function schedule(): void {
     const wakeAt = parts.nextWakeAt(state());
-    const times = store.lanes().map((row) => Math.max(row.dueAt, busy.get(row.lane) ?? 0));
+    // An attempt under way is looked at again soon, not at its limit: a process that is killed in it leaves this alarm behind.
+    const lookAgainAt = parts.now() + deadlines.lookAgainMs;
+    const times = store.lanes().map((row) => Math.max(row.dueAt, Math.min(busy.get(row.lane) ?? 0, lookAgainAt)));
     if (wakeAt !== null) times.push(wakeAt);
     parts.setAlarm(times.length === 0 ? null : Math.min(...times));
   }
@@ -134,6 +139,16 @@ export function createRunner<State, Input, Effect>(parts: RunnerParts<State, Inp
     else commit(input, forget);
   }
 
+  /** An alarm or constructor that throws is given up by the platform after a few tries; what is owed must outlive a bug of ours. */
+  function outliveBug(event: string, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      log.error(event, { error });
+      parts.setAlarm(parts.now() + afterBugMs);
+    }
+  }
+
   return {
     state,
     dispatch(input) {
@@ -141,15 +156,17 @@ export function createRunner<State, Input, Effect>(parts: RunnerParts<State, Inp
       drain();
       return after;
     },
+    resume() {
+      outliveBug("resume.threw", () => {
+        // Most lives owe nothing: they only read one empty table.
+        if (store.lanes().length > 0) drain();
+      });
+    },
     wake() {
-      try {
+      outliveBug("wake.threw", () => {
         commit(parts.clock(state()), () => {});
         drain();
-      } catch (error) {
-        // An alarm that throws is given up by the platform after a few tries; what is owed must outlive a bug of ours.
-        log.error("wake.threw", { error });
-        parts.setAlarm(parts.now() + afterBugMs);
-      }
+      });
     },
     schedule,
     async settled(lane, limitMs) {

@@ -109,7 +109,7 @@ async function runtimeLines(dataPlane: DataPlane, sandboxId: string): GatewayRes
 }
 
 async function runtimeConfigOf(launch: Launch, attempt: string, config: Config): Promise<RuntimeConfig> {
-  const { CONTROL_PLANE_URL, MODAL_API_SECRET, DEFAULT_MODEL } = config;
+  const { CONTROL_PLANE_URL, MODAL_API_SECRET, DEFAULT_MODEL, MODELS } = config;
   const ownerId = launch.mode === "session" ? launch.sessionId : launch.buildId;
   const owners = launch.mode === "session" ? "sessions" : "builds";
   const common = {
@@ -130,12 +130,14 @@ async function runtimeConfigOf(launch: Launch, attempt: string, config: Config):
     mode: "session",
     sessionId: launch.sessionId,
     ...common,
+    followDefault: launch.followDefault,
     startFrom: launch.startFrom,
     startHookTimeoutMs: deadlines.startHookMs,
     agent: {
       modelBaseUrl: `${CONTROL_PLANE_URL}/model`,
       modelToken: await mintToken(MODAL_API_SECRET, "model", { ownerId, attempt }),
       model: launch.model ?? DEFAULT_MODEL,
+      models: MODELS,
     },
   };
 }

@@ -4,6 +4,7 @@ import { type Sessions } from "../adapters/d1/sessions.ts";
 import { type SessionEffect, type SessionInput } from "../domain/session.ts";
 import { measuredColdMs, type SessionState, summaryOf } from "../domain/session-state.ts";
 import { type Env } from "../env.ts";
+import { syncRepositories } from "../repository-sync.ts";
 import { type EffectPolicy, type Performed, untilWritten } from "./runner.ts";
 import { performSandboxEffect, type SandboxWorld, sandboxAddress, sandboxPolicies } from "./sandbox-effects.ts";
 
@@ -17,6 +18,7 @@ export const recordLane = "d1";
 const sessionPolicies: Record<Exclude<OwedSessionEffect["type"], keyof typeof sandboxPolicies>, EffectPolicy> = {
   "bridge.shutdown": { tries: 1, firstPauseMs: 0, maxPauseMs: 0, limitMs: 5_000 },
   "image.report_missing": { tries: null, firstPauseMs: 1_000, maxPauseMs: 60_000, limitMs: 20_000 },
+  "repositories.reread": { tries: 3, firstPauseMs: 1_000, maxPauseMs: 10_000, limitMs: 30_000 },
   "record.session": { tries: null, firstPauseMs: 200, maxPauseMs: 30_000, limitMs: 20_000 },
   publish: { tries: 3, firstPauseMs: 200, maxPauseMs: 2_000, limitMs: 10_000 },
 };
@@ -30,6 +32,8 @@ export function sessionAddress(effect: OwedSessionEffect): { key: string; lane: 
       return { key: `shutdown:${effect.attempt}`, lane: "bridge", delayMs: 0 };
     case "image.report_missing":
       return { key: `missing:${effect.imageId}`, lane: "missing", delayMs: 0 };
+    case "repositories.reread":
+      return { key: "reread", lane: "reread", delayMs: 0 };
     case "record.session":
       return { key: "session", lane: recordLane, delayMs: 0 };
     case "publish":
@@ -61,7 +65,9 @@ export async function performSessionEffect(effect: OwedSessionEffect, world: Ses
       world.shutdown(effect.attempt, effect.reason);
       return { done: null };
     case "image.report_missing":
-      return untilWritten(() => world.env.IMAGES.getByName(effect.scope).reportMissing(effect.imageId));
+      return untilWritten(() => world.env.IMAGES.getByName(effect.scope).reportMissing(effect.imageId, effect.cause));
+    case "repositories.reread":
+      return untilWritten(() => syncRepositories(world.env, { force: true, background: () => {} }));
     case "record.session":
       return untilWritten(() => world.sessions.save(effect.session, effect.coldMs));
     case "publish":

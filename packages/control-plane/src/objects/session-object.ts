@@ -1,15 +1,16 @@
 /** One object per session: a switchboard between requests, sockets, the alarm and the pure machine in `domain/session.ts`. */
 import { DurableObject } from "cloudflare:workers";
-import { bridgeCloseCodes, type RuntimeEvent, type SessionEvent, type SessionView } from "@open-inspect/protocol";
-import { createBridge, isBridge } from "../adapters/bridge.ts";
+import { type RuntimeEvent, type SessionEvent, type SessionView } from "@open-inspect/protocol";
+import { createBridge } from "../adapters/bridge.ts";
 import { createSessions } from "../adapters/d1/sessions.ts";
 import { createLog } from "../adapters/log.ts";
-import { createViewers, refuseSocket, sendText, shut } from "../adapters/sockets.ts";
+import { acceptSocket, createViewers, sendText } from "../adapters/sockets.ts";
 import { createEffectStore } from "../adapters/sqlite/effect-store.ts";
 import { createLogStore } from "../adapters/sqlite/log-store.ts";
 import { createPromptStore } from "../adapters/sqlite/prompt-store.ts";
+import { createViewPush } from "../adapters/view-push.ts";
 import { dataPlaneOf, gitHubOf } from "../compose.ts";
-import { limits } from "../domain/deadlines.ts";
+import { deadlines, limits } from "../domain/deadlines.ts";
 import { isSessionEffectWanted, nextSessionWakeAt, type SessionInput, stepSession } from "../domain/session.ts";
 import { type SessionOrder, type SessionState, viewOf } from "../domain/session-state.ts";
 import { type Env, readConfig } from "../env.ts";
@@ -45,6 +46,7 @@ export class SessionObject extends DurableObject<Env> {
   });
   private readonly prompts = createPromptStore(this.ctx.storage.sql);
   private readonly viewers = createViewers(this.ctx);
+  private readonly views = createViewPush(() => this.showView(), deadlines.viewRestMs);
 
   private readonly bridge = createBridge(
     this.ctx,
@@ -107,6 +109,14 @@ export class SessionObject extends DurableObject<Env> {
     log: this.log,
   });
 
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.runner.resume();
+    // Browsers stay connected while the object sleeps; the life before this one may have ended with a view owed to them. Only parts
+    // are owed, and the end of their prompt is pushed at once.
+    if (this.viewers.isWatched(logOwner) && this.prompts.list().some((one) => one.status === "running")) this.views.now();
+  }
+
   /** Begins the session; the gateway's create call is on its way before this answers. A repetition changes nothing. */
   async create(order: SessionOrder, prompt: FirstPrompt | null): Promise<{ view: SessionView; controlPlaneMs: number | null }> {
     if (prompt && !this.runner.state()) this.prompts.add({ ...prompt, model: order.model, createdAt: order.acceptedAt });
@@ -138,27 +148,23 @@ export class SessionObject extends DurableObject<Env> {
     const url = new URL(request.url);
     const state = this.runner.state();
     const [, kind, attempt = ""] = url.pathname.split("/");
-    if (kind === "bridge" && (!state || state.stage.at === "ended"))
-      return refuseSocket(bridgeCloseCodes.ended, "the session is over");
-    if (kind === "bridge" && this.liveAttempt(state) !== attempt)
-      return refuseSocket(bridgeCloseCodes.unauthorized, "the token is retired");
-    const { 0: client, 1: server } = new WebSocketPair();
-    if (kind === "bridge") this.bridge.accept(server, attempt);
-    else this.watch(server, Number(url.searchParams.get("after") ?? 0));
-    return new Response(null, { status: 101, webSocket: client });
+    if (kind === "bridge") {
+      const isOver = !state || state.stage.at === "ended";
+      return this.bridge.upgrade(attempt, isOver ? { over: "the session is over" } : { live: this.liveAttempt(state) });
+    }
+    return acceptSocket((socket) => this.watch(socket, Number(url.searchParams.get("after") ?? 0)));
   }
 
   override webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): void {
-    if (isBridge(socket)) this.bridge.message(socket, data);
+    this.bridge.message(socket, data);
   }
 
   override webSocketClose(socket: WebSocket): void {
-    if (isBridge(socket)) this.bridge.close(socket);
-    shut(socket, 1000, "bye");
+    this.bridge.close(socket);
   }
 
   override webSocketError(socket: WebSocket): void {
-    if (isBridge(socket)) this.bridge.close(socket);
+    this.bridge.close(socket);
   }
 
   override alarm(): void {
@@ -196,19 +202,21 @@ export class SessionObject extends DurableObject<Env> {
         break;
       case "prompt.delta":
         this.prompts.grew(event.promptId, event.partId, event.kind, event.delta);
-        this.viewers.send(logOwner, toDelta(event));
+        // A browser puts a delta behind what it shows. While a view is owed it shows something older, and the view will hold the delta.
+        if (!this.views.isOwed()) this.viewers.send(logOwner, toDelta(event));
         break;
       case "prompt.started":
         this.prompts.started(event.promptId);
-        this.showView();
+        this.views.now();
         break;
       case "prompt.part":
         this.prompts.part(event.promptId, event.part);
-        this.showView();
+        // A tool sends its part anew for each line it prints, and the view holds all parts of all prompts.
+        this.views.soon();
         break;
       case "prompt.finished":
         this.prompts.finished(event.promptId, event.outcome, event.error, at);
-        this.showView();
+        this.views.now();
         break;
       default:
         this.runner.dispatch({ type: "runtime.event", attempt, event });
@@ -253,10 +261,11 @@ export class SessionObject extends DurableObject<Env> {
     // A stopping session's socket is kept until its sandbox is gone: the shutdown travels on it.
     if (retired && after.stage.at !== "stopping") this.bridge.end(before.attempt);
     if (after.stage.at === "ended") this.bridge.end(after.attempt);
-    this.showView();
+    this.views.now();
   }
 
   private showView(): void {
+    if (!this.viewers.isWatched(logOwner)) return;
     const session = this.viewNow();
     if (session) this.viewers.send(logOwner, { type: "session", session } satisfies SessionEvent);
   }

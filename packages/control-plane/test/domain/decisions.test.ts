@@ -2,34 +2,15 @@
 import { type BuildStatus, bridgeProtocolVersion, type PhaseRecord } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import { deadlines } from "../../src/domain/deadlines.ts";
-import { type SelectionFacts, type StoredImage, selectImage } from "../../src/domain/image-selection.ts";
+import { type SelectionFacts, selectImage } from "../../src/domain/image-selection.ts";
 import { evaluateImageStatus } from "../../src/domain/image-status.ts";
 import { createReceipt } from "../../src/domain/receipt.ts";
 import { decideTick, type TickFacts } from "../../src/domain/schedule.ts";
+import { storedImage } from "../fakes/stored-image.ts";
 
 const now = 1_000_000_000;
 const sha = (digit: string) => digit.repeat(40);
-const image: StoredImage = {
-  id: "img_1",
-  buildId: "bld_1",
-  providerImageId: "im-1",
-  sha: sha("a"),
-  branch: "main",
-  createdAt: now - 1_000,
-  expiresAt: now + deadlines.imageTtlMs,
-  buildMs: 9_000,
-  runtimeVersion: "r",
-  runtimeRevision: 1,
-  bridgeProtocol: bridgeProtocolVersion,
-  order: 1,
-  mode: "full",
-  modeReason: "first_image",
-  chainDepth: 0,
-  fullAt: now - 1_000,
-  inputs: null,
-  ignorePaths: [],
-  sizeBytes: null,
-};
+const image = storedImage({ sha: sha("a"), createdAt: now - 1_000, expiresAt: now + deadlines.imageTtlMs, buildMs: 9_000 });
 
 it("[ST1] the five words by precedence", () => {
   const word = (enabled: boolean, hasImage: boolean, latestBuild: BuildStatus | null) =>

@@ -21,12 +21,16 @@ export interface FakeSandbox {
   runtimeEnded?: boolean;
 }
 
-/** `times` calls to `call` fail, with `code` and `lines` if given. `after: true`: they take effect and the answer is lost. */
+/**
+ * `times` calls to `call` fail, with `code` and `lines` if given. `after: true`: they take effect and the answer is lost.
+ * `silent: true`: they are never answered.
+ */
 export interface GatewayFault {
   call: "create" | "start" | "status" | "snapshot" | "terminate" | "list" | "deleteImage" | "logs" | "all";
   kind: GatewayErrorKind;
   times: number;
   after?: boolean;
+  silent?: boolean;
   code?: string;
   lines?: string[];
 }
@@ -188,6 +192,7 @@ export function createFakeGateway(): Fetch {
     const fault = faults.find((one) => one.times > 0 && (one.call === call || one.call === "all"));
     if (!fault) return answer(call, request, parts, url);
     fault.times -= 1;
+    if (fault.silent) return new Promise(() => {});
     if (fault.after) await answer(call, request, parts, url);
     return refuse(statusOf[fault.kind], fault.kind, fault.code ?? "fault", fault.lines);
   };

@@ -94,7 +94,9 @@ export function createMachineWorld<State, Input, Effect>(
     async crash() {
       pending = [];
       runner = boot();
-      runner.wake();
+      // Somebody asks for the object, or its alarm does.
+      runner.resume();
+      if (random.chance(0.5)) runner.wake();
       await flush();
     },
     /** Time passes and the alarm fires when it is due. */

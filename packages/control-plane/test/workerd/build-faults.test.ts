@@ -2,7 +2,8 @@
 import { abortAllDurableObjects } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { type BuildView, type ImageState, type RuntimeEvent } from "@open-inspect/protocol";
-import { afterEach, expect, it, vi } from "vitest";
+import { expect, it } from "vitest";
+import { deadlines } from "../../src/domain/deadlines.ts";
 import {
   call,
   connectRuntime,
@@ -13,13 +14,10 @@ import {
   passTime,
   playBuild,
   ring,
+  ringWithin,
   someSha,
   startedSandbox,
 } from "./harness.ts";
-
-afterEach(() => {
-  vi.useRealTimers();
-});
 
 const imagePath = "/api/repositories/acme/shop/image";
 const image = async (): Promise<ImageState> => (await json<ImageState>("GET", imagePath)).body;
@@ -161,10 +159,9 @@ it("[SB5] a sandbox that dies in the middle of setup is noticed soon after its s
   runtime.event({ type: "log", phase: "setup", stream: "stdout", text: "compiling…\nKilled\n" });
   await eventually(async () => (await image()).latestBuild?.phase === "setup", "setup runs");
   await gateway({ do: "kill", sandboxId: sandbox.sandboxId, status: { status: "ended", exitCode: 137, reason: "exited" } });
-  const brokenAt = performance.now();
   runtime.socket.close(1001, "gone");
+  await ringWithin(imageObject(), deadlines.pollAfterCloseMs);
   const state = await untilStatus("failed");
-  expect(performance.now() - brokenAt).toBeLessThan(5_000);
   expect(state.latestBuild?.failure).toMatchObject({
     code: "sandbox_lost",
     phase: "setup",
@@ -209,11 +206,27 @@ it("[IB13] a build goes on when its object is killed in the middle, and its runt
   expect(state.active?.buildId).toBe(build.id);
 });
 
-it("[FX2] what was owed when the process died is performed by the next one's alarm", async () => {
-  await gateway({ do: "fault", fault: { call: "create", kind: "transient", times: 1 } });
+/** The gateway does not answer the create; then the process dies in it. */
+async function dieInCreate(): Promise<BuildView> {
+  await gateway({ do: "fault", fault: { call: "create", kind: "transient", times: 1, silent: true } });
   const build = await switchOn();
+  await eventually(async () => (await gateway({ do: "state" })).calls.includes("create"), "the create is under way");
   await abortAllDurableObjects();
-  await ringUntil(async () => (await gateway({ do: "state" })).sandboxes.length === 1, 2_000, "the create is repeated");
+  return build;
+}
+
+it("[FX2] what was owed when the process died is performed as soon as somebody asks for the object again", async () => {
+  const build = await dieInCreate();
+  expect((await image()).latestBuild?.id, "asking for the row in the database wakes nobody").toBe(build.id);
+  expect((await gateway({ do: "state" })).sandboxes).toEqual([]);
+  await imageObject().readLogs(build.id, 0);
+  await startedSandbox(build.id);
+});
+
+it("[FX9] what was owed when the process died is performed within ten seconds though nobody asks", async () => {
+  // The Worker's clock is behind, so that an alarm ten seconds from its now is a moment away.
+  passTime(-9_500);
+  const build = await dieInCreate();
   await startedSandbox(build.id);
 });
 

@@ -1,5 +1,5 @@
 /** What tests of the whole Worker share: requests to its API, orders to the world outside, and a sandbox's runtime to play. */
-import { runDurableObjectAlarm } from "cloudflare:test";
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import {
   type BridgeDown,
@@ -96,7 +96,9 @@ export async function connectRuntime(
       this.send({ type: "event", seq: this.seq, at: Date.now(), event });
     },
   };
-  socket.addEventListener("message", ({ data }) => runtime.received.push(bridgeDownSchema.parse(JSON.parse(String(data)))));
+  socket.addEventListener("message", ({ data }) => {
+    runtime.received.push(bridgeDownSchema.parse(JSON.parse(String(data))));
+  });
   socket.addEventListener("close", ({ code }) => {
     runtime.closed = { code };
   });
@@ -128,6 +130,16 @@ export const sessionObject = (id: string) => env.SESSIONS.getByName(id);
 export function passTime(ms: number): void {
   if (!vi.isFakeTimers()) vi.useFakeTimers({ toFake: ["Date"] });
   vi.setSystemTime(Date.now() + ms);
+}
+
+/** Waits until the object's alarm is at most `withinMs` away, then moves the clock there and fires it. */
+export async function ringWithin(stub: DurableObjectStub, withinMs: number): Promise<void> {
+  const awayMs = await eventually(async () => {
+    const at = await runInDurableObject(stub, (_, { storage }) => storage.getAlarm());
+    return at !== null && at - Date.now() <= withinMs && { ms: Math.max(0, at - Date.now()) };
+  }, `the alarm is at most ${withinMs} ms away`);
+  passTime(awayMs.ms);
+  await ring(stub);
 }
 
 /** Fires the object's alarm now, whatever time it is set to. */

@@ -10,14 +10,16 @@ import {
 } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import { type z } from "zod";
-import { call, connectRuntime, eventually, json, origin, playBuild, someSha, startedSandbox } from "./harness.ts";
+import { call, connectRuntime, eventually, json, origin, playBuild, sessionObject, someSha, startedSandbox } from "./harness.ts";
 
 async function watch<S extends z.ZodType>(path: string, schema: S): Promise<{ messages: z.output<S>[]; socket: WebSocket }> {
   const response = await exports.default.fetch(`${origin}${path}`, { headers: { upgrade: "websocket", origin } });
   const socket = response.webSocket;
   if (!socket) throw new Error(`no upgrade: ${response.status} ${await response.text()}`);
   const messages: z.output<S>[] = [];
-  socket.addEventListener("message", ({ data }) => messages.push(schema.parse(JSON.parse(String(data)))));
+  socket.addEventListener("message", ({ data }) => {
+    messages.push(schema.parse(JSON.parse(String(data))));
+  });
   socket.accept();
   return { messages, socket };
 }
@@ -87,6 +89,40 @@ it("[AP8] a session's socket shows phases, deltas and parts as they happen, and 
   expect(first.type === "session" && first.session.prompts[0]?.parts).toEqual([{ kind: "text", id: "p1", text: "Hello" }]);
   const log = messages.flatMap((one) => (one.type === "log" ? one.entries.map((entry) => entry.text) : []));
   expect(log.join("")).toContain("The sandbox was asked for");
+});
+
+it("[AP10] many parts of an answer are few views, text in between is not lost, and the last state arrives though the object sleeps", async () => {
+  const { body } = await json<SessionView>("POST", "/api/sessions", { repository: "acme/shop", prompt: "hello" });
+  const runtime = await connectRuntime((await startedSandbox(body.id)).config);
+  runtime.event({ type: "session.ready", sha: someSha("a"), setupRan: true, agentVersion: "1" });
+  const prompt = await eventually(async () => runtime.received.find((one) => one.type === "prompt"), "the prompt");
+  const promptId = prompt.type === "prompt" ? prompt.promptId : "";
+  runtime.event({ type: "prompt.started", promptId });
+  const { messages } = await watch(`/api/sessions/${body.id}/events`, sessionEventSchema);
+  const shown = () => messages.filter((one) => one.type === "session");
+  await eventually(async () => shown()[0]?.session.prompts[0]?.status === "running", "the prompt runs");
+  const tool = { kind: "tool", id: "t1", tool: "bash", title: "make", input: "make" } as const;
+  const before = shown().length;
+  for (let line = 1; line <= 100; line++) {
+    runtime.event({ type: "prompt.part", promptId, part: { ...tool, status: "running", output: "x".repeat(line) } });
+  }
+  runtime.event({ type: "prompt.delta", promptId, partId: "p1", kind: "text", delta: "Done." });
+  await eventually(async () => runtime.received.some((one) => one.type === "ack" && one.seq === runtime.seq), "all is stored");
+  await evictDurableObject(sessionObject(body.id));
+  await call("GET", `/api/sessions/${body.id}`);
+  const last = await eventually(async () => {
+    const parts = shown().at(-1)?.session.prompts[0]?.parts;
+    return parts?.length === 2 && parts;
+  }, "the last state");
+  expect(last).toEqual([
+    { ...tool, status: "running", output: "x".repeat(100) },
+    { kind: "text", id: "p1", text: "Done." },
+  ]);
+  expect(
+    messages.some((one) => one.type === "delta"),
+    "what the view holds is not said twice",
+  ).toBe(false);
+  expect(shown().length - before).toBeLessThan(15);
 });
 
 it("[AP8] sockets of what does not exist are refused before the upgrade", async () => {

@@ -1,8 +1,9 @@
 /** Sessions that start cold, restart from the base, fail or are stopped, through the real Worker and objects. */
 import { abortAllDurableObjects } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { type ImageState, type SessionList, type SessionView } from "@open-inspect/protocol";
-import { afterEach, expect, it, vi } from "vitest";
+import { type Failure, type ImageState, type SessionList, type SessionView } from "@open-inspect/protocol";
+import { expect, it } from "vitest";
+import { deadlines } from "../../src/domain/deadlines.ts";
 import {
   connectRuntime,
   eventually,
@@ -12,14 +13,11 @@ import {
   passTime,
   playBuild,
   ring,
+  ringWithin,
   sessionObject,
   someSha,
   startedSandbox,
 } from "./harness.ts";
-
-afterEach(() => {
-  vi.useRealTimers();
-});
 
 const start = async (body: object = {}): Promise<SessionView> => {
   const { status, body: view } = await json<SessionView>("POST", "/api/sessions", {
@@ -94,6 +92,62 @@ it("[SE4] an image whose sandbox is refused for another reason is not retired, b
   expect(body.active).not.toBeNull();
 });
 
+it("[SE4] [IB11] an image in which the agent fails is replaced by the base, and retired with the cause when the base does better", async () => {
+  const { active } = await buildImage();
+  const session = await start();
+  const first = await connectRuntime((await startedSandbox(session.id)).config);
+  const message = "The agent did not become healthy: its database is broken.";
+  const failure: Failure = { code: "agent_failed", message, hint: "h", phase: "agent", lines: [], exitCode: 1 };
+  first.event({ type: "failed", failure });
+  const { config } = await eventually(async () => {
+    const sandbox = await startedSandbox(session.id);
+    return sandbox.source.kind === "base" ? sandbox : null;
+  }, "the base is started");
+  const second = await connectRuntime(config);
+  second.event(ready);
+  const started = await untilStatus(session.id, "ready");
+  expect(started.cold).toMatchObject({ code: "restore_failed", message: expect.stringContaining("database is broken") });
+  const row = await eventually(
+    () =>
+      env.DB.prepare("SELECT retired_cause FROM images WHERE id = ? AND retired_at IS NOT NULL")
+        .bind(active?.id)
+        .first<{ retired_cause: string }>(),
+    "the image is retired",
+  );
+  expect(row.retired_cause).toContain("database is broken");
+});
+
+it("[SE12] a session whose default branch was renamed goes on with the new one, and the list is read again", async () => {
+  await json("GET", "/api/repositories");
+  const shop = { owner: "Acme", name: "Shop", defaultBranch: "trunk", branches: { trunk: someSha("a") } };
+  const session = await start();
+  expect(session.branch).toBe("main");
+  await github({ do: "repositories", repositories: [shop] });
+  const { config } = await startedSandbox(session.id);
+  expect(config).toMatchObject({ branch: "main", followDefault: true });
+  const runtime = await connectRuntime(config);
+  runtime.event({ type: "workspace.synced", sha: someSha("a"), bakedSha: null, branch: "trunk" });
+  runtime.event(ready);
+  expect((await untilStatus(session.id, "ready")).branch).toBe("trunk");
+  await eventually(async () => (await start()).branch === "trunk", "the next session knows the new name");
+  const named = await start({ branch: "trunk" });
+  expect((await startedSandbox(named.id)).config).toMatchObject({ followDefault: false });
+});
+
+it("[SE13] only the models of the installation are taken, and the agent is told all of them", async () => {
+  const refused = await json<{ error: { code: string; hint: string } }>("POST", "/api/sessions", {
+    repository: "acme/shop",
+    model: "no-such-model",
+  });
+  expect(refused).toMatchObject({ status: 400, body: { error: { code: "model_not_allowed" } } });
+  expect(refused.body.error.hint).toContain("a-model, claude-opus-4-5, claude-haiku-4-5");
+  const session = await start({ model: "claude-haiku-4-5" });
+  const { config } = await startedSandbox(session.id);
+  expect(config).toMatchObject({
+    agent: { model: "claude-haiku-4-5", models: ["a-model", "claude-opus-4-5", "claude-haiku-4-5"] },
+  });
+});
+
 it("[SE5] [BR7] stopping is idempotent, tells the runtime, and refuses it afterwards", async () => {
   const session = await start();
   const { config } = await startedSandbox(session.id);
@@ -143,6 +197,7 @@ it("[SE7] a sandbox that dies fails its session and its unfinished prompt; one a
   await untilStatus(died.id, "ready");
   await gateway({ do: "kill", sandboxId: sandbox.sandboxId, status: { status: "ended", exitCode: 137, reason: "exited" } });
   runtime.socket.close(1001, "gone");
+  await ringWithin(sessionObject(died.id), deadlines.pollAfterCloseMs);
   const failed = await untilStatus(died.id, "failed");
   expect(failed.failure?.code).toBe("sandbox_lost");
   expect(failed.prompts[0]).toMatchObject({ status: "failed" });
@@ -154,6 +209,7 @@ it("[SE7] a sandbox that dies fails its session and its unfinished prompt; one a
   await untilStatus(old.id, "ready");
   await gateway({ do: "kill", sandboxId: oldSandbox.sandboxId, status: { status: "ended", exitCode: null, reason: "timeout" } });
   oldRuntime.socket.close(1001, "gone");
+  await ringWithin(sessionObject(old.id), deadlines.pollAfterCloseMs);
   const stopped = await untilStatus(old.id, "stopped");
   expect(stopped.failure?.message).toContain("2 hours");
 });

@@ -67,7 +67,7 @@ for (const [name, withStore] of Object.entries(stores)) {
   });
 }
 
-function createCounter(perform: (effect: string) => Promise<Performed<string>>, tries: number | null = 3) {
+function createCounter(perform: (effect: string) => Promise<Performed<string>>, tries: number | null = 3, limitMs = 5_000) {
   const store = createMemoryEffectStore<string[], string>();
   let now = 0;
   let alarmAt: number | null = null;
@@ -80,7 +80,7 @@ function createCounter(perform: (effect: string) => Promise<Performed<string>>, 
       initial: [],
       store,
       address: (effect) => ({ key: effect, lane: effect[0] ?? "", delayMs: 0 }),
-      policy: () => ({ tries, firstPauseMs: 100, maxPauseMs: 1_000, limitMs: 5_000 }),
+      policy: () => ({ tries, firstPauseMs: 100, maxPauseMs: 1_000, limitMs }),
       isWanted: (_, effect) => !effect.includes("unwanted"),
       perform,
       derive: () => [],
@@ -147,6 +147,42 @@ it("[FX2] [FX7] an effect under way in a process that died is performed again by
   expect(store.isOwed("a")).toBe(true);
 });
 
+it("[FX2] [FX9] the next life performs what is owed and due when it begins, and leaves a pause between tries alone", async () => {
+  const performed: string[] = [];
+  const { boot, alarmAt, pass } = createCounter((effect) => {
+    performed.push(effect);
+    return effect === "a" ? new Promise(() => {}) : Promise.resolve({ retry: null, cause: "x" });
+  });
+  const first = boot();
+  first.dispatch("owe a");
+  first.dispatch("owe b");
+  await turn();
+  expect(performed).toEqual(["a", "b"]);
+  pass(50);
+  boot().resume();
+  expect(performed).toEqual(["a", "b", "a"]);
+  expect(alarmAt(), "the pause of the failed one").toBe(100);
+});
+
+it("[FX7] [FX9] a long attempt does not put the alarm off to its limit, and is not performed twice by one life", async () => {
+  let performed = 0;
+  const perform = () => {
+    performed += 1;
+    return new Promise<Performed<string>>(() => {});
+  };
+  const { boot, alarmAt, pass } = createCounter(perform, 3, 90_000);
+  const runner = boot();
+  runner.dispatch("owe a");
+  expect(alarmAt()).toBe(10_000);
+  pass(10_000);
+  runner.wake();
+  expect(performed).toBe(1);
+  expect(alarmAt()).toBe(20_000);
+  pass(75_000);
+  runner.wake();
+  expect(alarmAt(), "the end of its longest time comes first").toBe(90_000);
+});
+
 it("[FX6] what serves nothing any more is dropped, and what throws is tried again", async () => {
   let performed = 0;
   const { boot, store } = createCounter(async () => {
@@ -164,7 +200,7 @@ it("[FX6] what serves nothing any more is dropped, and what throws is tried agai
   expect(store.rows()[0]).toMatchObject({ tries: 1 });
 });
 
-it("[FX2] a bug that throws at the alarm leaves another alarm behind", async () => {
+it("[FX2] a bug that throws at the alarm or when the object wakes leaves another alarm behind", async () => {
   const { boot, alarmAt } = createCounter(async () => ({ done: null }));
   const runner = boot();
   runner.dispatch("broken");

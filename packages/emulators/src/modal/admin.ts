@@ -6,6 +6,7 @@ import { type Faults, faultSchema } from "./faults.ts";
 import { type Images } from "./images.ts";
 import { endings } from "./sandbox.ts";
 import { type Sandboxes } from "./sandboxes.ts";
+import { type TunnelCertificate } from "./tunnel-certificate.ts";
 
 const killSchema = z.object({ reason: z.enum(["terminated", "timeout", "oom", "died"]).default("died") });
 const loopbackHosts = new Set(["127.0.0.1", "localhost"]);
@@ -14,12 +15,13 @@ export interface AdminDeps {
   faults: Faults;
   images: Images;
   sandboxes: Sandboxes;
+  certificate: Pick<TunnelCertificate, "cert" | "file" | "fingerprint256">;
   describe: () => EngineDescription;
 }
 
 const refuse = (code: string, message: string, hint: string) => ({ error: { code, message, hint } });
 
-export function createAdminApp({ faults, images, sandboxes, describe }: AdminDeps): Hono {
+export function createAdminApp({ faults, images, sandboxes, certificate, describe }: AdminDeps): Hono {
   const app = new Hono();
   // a page in the developer's browser must not get here through a name that resolves to 127.0.0.1
   app.use(async (context, next) => {
@@ -65,6 +67,10 @@ export function createAdminApp({ faults, images, sandboxes, describe }: AdminDep
     return context.body(null, 204);
   });
 
+  app.get("/tunnel-ca", (context) => {
+    const { cert, file, fingerprint256 } = certificate;
+    return context.json({ pem: cert, file, fingerprint256 });
+  });
   app.get("/images", (context) => context.json({ images: images.list() }));
   return app;
 }

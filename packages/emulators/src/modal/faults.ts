@@ -1,11 +1,14 @@
-/** Failures that tests ask for: which calls fail, wait or never answer. Knows nothing of HTTP. */
+/** Failures that tests ask for: which calls fail, wait or never answer, and whose disk is full. Knows nothing of HTTP. */
 import { setTimeout as delay } from "node:timers/promises";
 import { ServerError, type ServerMiddleware, Status } from "nice-grpc";
 import { z } from "zod";
 
 const longestLatencyMs = 10 * 60 * 1000;
+/** A disk in memory needs a few pages for its own. */
+const smallestDiskBytes = 64 * 1024;
+const largestDiskBytes = 1024 * 1024 * 1024;
 
-export const faultSchema = z.intersection(
+const callFaultSchema = z.intersection(
   z.object({
     /** the RPC's name as in the proto, `SandboxCreateV2`; `*` for all */
     method: z.string().min(1),
@@ -33,6 +36,19 @@ export const faultSchema = z.intersection(
     z.object({ kind: z.literal("hang") }),
   ]),
 );
+type CallFault = z.infer<typeof callFaultSchema>;
+
+/** The next sandboxes that have these tags get a disk that is full after so many bytes: writing then fails with ENOSPC. */
+const diskFaultSchema = z.object({
+  kind: z.literal("disk_full"),
+  times: z.number().int().positive().max(1_000_000).default(1),
+  bytes: z.number().int().min(smallestDiskBytes).max(largestDiskBytes).default(smallestDiskBytes),
+  tags: z.record(z.string(), z.string()).default({}),
+});
+
+type DiskFault = z.infer<typeof diskFaultSchema>;
+
+export const faultSchema = z.union([diskFaultSchema, callFaultSchema]);
 type Fault = z.infer<typeof faultSchema>;
 
 export interface Faults {
@@ -40,20 +56,23 @@ export interface Faults {
   clear(): void;
   list(): Fault[];
   middleware: ServerMiddleware;
+  /** the size of a new sandbox's disk; null: not limited */
+  takeDisk(tags: Record<string, string>): number | null;
 }
 
 export function createFaults(): Faults {
   let faults: Fault[] = [];
 
-  function take(method: string): Fault | null {
-    const fault = faults.find((each) => each.method === method || each.method === "*");
+  function use<Kind extends Fault>(fault: Kind | undefined): Kind | null {
     if (!fault) return null;
     fault.times -= 1;
     faults = faults.filter((each) => each.times > 0);
     return fault;
   }
+  const take = (method: string) =>
+    use(faults.find((each): each is CallFault => each.kind !== "disk_full" && (each.method === method || each.method === "*")));
 
-  async function strike(fault: Fault, signal: AbortSignal): Promise<void> {
+  async function strike(fault: CallFault, signal: AbortSignal): Promise<void> {
     if (fault.kind === "error") throw new ServerError(fault.code, fault.message);
     if (fault.kind === "latency") return void (await delay(fault.ms, null, { signal }));
     // the caller's going away or the server's stop ends it
@@ -70,6 +89,11 @@ export function createFaults(): Faults {
       faults = [];
     },
     list: () => faults,
+    takeDisk: (tags) => {
+      const fits = (fault: Fault): fault is DiskFault =>
+        fault.kind === "disk_full" && Object.entries(fault.tags).every(([name, value]) => tags[name] === value);
+      return use(faults.find(fits))?.bytes ?? null;
+    },
     middleware: async function* (call, context) {
       const fault = take(call.method.path.split("/").at(-1) ?? "");
       if (fault?.when === "before") await strike(fault, context.signal);

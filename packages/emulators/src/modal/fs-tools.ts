@@ -1,9 +1,10 @@
 /**
  * Stands in for `/__modal/.bin/modal-sandbox-fs-tools`, the program behind the SDK's filesystem calls, by shell scripts that run
- * in the guest: sh, coreutils and GNU find are all it needs there. Knows nothing of gRPC.
+ * in the guest: sh, coreutils and GNU find are all it needs there, and Node for `watch`. Knows nothing of gRPC.
  */
 import { z } from "zod";
 import { type Guest, type GuestProcess } from "./engine/engine.ts";
+import { watchScript } from "./fs-watch.ts";
 import { createOutputTail } from "./output-tail.ts";
 
 export const fsToolsPath = "/__modal/.bin/modal-sandbox-fs-tools";
@@ -20,7 +21,16 @@ const commandSchema = z.union([
     .object({ MakeDirectory: z.object({ path, parents: z.boolean() }) })
     .transform((c) => ({ kind: "mkdir" as const, ...c.MakeDirectory })),
   z.object({ Remove: z.object({ path, recursive: z.boolean() }) }).transform((c) => ({ kind: "remove" as const, ...c.Remove })),
-  z.object({ Watch: z.object({ path }) }).transform((c) => ({ kind: "watch" as const, ...c.Watch })),
+  z
+    .object({
+      Watch: z.object({
+        path,
+        recursive: z.boolean(),
+        filter: z.array(z.string()).nullable(),
+        timeout_secs: z.number().nonnegative().nullable(),
+      }),
+    })
+    .transform((c) => ({ kind: "watch" as const, ...c.Watch })),
 ]);
 type Command = z.infer<typeof commandSchema>;
 
@@ -44,7 +54,7 @@ reach() { exists "$p" && return; up "$p"; exit 101; }
 `;
 const entryFormat = "%f\\0%y\\0%s\\0%m\\0%M\\0%u\\0%g\\0%T@\\0%l\\0";
 
-const scripts: Record<Exclude<Command["kind"], "watch">, string> = {
+const scripts: Record<Command["kind"], string> = {
   read: `reach; [ -d "$p" ] && exit 104; [ -r "$p" ] || exit 103
 [ "$(stat -L -c %s "$p")" -le ${largestReadBytes} ] || exit 107
 exec cat -- "$p"`,
@@ -59,11 +69,14 @@ exec find "$p/" -mindepth 1 -maxdepth 1 -printf '${entryFormat}'`,
 else exists "$p" && exit 105; d=$(dirname "$p"); exists "$d" || { up "$d"; exit 101; }; [ -d "$d" ] || exit 102; mkdir -- "$p" || exit 103; fi`,
   remove: `reach; if [ -d "$p" ] && [ ! -L "$p" ] && [ "$2" != true ]; then
 [ -z "$(ls -A -- "$p")" ] || exit 106; rmdir -- "$p" || exit 103; else rm -rf -- "$p" || exit 103; fi`,
+  watch: watchScript,
 };
 
 function flagOf(command: Command): string[] {
   if (command.kind === "mkdir") return [String(command.parents)];
   if (command.kind === "remove") return [String(command.recursive)];
+  if (command.kind === "watch")
+    return [command.recursive, command.filter, command.timeout_secs].map((each) => JSON.stringify(each));
   return [];
 }
 
@@ -101,7 +114,7 @@ function parseCommand(json: string): Command | null {
 /** Starts one filesystem call in the guest. The returned process speaks the tool's contract on stdout, stderr and exit code. */
 export async function startFsTool(guest: Guest, json: string): Promise<GuestProcess> {
   const command = parseCommand(json);
-  const script = command && command.kind !== "watch" ? prelude + scripts[command.kind] : "exit 108";
+  const script = command ? prelude + scripts[command.kind] : "exit 108";
   const inner = await guest.exec({
     argv: ["/bin/sh", "-c", script, "fs-tools", command?.path ?? "/", ...(command ? flagOf(command) : [])],
     env: { LC_ALL: "C" },

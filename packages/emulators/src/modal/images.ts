@@ -18,6 +18,8 @@ export interface Images {
   /** false: there is no such image */
   publish(name: string, id: string): Promise<boolean>;
   byName(name: string): ImageRecord | null;
+  /** Frees what a run that died between a snapshot and its record has left. Once, before anything is made. */
+  adopt(): Promise<void>;
   /** Removes what has expired and what has lost its filesystem. */
   sweep(): Promise<void>;
 }
@@ -77,6 +79,7 @@ export function createImages(deps: { store: StateStore; engine: SandboxEngine; n
       const id = state.imageNames[name];
       return id === undefined ? null : get(id);
     },
+    adopt: () => engine.retainOnly(state.images.map((image) => image.filesystem)),
     sweep: () => drop(state.images.filter((image) => !isUsable(image))),
   };
 }

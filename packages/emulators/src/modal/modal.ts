@@ -20,6 +20,7 @@ import { createSandboxes } from "./sandboxes.ts";
 import { createSecrets } from "./secrets.ts";
 import { openStateStore } from "./state-store.ts";
 import { createTokens } from "./tokens.ts";
+import { makeTunnelCertificate } from "./tunnel-certificate.ts";
 
 const tokenLifeMs = 60 * 60 * 1000;
 const sweepEveryMs = 5_000;
@@ -46,6 +47,8 @@ export interface ModalEmulator {
   /** for MODAL_SERVER_URL */
   url: string;
   adminUrl: string;
+  /** a PEM file: trusting it is trusting the encrypted tunnels of this run */
+  tunnelCaFile: string;
   describe(): EngineDescription;
   /** Ends all sandboxes and builds, closes both ports. The engine stays open. Idempotent. */
   stop(): Promise<void>;
@@ -66,8 +69,10 @@ export async function startModalEmulator(options: ModalEmulatorOptions): Promise
   const store = await openStateStore(stateDir);
   const images = createImages({ store, engine, now });
   await images.sweep();
+  await images.adopt();
   const builder = createImageBuilder({ engine, images, salt: store.state.salt, now, log });
-  const sandboxes = createSandboxes({ engine, now, log });
+  const certificate = await makeTunnelCertificate(stateDir, now());
+  const sandboxes = createSandboxes({ engine, identity: certificate, now, log });
   const secrets = createSecrets();
   const faults = createFaults();
   // the same after a restart: clients hold on to their tokens
@@ -84,12 +89,12 @@ export async function startModalEmulator(options: ModalEmulatorOptions): Promise
   const control = grpc.with(access.control).with(faults.middleware);
   addService(control, definitions.control, {
     ...createControlHandlers({ access, store, images, builder, secrets }),
-    ...createSandboxHandlers({ access, store, images, sandboxes, secrets, routerUrl }),
+    ...createSandboxHandlers({ access, store, images, sandboxes, secrets, routerUrl, takeDisk: faults.takeDisk }),
   });
   const router = grpc.with(access.router).with(faults.middleware);
   addService(router, definitions.router, createRouterHandlers({ access, engine, images, sandboxes, secrets, now }));
 
-  const admin = createAdminApp({ faults, images, sandboxes, describe: () => engine.describe() });
+  const admin = createAdminApp({ faults, images, sandboxes, certificate, describe: () => engine.describe() });
   const adminSide = await serveAdmin(admin.fetch, options.adminPort ?? 0);
   try {
     port = await grpc.listen(`127.0.0.1:${options.port ?? 0}`);
@@ -116,6 +121,7 @@ export async function startModalEmulator(options: ModalEmulatorOptions): Promise
   return {
     url: `http://127.0.0.1:${port}`,
     adminUrl: `http://127.0.0.1:${adminSide.port}`,
+    tunnelCaFile: certificate.file,
     describe: () => engine.describe(),
     stop: () => {
       stopping ??= shutDown();

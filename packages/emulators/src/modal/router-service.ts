@@ -5,6 +5,7 @@ import { type SandboxEngine } from "./engine/engine.ts";
 import { type ExecProcess, type OutputRouting } from "./exec-process.ts";
 import { type Images } from "./images.ts";
 import { type OutputLog, OutputLostError } from "./output-log.ts";
+import { untilReady } from "./readiness.ts";
 import { clientStream, fail, type RpcHandlers, serverStream, unary } from "./rpc.ts";
 import { type Sandbox } from "./sandbox.ts";
 import { type Sandboxes } from "./sandboxes.ts";
@@ -148,6 +149,17 @@ export function createRouterHandlers({ access, engine, images, sandboxes, secret
       // unlike an exec's, this output is promised only in its latest part: a reader is told where it starts
       const from = Math.max(request.offset, log.startOffset);
       for await (const { offset, data } of follow(log, from, context.signal)) yield { data, startingOffset: offset };
+    }),
+
+    sandboxWaitUntilReady: unary(router.waitUntilReady, async (request, context) => {
+      const sandbox = sandboxOf(request.taskId, context);
+      const { probe } = sandbox.spec;
+      if (!probe) return fail(Status.FAILED_PRECONDITION, "This sandbox was created without a readiness probe.");
+      const signal = AbortSignal.any([context.signal, AbortSignal.timeout(Math.ceil(request.timeout * 1000))]);
+      const readyAt = await untilReady(sandbox.requireRunning(), probe, signal, now);
+      return readyAt === null
+        ? fail(Status.DEADLINE_EXCEEDED, "The sandbox was not ready in time.")
+        : { readyAt: readyAt / 1000 };
     }),
 
     sandboxStdinWriteV2: unary(router.sandboxStdin, async (request, context) => {

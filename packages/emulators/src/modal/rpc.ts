@@ -6,6 +6,7 @@ import { type CallContext, type MethodDefinition, type Server, ServerError, Stat
 import { type z } from "zod";
 import { type WireMethod, type WireService } from "./definitions.ts";
 import { EngineError } from "./engine/engine.ts";
+import { explainUnserved } from "./unserved.ts";
 
 type Unary = { kind: "unary"; run: (request: unknown, context: CallContext) => Promise<object> };
 type ServerStream = {
@@ -117,7 +118,7 @@ export function toMethod<Q extends boolean, S extends boolean>(
   };
 }
 
-/** Serves the given methods; every other method of the service answers UNIMPLEMENTED. */
+/** Serves the given methods; every other method of the service answers UNIMPLEMENTED and what to use instead. */
 export function addService(server: Pick<Server, "add">, service: WireService, handlers: RpcHandlers): void {
   for (const [key, handler] of Object.entries(handlers)) {
     const method = service.methods[key];
@@ -132,6 +133,20 @@ export function addService(server: Pick<Server, "add">, service: WireService, ha
       case "clientStream":
         server.add({ [key]: toMethod(service, method, true, false) }, { [key]: handler.run });
         break;
+    }
+  }
+  for (const [key, method] of Object.entries(service.methods)) {
+    if (Object.hasOwn(handlers, key)) continue;
+    const refuse = () => fail(Status.UNIMPLEMENTED, explainUnserved(method.name));
+    if (method.responseStream) {
+      const stream = async function* (): AsyncGenerator<object, void, undefined> {
+        yield refuse();
+      };
+      server.add({ [key]: toMethod(service, method, false, true) }, { [key]: stream });
+    } else if (method.requestStream) {
+      server.add({ [key]: toMethod(service, method, true, false) }, { [key]: async () => refuse() });
+    } else {
+      server.add({ [key]: toMethod(service, method, false, false) }, { [key]: async () => refuse() });
     }
   }
 }

@@ -2,13 +2,15 @@
 import { Status } from "nice-grpc";
 import { type NetworkPolicy } from "./engine/engine.ts";
 import { newSandboxId, newTaskId } from "./ids.ts";
+import { type ReadinessProbe } from "./readiness.ts";
 import { fail } from "./rpc.ts";
 import { type SandboxSpec } from "./sandbox.ts";
 import { type ImageRecord } from "./state-store.ts";
-import { networkAccess, type SandboxDefinition } from "./wire.ts";
+import { networkAccess, type SandboxDefinition, tunnelType } from "./wire.ts";
 
 /** Modal's own limit for one sandbox. */
 const longestLifeSecs = 24 * 60 * 60;
+const shortestProbeIntervalMs = 20;
 
 function toNetwork(definition: SandboxDefinition): NetworkPolicy {
   const access = definition.networkAccess;
@@ -20,6 +22,15 @@ function toNetwork(definition: SandboxDefinition): NetworkPolicy {
     return { blockNetwork: false, outboundDomainAllowlist: access.allowedDomains, outboundCidrAllowlist: access.allowedCidrs };
   }
   return { blockNetwork: false, outboundDomainAllowlist: null, outboundCidrAllowlist: null };
+}
+
+function toProbe({ readinessProbe }: SandboxDefinition): ReadinessProbe | null {
+  if (readinessProbe === undefined) return null;
+  const { tcpPort, execCommand, intervalMs } = readinessProbe;
+  const interval = { intervalMs: Math.max(intervalMs ?? 0, shortestProbeIntervalMs) };
+  if (execCommand !== undefined) return { check: { kind: "exec", argv: execCommand.argv }, ...interval };
+  if (tcpPort !== undefined) return { check: { kind: "tcp", port: tcpPort }, ...interval };
+  return fail(Status.INVALID_ARGUMENT, "A readiness probe needs a port or a command.");
 }
 
 /** `env` holds the secrets of the request, merged. Fails with INVALID_ARGUMENT or UNIMPLEMENTED. */
@@ -39,7 +50,10 @@ export function toSandboxSpec(
     fail(Status.INVALID_ARGUMENT, `The timeout is ${definition.timeoutSecs} s: it must be between 1 and ${longestLifeSecs} s.`);
   }
   if (definition.volumeMounts.length > 0 || definition.cloudBucketMounts.length > 0) {
-    fail(Status.UNIMPLEMENTED, "The emulator has no volumes and no bucket mounts.");
+    fail(
+      Status.UNIMPLEMENTED,
+      "The Modal emulator has no volumes and no bucket mounts: write files with sandbox.filesystem, or put them into an image with dockerfileCommands.",
+    );
   }
   // Modal reserves the request and caps at the limit. On one machine the request alone has to be the cap.
   const milliCpu = resources?.milliCpuMax || resources?.milliCpu;
@@ -63,6 +77,11 @@ export function toSandboxSpec(
     pty: definition.ptyInfo?.enabled ?? false,
     timeoutMs: definition.timeoutSecs * 1000,
     idleTimeoutMs: definition.idleTimeoutSecs ? definition.idleTimeoutSecs * 1000 : null,
-    ports: definition.openPorts?.ports ?? [],
+    probe: toProbe(definition),
+    ports: (definition.openPorts?.ports ?? []).map((each) => ({
+      port: each.port,
+      unencrypted: each.unencrypted,
+      http2: each.tunnelType === tunnelType.http2,
+    })),
   };
 }

@@ -23,10 +23,12 @@ export interface SandboxServiceDeps {
   secrets: Secrets;
   /** what the SDK dials for exec: it insists on https and then speaks plaintext to loopback hosts */
   routerUrl: () => string;
+  /** bytes that a new sandbox with these tags may write; null: no limit */
+  takeDisk: (tags: Record<string, string>) => number | null;
 }
 
 export function createSandboxHandlers(deps: SandboxServiceDeps): RpcHandlers {
-  const { access, store, images, sandboxes, secrets, routerUrl } = deps;
+  const { access, store, images, sandboxes, secrets, routerUrl, takeDisk } = deps;
   const idempotency = createIdempotency();
   const routerAccess = ({ spec }: Sandbox) => ({ url: routerUrl(), jwt: access.issueRouterToken(spec.taskId) });
   const wireTunnels = (sandbox: Sandbox) =>
@@ -47,7 +49,9 @@ export function createSandboxHandlers(deps: SandboxServiceDeps): RpcHandlers {
     const image = images.get(definition.imageId) ?? fail(Status.NOT_FOUND, `Could not find image with ID ${definition.imageId}`);
     const env = secrets.merge(definition.secretIds, request.secretSources);
     context.signal.throwIfAborted();
-    return sandboxes.create(toSandboxSpec(version, appId, definition, tagsToRecord(tags), image, env));
+    const spec = toSandboxSpec(version, appId, definition, tagsToRecord(tags), image, env);
+    const diskBytes = takeDisk(spec.tags);
+    return sandboxes.create(diskBytes === null ? spec : { ...spec, guest: { ...spec.guest, diskBytes } });
   }
 
   const getTaskId = unary(control.sandboxId, ({ sandboxId }) => ({ taskId: sandboxes.get(sandboxId).spec.taskId }));

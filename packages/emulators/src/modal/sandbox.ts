@@ -6,9 +6,10 @@ import { Status } from "nice-grpc";
 import { type Guest, type GuestSpec, type SandboxEngine } from "./engine/engine.ts";
 import { createExecProcess, type ExecProcess } from "./exec-process.ts";
 import { createExecs, type Execs } from "./execs.ts";
+import { type ReadinessProbe } from "./readiness.ts";
 import { fail } from "./rpc.ts";
 import { type ImageRecord } from "./state-store.ts";
-import { openTunnels, type Tunnels } from "./tunnels.ts";
+import { openTunnels, type TlsIdentity, type TunnelPort, type Tunnels } from "./tunnels.ts";
 import { resultStatus, type WireResult } from "./wire.ts";
 
 /** How long the output of an ended sandbox can still be read. */
@@ -30,7 +31,9 @@ export interface SandboxSpec {
   timeoutMs: number;
   /** null: no limit */
   idleTimeoutMs: number | null;
-  ports: { port: number; unencrypted: boolean }[];
+  ports: TunnelPort[];
+  /** null: it was created without one */
+  probe: ReadinessProbe | null;
 }
 
 type SandboxState = { status: "running" } | { status: "ending" | "ended"; result: WireResult };
@@ -68,12 +71,12 @@ const exited = (code: number): WireResult => ({
   exception: code === 0 ? "" : `The sandbox's command ended with code ${code}.`,
 });
 
-export async function startSandbox(engine: SandboxEngine, spec: SandboxSpec): Promise<Sandbox> {
+export async function startSandbox(engine: SandboxEngine, spec: SandboxSpec, identity: TlsIdentity): Promise<Sandbox> {
   const guest = await engine.createGuest({ ...spec.guest, id: spec.id });
   let tunnels: Tunnels = { open: [], close: async () => {} };
   let entrypoint: ExecProcess | null = null;
   try {
-    tunnels = await openTunnels(guest, spec.ports);
+    tunnels = await openTunnels(guest, spec.ports, identity);
     if (spec.command.length > 0) {
       const process = await guest.exec({ argv: spec.command, env: {}, workdir: null, timeoutMs: null, pty: spec.pty });
       entrypoint = createExecProcess(process, { stdout: "stdout", stderr: "stderr" });

@@ -3,6 +3,7 @@ import { Status } from "nice-grpc";
 import { type SandboxEngine } from "./engine/engine.ts";
 import { fail } from "./rpc.ts";
 import { endings, type Sandbox, type SandboxSpec, startSandbox } from "./sandbox.ts";
+import { type TlsIdentity } from "./tunnels.ts";
 import { within } from "./waiting.ts";
 
 const keptEnded = 500;
@@ -30,8 +31,15 @@ export interface Sandboxes {
   endAll(): Promise<void>;
 }
 
-export function createSandboxes(deps: { engine: SandboxEngine; now: () => number; log: (line: string) => void }): Sandboxes {
-  const { engine, now, log } = deps;
+export interface SandboxesDeps {
+  engine: SandboxEngine;
+  /** of encrypted tunnels */
+  identity: TlsIdentity;
+  now: () => number;
+  log: (line: string) => void;
+}
+
+export function createSandboxes({ engine, identity, now, log }: SandboxesDeps): Sandboxes {
   const byId = new Map<string, Sandbox>();
   const byTask = new Map<string, Sandbox>();
   const names = new Set<string>();
@@ -58,7 +66,7 @@ export function createSandboxes(deps: { engine: SandboxEngine; now: () => number
     }
     if (held !== null) names.add(held);
     lastCreatedAt = Math.max(now() / 1000, lastCreatedAt + 0.000_01);
-    const start = startSandbox(engine, { ...given, createdAt: lastCreatedAt });
+    const start = startSandbox(engine, { ...given, createdAt: lastCreatedAt }, identity);
     starting.add(start);
     try {
       const sandbox = await start;

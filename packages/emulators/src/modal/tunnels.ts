@@ -1,17 +1,29 @@
 /**
- * Relays loopback TCP connections to ports inside a guest, through a small relay program run there per connection. The
- * relay is plain TCP: nothing here knows of TLS.
+ * Relays loopback connections to ports inside a guest, through a small relay program run there per connection. TLS of encrypted
+ * ports ends here; the guest sees plain TCP. Knows nothing of who made the certificate.
  */
 import { createServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
 import { type Guest } from "./engine/engine.ts";
 
 const mostConnections = 64;
+const handshakeLimitMs = 10_000;
 
 interface Tunnel {
   guestPort: number;
   /** on 127.0.0.1 of the host */
   hostPort: number;
   unencrypted: boolean;
+}
+export interface TunnelPort {
+  port: number;
+  unencrypted: boolean;
+  /** the program behind it speaks HTTP/2 without TLS */
+  http2: boolean;
+}
+export interface TlsIdentity {
+  cert: string;
+  key: string;
 }
 export interface Tunnels {
   readonly open: Tunnel[];
@@ -33,13 +45,12 @@ while d:=s.recv(65536):
 if command -v bash >/dev/null 2>&1; then exec bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$0" || exit 1; cat <&3 & cat >&3; wait' "$P"; fi
 exit 127`;
 
-export async function openTunnels(guest: Guest, ports: { port: number; unencrypted: boolean }[]): Promise<Tunnels> {
+export async function openTunnels(guest: Guest, ports: TunnelPort[], identity: TlsIdentity): Promise<Tunnels> {
   const servers: Server[] = [];
   const sockets = new Set<Socket>();
   const open: Tunnel[] = [];
 
   async function relay(socket: Socket, port: number): Promise<void> {
-    sockets.add(socket);
     socket.on("error", () => socket.destroy());
     socket.pause();
     const process = await guest.exec({
@@ -49,10 +60,7 @@ export async function openTunnels(guest: Guest, ports: { port: number; unencrypt
       timeoutMs: null,
       pty: false,
     });
-    socket.on("close", () => {
-      sockets.delete(socket);
-      void process.kill().catch(() => {});
-    });
+    socket.on("close", () => void process.kill().catch(() => {}));
     if (socket.destroyed) return process.kill();
     process.onOutput((fd, bytes) => {
       if (fd === 1) socket.write(bytes);
@@ -66,17 +74,34 @@ export async function openTunnels(guest: Guest, ports: { port: number; unencrypt
     }
   }
 
+  function listenFor({ port, unencrypted, http2 }: TunnelPort): Server {
+    const accept = (socket: Socket) => {
+      relay(socket, port).catch(() => socket.destroy());
+    };
+    const options = { allowHalfOpen: true };
+    const server = unencrypted
+      ? createServer(options, accept)
+      : createTlsServer(
+          { ...options, ...identity, handshakeTimeout: handshakeLimitMs, ALPNProtocols: [http2 ? "h2" : "http/1.1"] },
+          accept,
+        );
+    // below TLS as well: a connection that never shakes hands has to go with the tunnel
+    server.on("connection", (socket: Socket) => {
+      sockets.add(socket);
+      socket.on("close", () => sockets.delete(socket));
+    });
+    server.maxConnections = mostConnections;
+    return server;
+  }
+
   async function close(): Promise<void> {
     for (const socket of sockets) socket.destroy();
     await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   }
 
   try {
-    for (const { port, unencrypted } of ports) {
-      const server = createServer({ allowHalfOpen: true }, (socket) => {
-        relay(socket, port).catch(() => socket.destroy());
-      });
-      server.maxConnections = mostConnections;
+    for (const each of ports) {
+      const server = listenFor(each);
       servers.push(server);
       await new Promise<void>((resolve, reject) => {
         server.once("error", reject);
@@ -84,7 +109,7 @@ export async function openTunnels(guest: Guest, ports: { port: number; unencrypt
       });
       const address = server.address();
       if (address === null || typeof address === "string") throw new Error("The tunnel's listener has no port.");
-      open.push({ guestPort: port, hostPort: address.port, unencrypted });
+      open.push({ guestPort: each.port, hostPort: address.port, unencrypted: each.unencrypted });
     }
     return { open, close };
   } catch (cause) {

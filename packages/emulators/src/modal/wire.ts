@@ -13,6 +13,7 @@ export interface WireResult {
 }
 export const creation = { lookup: 0, createIfMissing: 1, ephemeral: 5 } as const;
 export const networkAccess = { unspecified: 0, open: 1, blocked: 2, allowlist: 3 } as const;
+export const tunnelType = { http2: 1 } as const;
 /** `SecretGetOrCreate` and the logs of V1 count from 1, the router counts from 0 */
 export const routerFd = { stdout: 0, stderr: 1 } as const;
 export const outputConfig = { devNull: 0, pipe: 1, stdout: 2 } as const;
@@ -40,8 +41,19 @@ const sandboxDefinition = z.object({
   networkAccess: z
     .object({ networkAccessType: z.number(), allowedCidrs: z.array(z.string()), allowedDomains: z.array(z.string()) })
     .optional(),
-  openPorts: z.object({ ports: z.array(z.object({ port: z.number().int(), unencrypted: z.boolean() })) }).optional(),
+  openPorts: z
+    .object({
+      ports: z.array(z.object({ port: z.number().int(), unencrypted: z.boolean(), tunnelType: z.number().optional() })),
+    })
+    .optional(),
   ptyInfo: z.object({ enabled: z.boolean() }).optional(),
+  readinessProbe: z
+    .object({
+      tcpPort: z.number().int().optional(),
+      execCommand: z.object({ argv: z.array(z.string()).min(1) }).optional(),
+      intervalMs: z.number().optional(),
+    })
+    .optional(),
   volumeMounts: z.array(z.unknown()),
   cloudBucketMounts: z.array(z.unknown()),
   name: z.string().optional(),
@@ -131,6 +143,7 @@ export const router = {
     containerId: z.string(),
   }),
   sandboxRead: z.object({ taskId: z.string(), offset: z.number().int().nonnegative(), fileDescriptor: z.number() }),
+  waitUntilReady: z.object({ taskId: z.string(), timeout: z.number() }),
   sandboxStdin: z.object({ taskId: z.string(), offset: z.number().int().nonnegative(), data: bytes, eof: z.boolean() }),
 } as const;
 

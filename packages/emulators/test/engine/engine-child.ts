@@ -51,6 +51,13 @@ if (scenario === "hold" || scenario === "crash") {
   const detail = test.engine.describe();
   await test.close();
   say({ who, status, third: third2, denied, zombies: zombies.trim(), detail });
+} else if (scenario === "rights") {
+  const test = await openEngine({ stateDir, launcher: mark as "bwrap" | "unshare" });
+  const guest = await test.guest();
+  const rights = await ok(guest, "grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status");
+  const detail = test.engine.describe();
+  await test.close();
+  say({ rights, detail });
 } else if (scenario === "debian") {
   const test = await openEngine({ stateDir });
   const refusal = await test.engine.filesystemFromTag("debian:bookworm-slim").catch((error: Error) => error.message);

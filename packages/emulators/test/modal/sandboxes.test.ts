@@ -218,7 +218,7 @@ describe("sandboxes", () => {
   });
 
   it("relay a tunnel to a port inside", async () => {
-    const sandbox = await client.sandboxes.create(app, base(), { encryptedPorts: [8080] });
+    const sandbox = await client.sandboxes.create(app, base(), { unencryptedPorts: [8080] });
     const server = `require("net").createServer(s=>s.pipe(s)).listen(8080,"127.0.0.1",()=>console.log("up"))`;
     const process = await sandbox.exec(["node", "-e", server]);
     const up = await process.stdout.getReader().read();

@@ -25,11 +25,12 @@ export async function prepareAgent(options: {
   await mkdir(join(configDir, "node_modules"), { recursive: true });
   await Promise.all([
     writeFile(tokenPath, agent.modelToken, { mode: 0o600 }),
-    // An empty catalogue: the one model is declared below, and the bundled catalogue costs memory and time.
+    // An empty catalogue: what may be used is declared below, and the bundled catalogue costs memory and time.
     writeFile(modelsPath, "{}"),
     writeLockfileStub(configDir),
   ]);
   const model = `${agentProvider}/${agent.model}`;
+  const modelIds = new Set([agent.model, ...(agent.models ?? [])]);
   const config = {
     autoupdate: false,
     share: "disabled",
@@ -46,15 +47,7 @@ export async function prepareAgent(options: {
         npm: "@ai-sdk/anthropic",
         name: "Open-Inspect",
         options: { baseURL: `${agent.modelBaseUrl}/v1`, apiKey: `{file:${tokenPath}}`, chunkTimeout: chunkTimeoutMs },
-        models: {
-          [agent.model]: {
-            name: agent.model,
-            attachment: true,
-            tool_call: true,
-            modalities: { input: ["text", "image"], output: ["text"] },
-            limit: { context: contextTokens, output: outputTokens },
-          },
-        },
+        models: Object.fromEntries([...modelIds].map((id) => [id, declareModel(id)])),
       },
     },
   };
@@ -70,6 +63,14 @@ export async function prepareAgent(options: {
     OPENCODE_DISABLE_SHARE: "1",
   };
 }
+
+const declareModel = (name: string) => ({
+  name,
+  attachment: true,
+  tool_call: true,
+  modalities: { input: ["text", "image"], output: ["text"] },
+  limit: { context: contextTokens, output: outputTokens },
+});
 
 /** OpenCode installs its plugin package into every configuration directory unless a lockfile says that it is there. */
 async function writeLockfileStub(configDir: string): Promise<void> {

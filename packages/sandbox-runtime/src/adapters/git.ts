@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { branchSchema } from "@open-inspect/protocol";
 import { classifyGit, explainGit, type GitOutcome, RuntimeFailure } from "../domain/failures.ts";
 import { type CredentialCache, startCredentialServer } from "./credential-server.ts";
 import { type CommandResult, runCommand } from "./processes.ts";
@@ -18,6 +19,8 @@ const localTimeoutMs = 120_000;
 
 export interface Workspace {
   sha: string;
+  /** the branch that `sha` is the head of; not the wished one where the server's default branch took its place */
+  branch: string;
   /** HEAD before, null after a clone */
   bakedSha: string | null;
   /** what did not work but does not matter for the branch itself */
@@ -36,6 +39,8 @@ export async function bringToHead(options: {
   stateDir: string;
   cloneUrl: string;
   branch: string;
+  /** when the server does not have the branch, its default branch takes its place */
+  followDefault?: boolean;
   timeoutMs: number;
   env: NodeJS.ProcessEnv;
   credentials: CredentialCache;
@@ -44,7 +49,8 @@ export async function bringToHead(options: {
   /** waits between the tries of a fetch */
   retryDelaysMs?: readonly number[];
 }): Promise<Workspace> {
-  const { phase, workspace, cloneUrl, branch, signal } = options;
+  const { phase, workspace, cloneUrl, signal } = options;
+  let { branch } = options;
   const gitDir = join(workspace, ".git");
   // A name that no `url.….insteadOf` of setup's can know, so that ours alone decides which server is asked.
   const origin = `origin-${randomUUID()}:`;
@@ -76,7 +82,8 @@ export async function bringToHead(options: {
       const listed = await git(["ls-remote", "--heads", "--", origin], deadline - Date.now());
       if (listed.exitCode === 0) heads = listed.stdout.split("\n").filter((line) => line !== "").length;
     }
-    throw new RuntimeFailure(explainGit({ phase, cloneUrl, branch, outcome, refusal: server.refusal(), heads }));
+    const isOutside = kind === "network" || kind === "timeout";
+    throw new RuntimeFailure(explainGit({ phase, cloneUrl, branch, outcome, refusal: server.refusal(), heads }), isOutside);
   };
   const must = async (args: readonly string[]): Promise<string> => {
     const result = await git(args, Math.min(localTimeoutMs, deadline - Date.now()));
@@ -87,14 +94,29 @@ export async function bringToHead(options: {
     return result.exitCode === 0 ? result.stdout.trim() : null;
   };
 
+  /** What HEAD means on the server; null when it does not say. */
+  const defaultBranch = async (): Promise<string | null> => {
+    const listed = await git(["ls-remote", "--symref", "--", origin, "HEAD"], deadline - Date.now());
+    const name = /^ref: refs\/heads\/(\S+)\tHEAD$/m.exec(listed.stdout)?.[1];
+    return branchSchema.safeParse(name).data ?? null;
+  };
+
   const fetchHead = async (isNew: boolean): Promise<string> => {
-    const remoteRef = `refs/remotes/origin/${branch}`;
     const depth = isNew ? ["--depth", String(cloneDepth)] : [];
-    const args = ["fetch", "--no-recurse-submodules", ...depth, "--", origin, `+refs/heads/${branch}:${remoteRef}`];
+    let mayFollow = options.followDefault ?? false;
     for (let attempt = 0; ; attempt++) {
-      const result = await git(args, deadline - Date.now());
+      const refspec = `+refs/heads/${branch}:refs/remotes/origin/${branch}`;
+      const result = await git(["fetch", "--no-recurse-submodules", ...depth, "--", origin, refspec], deadline - Date.now());
       if (result.exitCode === 0) return must(["rev-parse", "--verify", "FETCH_HEAD^{commit}"]);
       const kind = classifyGit({ ...result, timeoutMs: options.timeoutMs });
+      const other = kind === "no_ref" && mayFollow ? await defaultBranch() : null;
+      mayFollow = false;
+      if (other !== null && other !== branch) {
+        options.log(`The server has no branch ${branch} any more, going on with its default branch ${other}`);
+        branch = other;
+        attempt--;
+        continue;
+      }
       const delayMs = (options.retryDelaysMs ?? fetchRetryDelaysMs)[attempt];
       // A fresh installation token can be refused for a moment until GitHub knows it everywhere.
       const mayRetry = kind === "network" || (kind === "auth" && server.refusal() === null);
@@ -181,7 +203,7 @@ export async function bringToHead(options: {
         exitCode: null,
       });
     }
-    return { sha, bakedSha, warnings };
+    return { sha, branch, bakedSha, warnings };
   } finally {
     await server.close();
   }

@@ -202,13 +202,15 @@ export function createPromptRunner(options: {
           run?.answer.delta(event.properties.messageID, event.properties.partID, event.properties.delta, now);
         return scheduleFlush();
       case "session.status":
-        if (event.properties.sessionID === agentSession && event.properties.status.type === "retry")
+        if (event.properties.sessionID === agentSession && event.properties.status.type === "retry") {
+          run?.answer.abandon();
           send({
             type: "log",
             phase: "agent",
             stream: "system",
             text: `The model did not answer (${event.properties.status.message ?? "no reason"}); trying again.\n`,
           });
+        }
         return;
       case "session.idle":
         if (event.properties.sessionID === agentSession && run?.isPosted) void check();
@@ -312,6 +314,7 @@ export function createPromptRunner(options: {
       run.isPosted = false;
       run.answer.interrupt(Date.now());
       flush(Number.POSITIVE_INFINITY);
+      run.answer.abandon();
     },
     open() {
       isOpen = true;

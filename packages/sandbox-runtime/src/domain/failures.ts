@@ -4,9 +4,12 @@ import { type Failure, type FailureCode, hookPaths, imageFilePath, type Phase } 
 /** Carries a failure of the protocol through `throw`. Never holds a secret. */
 export class RuntimeFailure extends Error {
   readonly failure: Failure;
-  constructor(failure: Failure) {
+  /** the cause is not in this sandbox: another one would meet it too */
+  readonly isOutside: boolean;
+  constructor(failure: Failure, isOutside = false) {
     super(failure.message);
     this.failure = failure;
+    this.isOutside = isOutside;
   }
 }
 

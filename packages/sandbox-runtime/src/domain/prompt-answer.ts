@@ -25,6 +25,10 @@ export function createAnswer(promptId: string, userMessageId: string) {
   const sent = new Map<string, string>();
   /** text parts of which the other side has more than an empty beginning */
   const grown = new Set<string>();
+  /** text parts that have begun and not ended */
+  const open = new Set<string>();
+  /** open parts that their agent will not go on with; they count until something takes their place */
+  const abandoned = new Set<string>();
   const runningTools = new Map<string, PromptPart>();
   const waiting = new Map<string, Waiting>();
 
@@ -37,6 +41,22 @@ export function createAnswer(promptId: string, userMessageId: string) {
     const entry: Waiting = { part: null, delta: null, dueAt };
     waiting.set(partId, entry);
     return entry;
+  };
+
+  /** What is said anew takes the place of what was broken off: a whole part without text takes that back. */
+  const replaceAbandoned = (now: number) => {
+    for (const id of abandoned) {
+      grown.delete(id);
+      Object.assign(wait(id, now), { part: { kind: kinds.get(id) ?? "text", id, text: "" }, delta: null });
+    }
+    abandoned.clear();
+  };
+
+  const follow = (partId: string, isEnded: boolean, now: number) => {
+    abandoned.delete(partId);
+    replaceAbandoned(now);
+    if (isEnded) open.delete(partId);
+    else open.add(partId);
   };
 
   const offer = (part: PromptPart, now: number) => {
@@ -78,13 +98,18 @@ export function createAnswer(promptId: string, userMessageId: string) {
       if (!messages.has(part.messageID)) return;
       const mapped = toPromptPart(part);
       if (!mapped) return;
-      if (mapped.kind !== "tool") kinds.set(mapped.id, mapped.kind);
+      if (mapped.kind === "tool") follow(mapped.id, true, now);
+      else {
+        kinds.set(mapped.id, mapped.kind);
+        if (mapped.text !== "") follow(mapped.id, part.time?.end !== undefined, now);
+      }
       offer(mapped, now);
     },
     delta(messageId: string, partId: string, text: string, now: number): void {
       const kind = kinds.get(partId);
       if (!kind || !messages.has(messageId)) return;
       grown.add(partId);
+      follow(partId, false, now);
       const entry = wait(partId, now + textDelayMs);
       entry.delta = { kind, text: (entry.delta?.text ?? "") + text };
     },
@@ -97,11 +122,19 @@ export function createAnswer(promptId: string, userMessageId: string) {
           if (!mapped) continue;
           // The agent stores text when a part ends; until then what was streamed is all there is.
           if (mapped.kind !== "tool" && part.time?.end === undefined && grown.has(mapped.id)) continue;
-          if (mapped.kind !== "tool") kinds.set(mapped.id, mapped.kind);
+          if (mapped.kind !== "tool") {
+            kinds.set(mapped.id, mapped.kind);
+            open.delete(mapped.id);
+          }
           const isStuck = isOver && mapped.kind === "tool" && (mapped.status === "running" || mapped.status === "pending");
           offer(isStuck ? { ...mapped, status: "interrupted" } : mapped, now);
         }
       }
+    },
+    /** The answer was cut off here and will be begun anew: what is half said stays until something takes its place. */
+    abandon(): void {
+      for (const id of open) abandoned.add(id);
+      open.clear();
     },
     /** The agent died: its tools will not report any more. */
     interrupt(now: number): void {

@@ -13,6 +13,8 @@ export type SessionConfig = Extract<RuntimeConfig, { mode: "session" }>;
 export type SessionContext = RuntimeContext & { config: SessionConfig };
 
 const instanceTimeoutMs = 15_000;
+/** A shorter wait for the workspace explains nothing. */
+const toldWaitMs = 1_000;
 /** Repository plugins make the first instance call wait for their packages. */
 const instanceAttempts = 8;
 
@@ -60,8 +62,11 @@ export async function runSession(
 
   /** The agent reads the repository's own configuration at its first instance call: not before it is at the right head. */
   let present: AgentClient | null = null;
+  let waitedMs = 0;
   const bootInstance = async (client: AgentClient, version: string) => {
+    const upAt = Date.now();
     await workspaceReady.promise;
+    waitedMs += Date.now() - upAt;
     for (let attempt = 1; present === client; attempt++) {
       const reply = await client
         .call("GET", "/session/status", { timeoutMs: instanceTimeoutMs })
@@ -96,7 +101,11 @@ export async function runSession(
       failed: (failure) => broken.reject(new RuntimeFailure(failure)),
     },
   });
-  void agentReady.promise.then((version) => agentPhase.finish("done", `OpenCode ${version}`));
+  void agentReady.promise.then((version) => {
+    const what = config.startFrom === "base" ? "the workspace and setup" : "the workspace";
+    const waited = waitedMs < toldWaitMs ? "" : `; ${(waitedMs / 1000).toFixed(1)} s of it waited for ${what}`;
+    agentPhase.finish("done", `OpenCode ${version}${waited}`);
+  });
 
   const start = async () => {
     const workspace = await prepareWorkspace(context);

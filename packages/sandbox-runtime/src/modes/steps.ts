@@ -47,6 +47,7 @@ export async function prepareWorkspace(context: RuntimeContext): Promise<Workspa
       stateDir: paths.stateDir,
       cloneUrl: config.cloneUrl,
       branch: config.branch,
+      followDefault: config.followDefault ?? false,
       timeoutMs: config.gitTimeoutMs,
       env: context.env,
       credentials: context.credentials,
@@ -55,8 +56,9 @@ export async function prepareWorkspace(context: RuntimeContext): Promise<Workspa
     });
     for (const warning of workspace.warnings) report.system(warning);
     report.finish("done", [workspace.sha.slice(0, 7), ...workspace.warnings].join("; "));
-    const synced: RuntimeEvent = { type: "workspace.synced", sha: workspace.sha, bakedSha: workspace.bakedSha };
-    bridge.send(synced);
+    const { sha, bakedSha, branch } = workspace;
+    const synced: RuntimeEvent = { type: "workspace.synced", sha, bakedSha };
+    bridge.send(branch === config.branch ? synced : { ...synced, branch });
     return workspace;
   } catch (error) {
     if (error instanceof RuntimeFailure) for (const line of error.failure.lines) report.output("stderr", `${line}\n`);

@@ -92,4 +92,34 @@ describe("prompt answer", () => {
     answer.interrupt(301);
     expect(answer.takeDue(302)).toMatchObject([{ part: { status: "interrupted", output: "1" } }]);
   });
+
+  test("text that was cut off is taken back when the answer is begun anew, and not before", () => {
+    const answer = begin();
+    answer.part(text(""), 0);
+    answer.delta("msg_a", "t", "Half a sen", 1);
+    answer.takeDue(100);
+    answer.abandon();
+    expect(answer.takeDue(200)).toEqual([]);
+    answer.part({ ...text(""), id: "t2" }, 300);
+    expect(answer.takeDue(400), "nothing has taken its place yet").toEqual([]);
+    answer.delta("msg_a", "t2", "Half a sentence.", 401);
+    expect(answer.takeDue(500)).toEqual([
+      { type: "prompt.part", promptId, part: { kind: "text", id: "t", text: "" } },
+      { type: "prompt.delta", promptId, partId: "t2", kind: "text", delta: "Half a sentence." },
+    ]);
+    answer.reconcile([{ info, parts: [text(""), { ...text("Half a sentence.", 9), id: "t2" }] }], true, 600);
+    expect(answer.takeDue(700)).toMatchObject([{ part: { id: "t2" } }]);
+  });
+
+  test("text that goes on after a pause, or had ended before it, is not taken back", () => {
+    const answer = begin();
+    answer.part({ ...text("Whole.", 1), id: "whole" }, 0);
+    answer.part(text(""), 1);
+    answer.delta("msg_a", "t", "a", 1);
+    answer.takeDue(100);
+    answer.abandon();
+    answer.delta("msg_a", "t", "b", 101);
+    answer.part(tool("completed", "x"), 102);
+    expect(answer.takeDue(200)).toMatchObject([{ delta: "b" }, { part: { id: "b" } }]);
+  });
 });

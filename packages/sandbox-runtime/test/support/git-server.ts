@@ -1,15 +1,20 @@
-/** Smart HTTP git for tests: `git http-backend` over bare repositories in a folder, with optional basic authentication. */
+/** Smart HTTP git for tests: `git upload-pack` over repositories in a folder, with optional basic authentication. */
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { createGunzip } from "node:zlib";
 
-const identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "init.defaultBranch=main"];
+// Without hooks to copy and without the housekeeping that git starts after a commit: a test makes many repositories.
+const settings = [
+  ...["user.name=Test", "user.email=test@example.com", "init.defaultBranch=main", "init.templateDir="],
+  ...["gc.auto=0", "maintenance.auto=false"],
+].flatMap((setting) => ["-c", setting]);
 
 /** Blocks this process: never use it against a server that runs in it. */
 export function git(cwd: string, ...args: string[]): string {
-  return execFileSync("git", [...identity, ...args], {
+  return execFileSync("git", [...settings, ...args], {
     cwd,
     encoding: "utf8",
     stdio: ["ignore", "pipe", "pipe"],
@@ -19,10 +24,10 @@ export function git(cwd: string, ...args: string[]): string {
 
 export interface TestRepository {
   url: string;
-  /** a working copy to commit in */
+  /** a working copy to commit in; what it has on `main` is what the server has */
   work: string;
-  /** writes files, commits, pushes; a file may be made executable. @returns the new head */
-  commit(files: Record<string, string | { text: string; mode: number }>, options?: { force?: boolean }): string;
+  /** writes files and commits; a file may be made executable. @returns the new head */
+  commit(files: Record<string, string | { text: string; mode: number }>): string;
 }
 
 export interface TestGitServer {
@@ -52,49 +57,9 @@ export async function startGitServer(): Promise<TestGitServer> {
     const expected = server.credential === null ? null : `Basic ${Buffer.from(server.credential).toString("base64")}`;
     if (expected !== null && header !== expected)
       return response.writeHead(401, { "www-authenticate": 'Basic realm="test"' }).end();
-    const url = new URL(request.url ?? "/", "http://x");
-    if (!existsSync(join(root, url.pathname.split("/")[1] ?? "", "HEAD"))) return response.writeHead(404).end();
-    const child = spawn("git", ["http-backend"], {
-      env: {
-        PATH: process.env.PATH,
-        GIT_PROJECT_ROOT: root,
-        GIT_HTTP_EXPORT_ALL: "1",
-        GIT_CONFIG_COUNT: "2",
-        GIT_CONFIG_KEY_0: "safe.directory",
-        GIT_CONFIG_VALUE_0: "*",
-        GIT_CONFIG_KEY_1: "uploadpack.allowFilter",
-        GIT_CONFIG_VALUE_1: "true",
-        PATH_INFO: decodeURIComponent(url.pathname),
-        QUERY_STRING: url.search.slice(1),
-        REQUEST_METHOD: request.method ?? "GET",
-        CONTENT_TYPE: request.headers["content-type"] ?? "",
-        HTTP_CONTENT_ENCODING: request.headers["content-encoding"] ?? "",
-        GIT_PROTOCOL: String(request.headers["git-protocol"] ?? ""),
-      },
-      stdio: ["pipe", "pipe", "ignore"],
-    });
-    request.pipe(child.stdin);
-    child.stdin.on("error", () => undefined);
-    let head = Buffer.alloc(0);
-    let isBody = false;
-    child.stdout.on("data", (chunk: Buffer) => {
-      if (isBody) return response.write(chunk);
-      head = Buffer.concat([head, chunk]);
-      const end = head.indexOf("\r\n\r\n");
-      if (end < 0) return;
-      isBody = true;
-      let status = 200;
-      for (const line of head.subarray(0, end).toString().split("\r\n")) {
-        const at = line.indexOf(":");
-        const value = line.slice(at + 1).trim();
-        if (line.slice(0, at).toLowerCase() === "status") status = Number.parseInt(value, 10);
-        else response.setHeader(line.slice(0, at), value);
-      }
-      response.writeHead(status);
-      return response.write(head.subarray(end + 4));
-    });
-    child.stdout.on("end", () => response.end());
-    return undefined;
+    const [, name = "", ...path] = new URL(request.url ?? "/", "http://x").pathname.split("/");
+    if (!existsSync(join(root, name, "HEAD"))) return response.writeHead(404).end();
+    return uploadPack(join(root, name), path.join("/") === "info/refs", request, response);
   });
   await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
   const address = http.address();
@@ -108,16 +73,13 @@ export async function startGitServer(): Promise<TestGitServer> {
     requests: 0,
     authorized: 0,
     create(name) {
-      const bare = join(root, `${name}.git`);
+      const served = join(root, `${name}.git`);
       const work = join(root, `${name}-work`);
-      mkdirSync(bare, { recursive: true });
-      git(bare, "init", "--bare", "--quiet");
-      mkdirSync(work, { recursive: true });
-      git(work, "init", "--quiet");
+      git(root, "init", "--quiet", `--separate-git-dir=${served}`, work);
       return {
         url: `http://127.0.0.1:${port}/${name}.git`,
         work,
-        commit(files, options = {}) {
+        commit(files) {
           for (const [path, content] of Object.entries(files)) {
             const file = join(work, path);
             mkdirSync(dirname(file), { recursive: true });
@@ -126,8 +88,7 @@ export async function startGitServer(): Promise<TestGitServer> {
           }
           git(work, "add", "-A");
           git(work, "commit", "--quiet", "--allow-empty", "-m", "Change");
-          git(work, "push", "--quiet", ...(options.force ? ["--force"] : []), bare, "HEAD:refs/heads/main");
-          return git(work, "rev-parse", "HEAD");
+          return readFileSync(join(served, "refs/heads/main"), "utf8").trim();
         },
       };
     },
@@ -141,4 +102,21 @@ export async function startGitServer(): Promise<TestGitServer> {
       }),
   };
   return server;
+}
+
+/** One request of a clone or fetch: what the server has, or the pack that was asked for. */
+function uploadPack(repository: string, isAdvertisement: boolean, request: IncomingMessage, response: ServerResponse): void {
+  const protocol = String(request.headers["git-protocol"] ?? "");
+  const phase = isAdvertisement ? ["--http-backend-info-refs"] : [];
+  const child = spawn("git", ["-c", "safe.directory=*", "upload-pack", "--stateless-rpc", ...phase, repository], {
+    env: { PATH: process.env.PATH, GIT_PROTOCOL: protocol },
+    stdio: ["pipe", "pipe", "ignore"],
+  });
+  const kind = isAdvertisement ? "advertisement" : "result";
+  response.writeHead(200, { "content-type": `application/x-git-upload-pack-${kind}`, "cache-control": "no-cache" });
+  if (isAdvertisement && !protocol.includes("version=2")) response.write("001e# service=git-upload-pack\n0000");
+  child.stdin.on("error", () => undefined);
+  if (request.headers["content-encoding"] === "gzip") request.pipe(createGunzip()).pipe(child.stdin);
+  else request.pipe(child.stdin);
+  child.stdout.pipe(response);
 }

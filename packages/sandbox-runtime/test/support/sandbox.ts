@@ -4,13 +4,13 @@ import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createId, type RuntimeConfig } from "@open-inspect/protocol";
+import { inject } from "vitest";
 import { type TestBridge } from "./bridge-server.ts";
 
 export const agentBinary = join(
   import.meta.dirname,
   `../../../emulators/node_modules/opencode-linux-${process.arch}/bin/opencode`,
 );
-const entry = join(import.meta.dirname, "entry.ts");
 const randomBytes = (): Uint8Array => crypto.getRandomValues(new Uint8Array(16));
 export const newPromptId = (): string => createId("prompt", Date.now(), randomBytes());
 
@@ -48,7 +48,7 @@ export function createSandbox(options: { agentCommand?: string; env?: NodeJS.Pro
     home: paths.home,
     stateDir: paths.stateDir,
     run(config) {
-      const child = spawn(process.execPath, [entry, optionsPath], {
+      const child = spawn(process.execPath, [inject("runtimeEntry"), optionsPath], {
         env: { PATH: process.env.PATH, ...options.env },
         stdio: ["pipe", "pipe", "pipe"],
       });
@@ -116,7 +116,12 @@ export function sessionConfig(
     branch: "main",
     gitTimeoutMs: 20_000,
     startFrom: "base",
-    agent: { modelBaseUrl, modelToken: "sandbox-model-token-0123456789", model: "claude-sonnet-4-5" },
+    agent: {
+      modelBaseUrl,
+      modelToken: "sandbox-model-token-0123456789",
+      model: "claude-sonnet-4-5",
+      models: ["claude-haiku-4-5"],
+    },
     startHookTimeoutMs: 5_000,
     ...more,
   };

@@ -1,4 +1,7 @@
-/** A session's prompts and the parts of their answers in the object's SQLite. Deltas live in memory until their whole part comes. */
+/**
+ * A session's prompts and the parts of their answers in the object's SQLite. A part has its place from its first delta on and
+ * is marked as growing until it comes whole. It knows neither bridge nor browser.
+ */
 import { type PromptPart, type PromptView, promptPartSchema } from "@open-inspect/protocol";
 
 export interface PromptStore {
@@ -7,7 +10,9 @@ export interface PromptStore {
   queued(): PromptView[];
   started(promptId: string): void;
   grew(promptId: string, partId: string, kind: "text" | "reasoning", delta: string): void;
+  /** a whole part without text takes back what was said of it: its answer was cut off and is given anew */
   part(promptId: string, part: PromptPart): void;
+  /** `done`: what never came whole was given up and is left out. Else it is kept: there will be no better answer. */
   finished(promptId: string, outcome: "done" | "aborted" | "failed", error: string | null, at: number): void;
   /** every prompt has exactly one end, also when its session ends first */
   endAll(error: string, at: number): void;
@@ -33,18 +38,22 @@ export function createPromptStore(sql: SqlStorage): PromptStore {
       position INTEGER PRIMARY KEY AUTOINCREMENT, prompt_id TEXT NOT NULL, id TEXT NOT NULL, json TEXT NOT NULL, UNIQUE (prompt_id, id)
     );
   `);
-  /** text that parts grew by since they were stored; lost with the instance and healed by the whole part that follows */
-  const growing = new Map<string, Map<string, PromptPart>>();
 
-  function partsOf(promptId: string): PromptPart[] {
-    const stored = sql
+  /** Every part of the answer in the order in which they began. */
+  function knownParts(promptId: string): PromptPart[] {
+    return sql
       .exec<{ json: string }>("SELECT json FROM parts WHERE prompt_id = ? ORDER BY position", promptId)
       .toArray()
       .map((row) => promptPartSchema.parse(JSON.parse(row.json)));
-    const fresh = growing.get(promptId);
-    if (!fresh) return stored;
-    const known = new Set(stored.map((part) => part.id));
-    return [...stored.map((part) => fresh.get(part.id) ?? part), ...[...fresh.values()].filter((part) => !known.has(part.id))];
+  }
+
+  function save(promptId: string, part: PromptPart & { growing?: true }): void {
+    sql.exec(
+      "INSERT INTO parts (prompt_id, id, json) VALUES (?, ?, ?) ON CONFLICT (prompt_id, id) DO UPDATE SET json = excluded.json",
+      promptId,
+      part.id,
+      JSON.stringify(part),
+    );
   }
 
   const toView = (row: PromptRow): PromptView => ({
@@ -52,7 +61,7 @@ export function createPromptStore(sql: SqlStorage): PromptStore {
     text: row.text,
     model: row.model,
     status: row.status as PromptView["status"],
-    parts: partsOf(row.id),
+    parts: knownParts(row.id).filter((part) => part.kind === "tool" || part.text !== ""),
     error: row.error,
     createdAt: row.created_at,
     finishedAt: row.finished_at,
@@ -72,24 +81,16 @@ export function createPromptStore(sql: SqlStorage): PromptStore {
       sql.exec<PromptRow>("SELECT * FROM prompts WHERE status = 'queued' ORDER BY created_at, id").toArray().map(toView),
     started: (promptId) => void sql.exec("UPDATE prompts SET status = 'running' WHERE id = ? AND status = 'queued'", promptId),
     grew(promptId, partId, kind, delta) {
-      const fresh = growing.get(promptId) ?? new Map<string, PromptPart>();
-      growing.set(promptId, fresh);
-      const known = fresh.get(partId) ?? partsOf(promptId).find((part) => part.id === partId);
+      const [row] = sql
+        .exec<{ json: string }>("SELECT json FROM parts WHERE prompt_id = ? AND id = ?", promptId, partId)
+        .toArray();
+      const known = row && promptPartSchema.parse(JSON.parse(row.json));
       const text = known && known.kind !== "tool" ? known.text : "";
-      fresh.set(partId, { kind, id: partId, text: text + delta });
+      save(promptId, { kind, id: partId, text: text + delta, growing: true });
     },
-    part(promptId, part) {
-      growing.get(promptId)?.delete(part.id);
-      sql.exec(
-        "INSERT INTO parts (prompt_id, id, json) VALUES (?, ?, ?) ON CONFLICT (prompt_id, id) DO UPDATE SET json = excluded.json",
-        promptId,
-        part.id,
-        JSON.stringify(part),
-      );
-    },
+    part: save,
     finished(promptId, outcome, error, at) {
-      for (const part of growing.get(promptId)?.values() ?? []) this.part(promptId, part);
-      growing.delete(promptId);
+      if (outcome === "done") sql.exec("DELETE FROM parts WHERE prompt_id = ? AND json_extract(json, '$.growing')", promptId);
       sql.exec(
         "UPDATE prompts SET status = ?, error = ?, finished_at = ? WHERE id = ? AND finished_at IS NULL",
         outcome,

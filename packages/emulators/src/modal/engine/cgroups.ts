@@ -73,14 +73,14 @@ const tryWrite = (path: string, value: string): boolean => {
 };
 
 /** The directory of our own group, in the hierarchy that carries `controller` ("" = the unified one). */
-function ownGroup(controller: Controller | ""): string | null {
-  const own = read("/proc/self/cgroup")
+function ownGroup(self: string, controller: Controller | ""): string | null {
+  const own = read(join(self, "cgroup"))
     .split("\n")
     .map((line) => line.split(":"))
     .find(([, names]) => (controller === "" ? names === "" : names?.split(",").includes(controller)));
   if (own === undefined) return null;
   const path = own.slice(2).join(":");
-  for (const line of read("/proc/self/mountinfo").split("\n")) {
+  for (const line of read(join(self, "mountinfo")).split("\n")) {
     const [left, right] = line.split(" - ");
     const [type, , options] = right?.split(" ") ?? [];
     const [, , , root, mountPoint] = left?.split(" ") ?? [];
@@ -105,31 +105,33 @@ function canMakeGroups(dir: string): boolean {
   }
 }
 
-/** The nearest group at or above ours whose children get `controllers`. A group with processes of its own cannot hand any out. */
+/**
+ * Of the groups at or above ours the one whose children get the most of `wanted`, the nearest of equals. A group with processes of
+ * its own cannot hand any out, and the one above it often hands out less than the next.
+ */
 function unifiedPlace(start: string, wanted: Controller[]): { dir: string; controllers: Controller[] } | null {
-  let fallback: string | null = null;
+  let best: { dir: string; controllers: Controller[] } | null = null;
   for (let dir = start; existsSync(join(dir, "cgroup.procs")); dir = dirname(dir)) {
     if (!canMakeGroups(dir)) continue;
-    fallback ??= dir;
     const offered = read(join(dir, "cgroup.controllers")).split(" ");
-    const asked = wanted.filter((name) => offered.includes(name));
     const control = join(dir, "cgroup.subtree_control");
-    const enabled = () => read(control).split(" ");
-    for (const name of asked) if (!enabled().includes(name)) tryWrite(control, `+${name}`);
-    const got = asked.filter((name) => enabled().includes(name));
-    if (got.length > 0 && got.length === asked.length) return { dir, controllers: got };
-    if (asked.length === 0) return { dir, controllers: [] };
+    const isOn = (name: Controller) => read(control).split(" ").includes(name);
+    const asked = wanted.filter((name) => offered.includes(name));
+    for (const name of asked) if (!isOn(name)) tryWrite(control, `+${name}`);
+    const controllers = asked.filter(isOn);
+    if (best === null || controllers.length > best.controllers.length) best = { dir, controllers };
+    if (controllers.length === wanted.length) break;
   }
-  return fallback === null ? null : { dir: fallback, controllers: [] };
+  return best;
 }
 
-function findPlaces(): Places {
+function findPlaces(self: string): Places {
   const places: Places = { memory: null, pids: null, cpu: null, unified: null };
   for (const name of ["memory", "pids", "cpu"] as const) {
-    const dir = ownGroup(name);
+    const dir = ownGroup(self, name);
     if (dir !== null && canMakeGroups(dir)) places[name] = { version: 1, dir };
   }
-  const unified = ownGroup("");
+  const unified = ownGroup(self, "");
   const wanted = (["memory", "pids", "cpu"] as const).filter((name) => places[name] === null);
   const found = unified === null ? null : unifiedPlace(unified, wanted);
   if (found !== null) {
@@ -156,9 +158,12 @@ function killMembers(dir: string): void {
   for (const pid of read(join(dir, "cgroup.procs")).split("\n").filter(Boolean)) killProcess(Number(pid));
 }
 
-/** Null when this user can make no groups at all. */
-export function detectCgroups(): Cgroups | null {
-  const places = findPlaces();
+/**
+ * Null when this user can make no groups at all.
+ * @param self what /proc tells of this process
+ */
+export function detectCgroups(self = "/proc/self"): Cgroups | null {
+  const places = findPlaces(self);
   const baseDirs = [...new Set([places.memory?.dir, places.pids?.dir, places.cpu?.dir, places.unified])].filter(
     (dir): dir is string => typeof dir === "string",
   );

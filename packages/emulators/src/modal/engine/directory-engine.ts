@@ -63,6 +63,7 @@ export async function createDirectoryEngine(options: EngineOptions & { log: (lin
   await killMarked(MARK, markPrefix, GONE_TIMEOUT_MS);
   for (const name of readdirSync(guestsDir)) discard(join(guestsDir, name));
   for (const name of readdirSync(filesystems)) if (name.endsWith(".tmp")) discard(join(filesystems, name));
+  const inherited = readdirSync(filesystems).filter((name) => name.startsWith("snap_"));
   rmSync(tools, { recursive: true, force: true });
   mkdirSync(tools);
   for (const [name, file] of Object.entries(options.tools)) symlinkSync(file, join(tools, name));
@@ -154,6 +155,7 @@ export async function createDirectoryEngine(options: EngineOptions & { log: (lin
       if (!GUEST_ID.test(spec.id)) throw new EngineError("invalid", `${spec.id} cannot name a guest.`);
       if (guests.has(spec.id) || existsSync(join(guestsDir, spec.id)))
         throw new EngineError("invalid", `There is a guest ${spec.id} already.`);
+      if (spec.diskBytes !== undefined) throw new EngineError("invalid", "Without namespaces no guest's disk can be limited.");
       if (!exists(spec.filesystem)) throw new EngineError("not_found", `There is no filesystem ${spec.filesystem}.`);
       return startGuest(spec);
     },
@@ -182,6 +184,10 @@ export async function createDirectoryEngine(options: EngineOptions & { log: (lin
     },
     async deleteFilesystem(id) {
       if (exists(id)) discard(join(filesystems, id));
+    },
+    async retainOnly(ids) {
+      const known = new Set(ids);
+      for (const id of inherited) if (!known.has(id)) discard(join(filesystems, id));
     },
     async close() {
       await Promise.all([...guests.values()].map(({ guest }) => guest.kill()));

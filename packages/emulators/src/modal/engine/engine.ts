@@ -25,6 +25,11 @@ export interface GuestSpec {
   /** cores, null = unlimited */
   cpu: number | null;
   memoryMiB: number | null;
+  /**
+   * what it can write before ENOSPC; missing: as much as the host has. A limited disk is in memory, counts as the guest's memory,
+   * and cannot be snapshotted: it is there to see how programs take a full disk.
+   */
+  diskBytes?: number;
   network: NetworkPolicy;
 }
 
@@ -62,8 +67,11 @@ export interface Guest {
 }
 
 export interface EngineDescription {
-  /** `none` means that guests are NOT confined: said on the page and in the log */
-  isolation: "namespaces" | "none";
+  /**
+   * `none`: guests are NOT confined. `namespaces, no seccomp`: they are, but may call all of the kernel. Said on the page and in
+   * the log.
+   */
+  isolation: "namespaces" | "namespaces, no seccomp" | "none";
   /** for people, one line: launcher, uid mode, limits in force, what is missing */
   detail: string;
 }
@@ -79,6 +87,11 @@ export interface SandboxEngine {
   snapshot(guestId: string): Promise<FilesystemId>;
   /** Layers that nothing refers to any more are freed in the background. Deleting an unknown id is a no-op. */
   deleteFilesystem(id: FilesystemId): Promise<void>;
+  /**
+   * Of the snapshots that an earlier run left in the store, frees all that are not named: a run that dies between making one
+   * and writing down its name leaves it to nobody. Snapshots of this run and the filesystems of tags stay.
+   */
+  retainOnly(ids: Iterable<FilesystemId>): Promise<void>;
   /** Kills all guests, frees what is not referenced. */
   close(): Promise<void>;
 }

@@ -5,10 +5,12 @@
  *
  * One connection per process on the unix socket. Frames: type (1 byte), length (4 bytes, big endian), payload.
  */
-const { spawn, spawnSync } = require("node:child_process");
 const fs = require("node:fs");
 const net = require("node:net");
-const os = require("node:os");
+
+// Loaded when first used, after the guest was reported ready: each costs the start a millisecond.
+const spawn = (...args) => require("node:child_process").spawn(...args);
+const spawnSync = (...args) => require("node:child_process").spawnSync(...args);
 
 const FRAME = { start: 1, stdin: 2, stdinEnd: 3, started: 10, stdout: 11, stderr: 12, exit: 13 };
 /** After a process ended, how long a daemon that kept its pipes may go on talking into its output. */
@@ -254,7 +256,7 @@ function start(connection, request) {
     send(connection, FRAME.stderr, Buffer.from(`${argv[0]}: ${code === 127 ? "not found" : error.message}\n`));
     endWith(code);
   });
-  child.on("exit", (code, signal) => endWith(code ?? 128 + (os.constants.signals[signal] ?? 0)));
+  child.on("exit", (code, signal) => endWith(code ?? 128 + (require("node:os").constants.signals[signal] ?? 0)));
   const timer =
     request.timeoutMs === null
       ? undefined
@@ -298,7 +300,8 @@ function forward({ port, path }) {
       outer.pipe(inner);
     });
     server.on("error", reject);
-    server.listen(port, "127.0.0.1", 511, resolve);
+    // Without an address, for which Node would load its resolver and need 5 ms: this network has a loopback and nothing else.
+    server.listen(port, 511, resolve);
   });
 }
 
@@ -310,8 +313,6 @@ const leave = () => {
   for (const run of live.values()) run.kill();
   process.exit(0);
 };
-process.stdin.on("end", leave).on("error", leave);
-process.stdin.resume();
 
 void Promise.all([
   ...config.forwards.map(forward),
@@ -321,7 +322,10 @@ void Promise.all([
     server.listen(config.socket, 128, resolve);
   }),
 ]).then(() => {
-  process.stdout.write("READY\n");
+  // process.stdout and process.stdin are made when first touched, and that takes its time.
+  fs.writeSync(1, "READY\n");
+  process.stdin.on("end", leave).on("error", leave);
+  process.stdin.resume();
   refillFifos();
   refillInputs();
 });

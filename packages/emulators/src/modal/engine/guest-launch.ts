@@ -2,6 +2,7 @@
  * Builds the command that starts a guest: mounts its layers, enters its namespaces, takes its rights away and runs the
  * agent. Pure: argv and scripts out, nothing is started here.
  */
+import { perlLaunch } from "./perl-launch.ts";
 import { type UserMapping } from "./user-mapping.ts";
 
 export type LauncherKind = "bwrap" | "unshare";
@@ -25,6 +26,8 @@ export interface LaunchPlan {
   lowerDirs: string[];
   /** the guest's directory, with root, delta/fs, work, ctl and net in it; relative to layersDir */
   guestDirFromLayers: string;
+  /** null: the upper directory is on the host's disk */
+  diskBytes: number | null;
   hostname: string;
   /** shown read-only, in this order */
   views: HostView[];
@@ -36,7 +39,7 @@ export interface LaunchPlan {
   agentArgs: string[];
   node: string;
   agentFile: string;
-  /** null on an architecture without a table; only bwrap can load it */
+  /** null: there is no table for this architecture, or nothing here that can load it */
   seccompFile: string | null;
   /** limits by prlimit where there is no cgroup for them */
   rlimits: { pids: number | null; dataBytes: number | null };
@@ -94,14 +97,23 @@ export function overlayOptions(mapping: UserMapping, lowerDirs: string[], upper:
  */
 export function buildLaunch(plan: LaunchPlan): string {
   const { mapping } = plan;
-  const options = overlayOptions(mapping, plan.lowerDirs, {
-    dir: `${plan.guestDirFromLayers}/delta/fs`,
-    work: `${plan.guestDirFromLayers}/work`,
-  });
   const place = plan.placeDir;
+  const disk = plan.diskBytes === null ? null : { dir: `${place}/disk/fs`, work: `${place}/disk/work` };
+  const options = overlayOptions(
+    mapping,
+    plan.lowerDirs,
+    disk ?? { dir: `${plan.guestDirFromLayers}/delta/fs`, work: `${plan.guestDirFromLayers}/work` },
+  );
   const launcher = [...rlimitArgs(plan), ...(plan.launcher === "bwrap" ? bwrapArgs(plan, place) : unshareArgs(plan, place))];
   return [
     `cd ${quote(plan.layersDir)}`,
+    ...(disk === null
+      ? []
+      : [
+          `like=${quote(`${place}/delta/fs`)}; disk=${quote(`${place}/disk`)}`,
+          `mount -t tmpfs -o size=${plan.diskBytes},mode=711 disk "$disk"; mkdir "$disk/fs" "$disk/work"`,
+          'for dir in fs work; do chown --reference="$like" "$disk/$dir"; chmod --reference="$like" "$disk/$dir"; done',
+        ]),
     `mount -i -t overlay overlay -o ${quote(options)} ${quote(`${place}/root`)}`,
     "cd /",
     ...(plan.materialise ? [`R=${quote(`${place}/root`)}`, "set +e", MATERIALISE, "set -e"] : []),
@@ -146,7 +158,7 @@ function bwrapArgs(plan: LaunchPlan, place: string): string[] {
   ];
 }
 
-/** The same guest with util-linux alone. `sh` is PID 1 and reaps; there is no way to load a seccomp program. */
+/** The same guest with util-linux alone. `sh` is PID 1 and reaps; only Perl can load the seccomp program. */
 function unshareArgs(plan: LaunchPlan, place: string): string[] {
   const root = quote(`${place}/root`);
   const show = (source: string, target: string, file: boolean, writable = false) => [
@@ -158,8 +170,6 @@ function unshareArgs(plan: LaunchPlan, place: string): string[] {
       ? []
       : [`mount -o remount,bind,ro "$R"${quote(target)} || mount -o remount,bind,ro,nosuid,nodev "$R"${quote(target)}`]),
   ];
-  const caps = `-all,${KEPT_CAPABILITIES.map((name) => `+${name}`).join(",")}`;
-  const env = Object.entries(plan.agentEnv).map(([name, value]) => quote(`${name}=${value}`));
   const agent = [`${AGENT_DIR}/node`, `${AGENT_DIR}/agent.cjs`, ...plan.agentArgs].map(quote).join(" ");
   const init = `trap : TERM INT HUP; exec 8<&0; ${agent} <&8 8<&- & exec 8<&- </dev/null; wait $!`;
   const script = [
@@ -188,10 +198,26 @@ function unshareArgs(plan: LaunchPlan, place: string): string[] {
     ...(showsTools(plan) ? ['mount -o remount,bind,ro "$R/opt/tools"'] : []),
     `hostname ${quote(plan.hostname)}`,
     "ip link set lo up || ifconfig lo up",
-    'cd "$R"; mkdir run/.old; pivot_root . run/.old; cd /',
-    "umount -l /run/.old; rmdir /run/.old",
-    `exec env -i ${env.join(" ")} setpriv --bounding-set ${caps} --inh-caps ${caps} --no-new-privs sh -c ${quote(init)}`,
+    ...becomeInit(plan, `${place}/root`, ["/bin/sh", "-c", init]),
   ].join("\n");
   const namespaces = ["-m", "-p", "-i", "-u", "-n", "-C", "--fork", "--kill-child=KILL", "--propagation", "private"];
   return ["setpriv", "--pdeathsig", "KILL", "unshare", ...namespaces, "sh", "-c", script];
+}
+
+/** From the mounts of a guest, made but not entered, to its PID 1. */
+function becomeInit(plan: LaunchPlan, root: string, argv: string[]): string[] {
+  const { seccompFile: filterFile, agentEnv: env } = plan;
+  const perl =
+    filterFile === null ? null : perlLaunch(process.arch, { filterFile, root, capabilities: KEPT_CAPABILITIES, env, argv });
+  if (perl !== null) return [`exec ${perl.map(quote).join(" ")}`];
+  const caps = `-all,${KEPT_CAPABILITIES.map((name) => `+${name}`).join(",")}`;
+  const words = [
+    ...["env", "-i", ...Object.entries(env).map(([name, value]) => `${name}=${value}`)],
+    ...["setpriv", "--bounding-set", caps, "--inh-caps", caps, "--no-new-privs", ...argv],
+  ];
+  return [
+    'cd "$R"; mkdir run/.old; pivot_root . run/.old; cd /',
+    "umount -l /run/.old; rmdir /run/.old",
+    `exec ${words.map(quote).join(" ")}`,
+  ];
 }

@@ -47,6 +47,8 @@ export interface LayerStore {
   newFilesystemId(): string;
   filesystem(id: string): FilesystemRecord | undefined;
   filesystems(): FilesystemRecord[];
+  /** Snapshots, by id, that were there when the store was opened. */
+  readonly inherited: ReadonlySet<string>;
   layer(id: string): LayerRecord | undefined;
   layers(): LayerRecord[];
   putFilesystem(record: FilesystemRecord): void;
@@ -62,6 +64,8 @@ export interface LayerStore {
   cgroupBases(): string[];
   leftoverGuests(): { guest: string; meta: GuestMeta | null }[];
 }
+
+const SNAPSHOT_PREFIX = "snap_";
 
 export const BOOT_ID = (() => {
   try {
@@ -103,6 +107,7 @@ export function openLayerStore(root: string): LayerStore {
   const filesystems = new Map(readRecords(snapshotsDir, filesystemRecord).map((record) => [record.id, record]));
   const layers = new Map(readRecords(layersDir, layerRecord).map((record) => [record.id, record]));
   let trashCount = 0;
+  const inherited = new Set([...filesystems.keys()].filter((id) => id.startsWith(SNAPSHOT_PREFIX)));
 
   const store: LayerStore = {
     layersDir,
@@ -111,9 +116,10 @@ export function openLayerStore(root: string): LayerStore {
     guestDir: (guest) => join(guestsDir, guest),
     layerDir: (layer) => join(layersDir, layer),
     newLayerId: () => randomBytes(6).toString("hex"),
-    newFilesystemId: () => `snap_${randomBytes(12).toString("hex")}`,
+    newFilesystemId: () => `${SNAPSHOT_PREFIX}${randomBytes(12).toString("hex")}`,
     filesystem: (id) => filesystems.get(id),
     filesystems: () => [...filesystems.values()],
+    inherited,
     layer: (id) => layers.get(id),
     layers: () => [...layers.values()],
     putFilesystem(record) {

@@ -22,6 +22,7 @@ import { BOOT_ID, type FilesystemRecord, openLayerStore } from "./layer-store.ts
 import { openLayerWork } from "./layer-work.ts";
 import { type LiveGuest, startLiveGuest } from "./live-guest.ts";
 import { egressRules } from "./network-policy.ts";
+import { canLaunchWithPerl } from "./perl-launch.ts";
 import { recoverStore } from "./recovery.ts";
 import { buildSeccompProgram } from "./seccomp.ts";
 import { type UserMapping } from "./user-mapping.ts";
@@ -53,8 +54,17 @@ interface Resident {
   live: LiveGuest;
   base: FilesystemRecord["base"];
   chain: string[];
+  hasLimitedDisk: boolean;
   snapshot: FrozenSnapshot | null;
   turn: Promise<unknown>;
+}
+
+/** @returns the file; null where there is no program for the architecture, or the launcher cannot load one */
+async function writeSeccompProgram(file: string, launcher: LauncherKind): Promise<string | null> {
+  const program = buildSeccompProgram(process.arch);
+  if (program === null) return null;
+  writeFileSync(file, program, { mode: 0o644 });
+  return launcher === "bwrap" || (await canLaunchWithPerl(process.arch, file)) ? file : null;
 }
 
 export async function createNamespaceEngine(options: NamespaceEngineOptions): Promise<SandboxEngine> {
@@ -83,9 +93,7 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
 
     const agentFile = join(root, "guest-agent.cjs");
     copyFileSync(fileURLToPath(new URL("./guest-agent.cjs", import.meta.url)), agentFile);
-    const seccomp = launcher === "bwrap" ? buildSeccompProgram(process.arch) : null;
-    const seccompFile = seccomp === null ? null : join(root, "seccomp.bpf");
-    if (seccomp !== null && seccompFile !== null) writeFileSync(seccompFile, seccomp, { mode: 0o644 });
+    const seccompFile = await writeSeccompProgram(join(root, "seccomp.bpf"), launcher);
     const offer = resolveHostOffer(options, agentFile, root);
     const stage = mapping.mountsAsHostRoot
       ? await openHostStage([...offer.paths, ...(seccompFile === null ? [] : [seccompFile])], store.guestsDir)
@@ -133,7 +141,8 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
       };
       try {
         await keeper.whenStored(chain, THAW_TIMEOUT_MS);
-        for (const name of ["", "delta", "delta/fs", "work", "root", "ctl", "net"]) mkdirSync(join(dir, name), { mode: 0o711 });
+        for (const name of ["", "delta", "delta/fs", "disk", "work", "root", "ctl", "net"])
+          mkdirSync(join(dir, name), { mode: 0o711 });
         if (mapping.mountsAsHostRoot)
           for (const name of ["delta/fs", "work", "ctl"]) chownSync(join(dir, name), mapping.rootUid, mapping.rootUid);
         // The guest's root directory is the upper one's own inode, whatever the layers beneath say.
@@ -173,6 +182,7 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
             layersDir: store.layersDir,
             guestDirFromLayers: `../sandboxes/${spec.id}`,
             lowerDirs: chain.map((layer) => `${layer}/fs`),
+            diskBytes: spec.diskBytes ?? null,
             hostname: spec.id.slice(0, 63),
             agentEnv: { PATH: baseEnv.PATH ?? "", HOME: "/root", LANG: "C.UTF-8" },
             agentArgs: [JSON.stringify(agentConfig)],
@@ -193,7 +203,14 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
             keeper.collect();
           },
         });
-        residents.set(spec.id, { live, base: record.base, chain, snapshot: null, turn: Promise.resolve() });
+        residents.set(spec.id, {
+          live,
+          base: record.base,
+          chain,
+          hasLimitedDisk: spec.diskBytes !== undefined,
+          snapshot: null,
+          turn: Promise.resolve(),
+        });
         // It may have ended while this was on its way.
         void live.guest.ended.then(() => {
           if (residents.get(spec.id)?.live === live) residents.delete(spec.id);
@@ -214,6 +231,7 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
 
     const takeSnapshot = async (guestId: string, resident: Resident): Promise<FilesystemId> => {
       const { live, base, chain } = resident;
+      if (resident.hasLimitedDisk) throw new EngineError("exhausted", `The disk of the guest ${guestId} is limited and full.`);
       if (!live.isRunning()) throw new EngineError("not_found", `The guest ${guestId} has ended.`);
       const id = store.newFilesystemId();
       if (resident.snapshot === null) {
@@ -249,11 +267,11 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
 
     return {
       describe: () => ({
-        isolation: "namespaces",
+        isolation: seccompFile === null ? "namespaces, no seccomp" : "namespaces",
         detail: [
           `overlayfs with ${launcher === "bwrap" ? "bubblewrap" : "util-linux"}`,
           `users: ${mapping.kind} (${mapping.idCount} from ${mapping.rootUid})`,
-          `seccomp: ${seccompFile === null ? "none" : "on"}`,
+          `seccomp: ${seccompFile === null ? "none: bubblewrap or perl would load it" : "on"}`,
           cgroups?.detail ?? "limits: processes and memory per process by prlimit, cpu: none, freezer: signals",
           ...(options.proc === "own" ? [] : ["/proc is the host's"]),
         ].join("; "),
@@ -279,6 +297,14 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
       async deleteFilesystem(id) {
         store.removeFilesystem(id);
         await keeper.dropUnwantedSnapshots();
+        keeper.collect();
+      },
+      async retainOnly(ids) {
+        const known = new Set(ids);
+        const lost = [...store.inherited].filter((id) => !known.has(id) && store.filesystem(id) !== undefined);
+        if (lost.length === 0) return;
+        for (const id of lost) store.removeFilesystem(id);
+        log(`freed ${lost.length} snapshots that an earlier run had told nobody of`);
         keeper.collect();
       },
       async close() {

@@ -1,5 +1,5 @@
 /** How a session started: its receipt, the boot phases as they happen, the commits, and why it was cold. */
-import { type SessionView, type StartReceipt } from "@open-inspect/protocol";
+import { type Phase, type PhaseRecord, type SessionView, type StartReceipt } from "@open-inspect/protocol";
 import { Link } from "@tanstack/react-router";
 import { Snowflake } from "lucide-react";
 import { type ReactNode } from "react";
@@ -37,7 +37,7 @@ export function StartCard({ session }: { session: SessionView }) {
         {session.phases.length === 0 ? (
           <p className="py-1.5 text-muted text-sm">No phase has begun yet.</p>
         ) : (
-          <PhaseTimeline phases={session.phases} from={session.createdAt} told={session.failure?.message} />
+          <PhaseTimeline phases={tellWait(session.phases)} from={session.createdAt} told={session.failure?.message} />
         )}
       </div>
       <dl className="grid grid-cols-2 gap-x-6 gap-y-3 border-line border-t px-4 py-3.5 text-sm sm:grid-cols-[auto_auto_auto_1fr]">
@@ -55,6 +55,15 @@ export function StartCard({ session }: { session: SessionView }) {
         <Fact name="Setup">{setup ?? "not known yet"}</Fact>
       </dl>
     </Card>
+  );
+}
+
+/** The agent takes the workspace up when setup is done with it: until then its bar grows with setup's. */
+function tellWait(phases: readonly PhaseRecord[]): readonly PhaseRecord[] {
+  const isRunning = (name: Phase) => phases.some(({ phase, outcome }) => phase === name && outcome === "running");
+  if (!isRunning("setup")) return phases;
+  return phases.map((record) =>
+    record.phase === "agent" && record.outcome === "running" ? { ...record, detail: "waits for setup" } : record,
   );
 }
 

@@ -49,7 +49,8 @@ export function NewSessionForm({ repository: wanted }: { repository: string | nu
     if (repository === null || branch === null || start.isPending) return;
     start.mutate({
       repository: { owner: repository.owner, name: repository.name },
-      branch,
+      // A branch that nobody picked is the default one, whatever its name is by now.
+      ...(pickedBranch === null ? {} : { branch: pickedBranch }),
       ...(prompt.trim() === "" ? {} : { prompt: prompt.trim() }),
       ...(model.trim() === "" ? {} : { model: model.trim() }),
     });
