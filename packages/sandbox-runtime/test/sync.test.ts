@@ -159,7 +159,7 @@ describe("sync ends at the server's head", () => {
     const before = inWorkspace("rev-parse", "HEAD");
     const head = repository.commit({ "a.txt": `${Math.random()}\n`, "fresh/file": "new\n" });
     const synced = await bring("sync");
-    expect(synced).toEqual({ sha: head, bakedSha: before, warnings: [] });
+    expect(synced).toEqual({ sha: head, branch: "main", bakedSha: before, warnings: [] });
     expectAtHead(head);
     expect(readFileSync(join(workspace, "a.txt"), "utf8")).toBe(readFileSync(join(repository.work, "a.txt"), "utf8"));
     expect(readFileSync(join(workspace, "dir/b.txt"), "utf8")).toBe("two\n");
@@ -178,7 +178,7 @@ describe("sync ends at the server's head", () => {
     writeFileSync(join(workspace, "stale"), "x");
     disturb();
     const head = repository.commit({ "a.txt": `${Math.random()}\n` });
-    expect(await bring("sync")).toEqual({ sha: head, bakedSha: null, warnings: [] });
+    expect(await bring("sync")).toEqual({ sha: head, branch: "main", bakedSha: null, warnings: [] });
     expectAtHead(head);
     expect(existsSync(join(workspace, "stale"))).toBe(false);
     expect(readFileSync(join(workspace, "node_modules/x/index.js"), "utf8")).toBe("made by setup");
@@ -218,7 +218,7 @@ describe("sync ends at the server's head", () => {
 
   test("when nothing has changed", async () => {
     const { sha } = await bring("sync");
-    expect(await bring("sync")).toEqual({ sha, bakedSha: sha, warnings: [] });
+    expect(await bring("sync")).toEqual({ sha, branch: "main", bakedSha: sha, warnings: [] });
   });
 });
 
