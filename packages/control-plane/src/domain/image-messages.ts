@@ -58,7 +58,9 @@ export type ImageEffect =
   | { type: "image.activate"; image: StoredImage; order: number; serve: boolean }
   /** makes a kept image the active one, whatever its order */
   | { type: "image.serve"; imageId: string }
-  | { type: "image.pin"; pin: Pin }
+  /** no image is active, and no build up to this order makes one active any more, not even by a write that arrives late */
+  | { type: "image.bar"; order: number }
+  | { type: "image.pin"; pin: Pin; order: number }
   | { type: "image.unpin" }
   | { type: "image.retire"; imageId: string; cause: string }
   /** not before the last running session that came from it has ended */
@@ -112,6 +114,7 @@ export function isImageEffectWanted(state: ScopeState, effect: ImageEffect): boo
     case "sandbox.sweep":
     case "slot.release":
     case "image.serve":
+    case "image.bar":
     case "image.pin":
     case "image.unpin":
     case "image.retire":

@@ -49,7 +49,7 @@ export function stepImage(state: ScopeState, input: ImageInput, now: number): Im
       if (!state.enabled || !state.images.some((image) => image.id === pin.imageId)) return unchanged(state);
       return andThen(drop({ ...state, pin, activeId: pin.imageId }), (next) => ({
         state: next,
-        effects: [{ type: "image.pin", pin }],
+        effects: [{ type: "image.pin", pin, order: next.order }],
       }));
     }
     case "image.unpin":
@@ -196,7 +196,8 @@ function switchOn(state: ScopeState, input: Extract<ImageInput, { type: "switch.
 function switchOff(state: ScopeState, now: number): ImageStep {
   const { live, next } = state;
   const active = activeImage(state);
-  const effects: ImageEffect[] = active ? [retirement(active.id, "Pre-built images were switched off.")] : [];
+  const effects: ImageEffect[] = [{ type: "image.bar", order: state.order }];
+  if (active) effects.push(retirement(active.id, "Pre-built images were switched off."));
   const off: ScopeState = {
     ...state,
     enabled: false,
@@ -219,7 +220,7 @@ function abandon(state: ScopeState, live: LiveBuild, cause: string, now: number)
   const candidate = candidateOf(state, live);
   const undo: ImageEffect[] = [];
   if (live.stage.at === "publishing") {
-    undo.push(retirement(live.imageId, cause));
+    undo.push({ type: "image.bar", order: live.order }, retirement(live.imageId, cause));
     if (state.activeId) undo.push({ type: "image.serve", imageId: state.activeId });
   }
   if (candidate) undo.push(deletion(candidate));

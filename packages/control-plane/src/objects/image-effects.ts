@@ -21,6 +21,7 @@ const imagePolicies: Record<Exclude<OwedImageEffect["type"], keyof typeof sandbo
   snapshot: { tries: 3, firstPauseMs: 2_000, maxPauseMs: 10_000, limitMs: deadlines.snapshotMs + 90_000 },
   "image.activate": record,
   "image.serve": record,
+  "image.bar": record,
   "image.pin": record,
   "image.unpin": record,
   "image.retire": record,
@@ -45,9 +46,12 @@ export function imageAddress(effect: OwedImageEffect): { key: string; lane: stri
       return { key: `activate:${effect.image.id}`, lane: recordLane, delayMs: 0 };
     case "image.serve":
       return { key: "serve", lane: recordLane, delayMs: 0 };
+    case "image.bar":
+      return { key: "bar", lane: recordLane, delayMs: 0 };
     case "image.pin":
-    case "image.unpin":
       return { key: "pin", lane: recordLane, delayMs: 0 };
+    case "image.unpin":
+      return { key: "unpin", lane: recordLane, delayMs: 0 };
     case "image.retire":
       return { key: `retire:${effect.imageId}`, lane: recordLane, delayMs: 0 };
     case "image.delete":
@@ -111,8 +115,10 @@ export async function performImageEffect(effect: OwedImageEffect, world: ImageWo
     }
     case "image.serve":
       return untilWritten(() => rows.serve(effect.imageId));
+    case "image.bar":
+      return untilWritten(() => rows.bar(effect.order));
     case "image.pin":
-      return untilWritten(() => rows.pin(effect.pin));
+      return untilWritten(() => rows.pin(effect.pin, effect.order));
     case "image.unpin":
       return untilWritten(() => rows.unpin());
     case "image.retire":

@@ -200,7 +200,7 @@ it("[IB8] switching off cancels both builds and retires the image; the kept imag
   const { state, effects } = drive(busy, 3_000, () => ({ type: "switch.off" }));
   expect(imageStateOf(state)).toMatchObject({ enabled: false, status: "disabled", active: null });
   expect(state.last?.status).toBe("cancelled");
-  expect(effects.map((effect) => effect.type)).toEqual(["image.retire", "sandbox.terminate", "slot.release"]);
+  expect(effects.map((effect) => effect.type)).toEqual(["image.bar", "image.retire", "sandbox.terminate", "slot.release"]);
   const records = deriveImageRecords(busy, state);
   expect(records).toContainEqual(
     expect.objectContaining({ type: "record.build", build: expect.objectContaining({ id: waiting, status: "cancelled" }) }),

@@ -12,7 +12,8 @@ import {
   imageObject,
   json,
   passTime,
-  playBuild,
+  playVerification,
+  playWholeBuild,
   ring,
   ringWithin,
   someSha,
@@ -50,7 +51,7 @@ async function ringUntil(done: () => Promise<boolean>, stepMs: number, what: str
 
 it("[IB6] a failing setup keeps its cause and lines, the last good image goes on serving, and the next build is free to run", async () => {
   const first = await switchOn();
-  playBuild(await connectRuntime((await startedSandbox(first.id)).config));
+  await playWholeBuild(await connectRuntime((await startedSandbox(first.id)).config));
   await untilStatus("ready");
   const { body: accepted } = await json<{ build: BuildView }>("POST", `${imagePath}/builds`);
   const runtime = await connectRuntime((await startedSandbox(accepted.build.id)).config);
@@ -93,7 +94,7 @@ it("[SB10] a build waits for the base image longer than its tries would last, sa
   await ringUntil(async () => (await gateway({ do: "state" })).sandboxes.length === 1, 20_000, "the base is there");
   const { calls } = await gateway({ do: "state" });
   expect(calls.filter((one) => one === "create")).toHaveLength(13);
-  playBuild(await connectRuntime((await startedSandbox(build.id)).config));
+  await playWholeBuild(await connectRuntime((await startedSandbox(build.id)).config));
   const { latestBuild, active } = await untilStatus("ready");
   expect(latestBuild?.phases[0]?.detail).toMatch(/^after \d+ s for the base image$/);
   expect(active?.buildMs, "the wait is no part of the build").toBeLessThan(60_000);
@@ -126,7 +127,7 @@ it("[IB5] while the gateway is down the end of a sandbox stays owed, and is done
   const build = await switchOn();
   const runtime = await connectRuntime((await startedSandbox(build.id)).config);
   await gateway({ do: "fault", fault: { call: "terminate", kind: "transient", times: 4 } });
-  playBuild(runtime);
+  await playWholeBuild(runtime);
   await untilStatus("ready");
   expect((await gateway({ do: "state" })).sandboxes.some((one) => one.status.status === "running")).toBe(true);
   await ringUntil(
@@ -202,6 +203,7 @@ it("[IB13] a build goes on when its object is killed in the middle, and its runt
   const after = await connectRuntime(config, { seq: before.seq });
   expect(after.received[0]).toEqual({ type: "welcome", ack: 2 });
   after.event({ type: "build.finished", sha: someSha("a"), setupRan: true });
+  await playVerification(config);
   const state = await untilStatus("ready");
   expect(state.active?.buildId).toBe(build.id);
 });
@@ -239,7 +241,7 @@ it("[IB2] a refresh while building answers with the build that runs next, once",
   expect(next.body.build.status).toBe("queued");
   expect(same.body.build.id).toBe(next.body.build.id);
   expect((await json<BuildView>("GET", `/api/builds/${next.body.build.id}`)).body.status).toBe("queued");
-  playBuild(runtime);
+  await playWholeBuild(runtime);
   await startedSandbox(next.body.build.id);
 });
 
@@ -261,7 +263,7 @@ it("[IB7] replaced images are deleted at the provider, the newest three stay", a
   for (let round = 0; round < 4; round++) {
     if (round > 0) await json("POST", `${imagePath}/builds`);
     const build = (await image()).latestBuild;
-    playBuild(await connectRuntime((await startedSandbox(build?.id ?? "")).config));
+    await playWholeBuild(await connectRuntime((await startedSandbox(build?.id ?? "")).config));
     await eventually(async () => (await image()).active?.buildId === build?.id, "its image is active");
   }
   await eventually(async () => (await gateway({ do: "state" })).deletedImages.length === 1, "the oldest is deleted");
@@ -272,7 +274,7 @@ it("[IB4] a build that is older than the active image is superseded", async () =
   const build = await switchOn();
   const runtime = await connectRuntime((await startedSandbox(build.id)).config);
   await env.DB.prepare("UPDATE image_scopes SET active_order = 99, active_image_id = 'img_other'").run();
-  playBuild(runtime);
+  await playWholeBuild(runtime);
   await eventually(
     async () => (await json<BuildView>("GET", `/api/builds/${build.id}`)).body.status === "superseded",
     "superseded",

@@ -1,7 +1,7 @@
 /** A build from the switch to the active image, through the real Worker, objects and sockets. */
 import { type BuildLogs, type ImageState, type RepositoryList, type SessionView } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
-import { connectRuntime, eventually, gateway, json, playBuild, someSha, startedSandbox } from "./harness.ts";
+import { connectRuntime, eventually, gateway, json, playWholeBuild, someSha, startedSandbox } from "./harness.ts";
 
 const imagePath = "/api/repositories/acme/shop/image";
 
@@ -11,7 +11,7 @@ async function buildImage(): Promise<ImageState> {
   const buildId = on.body.latestBuild?.id ?? "";
   const { config } = await startedSandbox(buildId);
   const runtime = await connectRuntime(config);
-  playBuild(runtime);
+  await playWholeBuild(runtime);
   return eventually(async () => {
     const { body } = await json<ImageState>("GET", imagePath);
     return body.status === "ready" ? body : null;
@@ -23,7 +23,7 @@ it("[IB1] switching on builds, and the image is active once the snapshot is stor
   expect(list.body.repositories.map((one) => one.name)).toEqual(["empty", "Shop"]);
   const state = await buildImage();
   expect(state.active?.sha).toBe(someSha("a"));
-  expect(state.latestBuild?.phases.map((one) => one.phase)).toEqual(["sandbox", "connect", "clone", "setup", "snapshot"]);
+  expect(state.latestBuild?.phases.map((one) => one.phase)).toEqual(["sandbox", "connect", "clone", "setup", "snapshot", "verify"]);
   const logs = await json<BuildLogs>("GET", `/api/builds/${state.latestBuild?.id}/logs`);
   expect(logs.body.complete).toBe(true);
   expect(logs.body.entries.map((one) => one.text).join("")).toContain("installing");

@@ -67,6 +67,7 @@ export function startedSandbox(ownerId: string): Promise<FakeSandbox & { config:
 const ownerOf = (config: RuntimeConfig): string => (config.mode === "session" ? config.sessionId : config.buildId);
 
 export interface FakeRuntime {
+  config: RuntimeConfig;
   socket: WebSocket;
   received: BridgeDown[];
   closed: { code: number } | null;
@@ -86,6 +87,7 @@ export async function connectRuntime(
   const socket = response.webSocket;
   if (!socket) throw new Error(`no upgrade: ${response.status}`);
   const runtime: FakeRuntime = {
+    config,
     socket,
     received: [],
     closed: null,
@@ -121,6 +123,23 @@ export function playBuild(runtime: FakeRuntime, sha = someSha("a")): void {
   runtime.event({ type: "log", phase: "setup", stream: "stdout", text: "installing\n" });
   runtime.event({ type: "phase.finished", phase: "setup", outcome: "done", durationMs: 9_000 });
   runtime.event({ type: "build.finished", sha, setupRan: true });
+}
+
+/** A build that goes well to its end: what its runtime says, and what the sandbox from the candidate says. */
+export async function playWholeBuild(runtime: FakeRuntime, sha = someSha("a")): Promise<void> {
+  playBuild(runtime, sha);
+  await playVerification(runtime.config);
+}
+
+/** The throw-away sandbox of a build proves the candidate. */
+export async function playVerification(build: RuntimeConfig): Promise<FakeRuntime> {
+  const { config } = await eventually(async () => {
+    const found = await startedSandbox(ownerOf(build));
+    return found.config.mode === "verify" && found;
+  }, "the candidate is started");
+  const runtime = await connectRuntime(config);
+  if (config.mode === "verify") runtime.event({ type: "verify.finished", sha: config.sha, verifyRan: false });
+  return runtime;
 }
 
 export const imageObject = (scope = "repo:acme/shop") => env.IMAGES.getByName(scope);

@@ -10,7 +10,7 @@ import {
 } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import { type z } from "zod";
-import { call, connectRuntime, eventually, json, origin, playBuild, sessionObject, someSha, startedSandbox } from "./harness.ts";
+import { call, connectRuntime, eventually, json, origin, playVerification, playWholeBuild, sessionObject, someSha, startedSandbox } from "./harness.ts";
 
 async function watch<S extends z.ZodType>(path: string, schema: S): Promise<{ messages: z.output<S>[]; socket: WebSocket }> {
   const response = await exports.default.fetch(`${origin}${path}`, { headers: { upgrade: "websocket", origin } });
@@ -29,7 +29,7 @@ it("[AP8] the feed pushes every change of a repository's image and of a session,
   await eventually(async () => messages.some((one) => one.type === "hello"), "hello");
   await evictDurableObject(env.FEED.getByName("feed"));
   const { body } = await json<ImageState>("PUT", "/api/repositories/acme/shop/image", { enabled: true });
-  playBuild(await connectRuntime((await startedSandbox(body.latestBuild?.id ?? "")).config));
+  await playWholeBuild(await connectRuntime((await startedSandbox(body.latestBuild?.id ?? "")).config));
   await eventually(
     async () => messages.some((one) => one.type === "repository" && one.repository.image.status === "building"),
     "building",
@@ -67,6 +67,7 @@ it("[AP8] [LG2] a build's socket begins with the view and the log since the curs
     "after\n",
   ]);
   runtime.event({ type: "build.finished", sha: someSha("a"), setupRan: true });
+  await playVerification(runtime.config);
   await eventually(async () => again.messages.some((one) => one.type === "build" && one.build.status === "ready"), "the end");
 });
 

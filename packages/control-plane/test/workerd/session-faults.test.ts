@@ -11,7 +11,7 @@ import {
   github,
   json,
   passTime,
-  playBuild,
+  playWholeBuild,
   ring,
   ringWithin,
   sessionObject,
@@ -42,7 +42,7 @@ const noSandboxLeft = () =>
 
 async function buildImage(): Promise<ImageState> {
   const { body } = await json<ImageState>("PUT", "/api/repositories/acme/shop/image", { enabled: true });
-  playBuild(await connectRuntime((await startedSandbox(body.latestBuild?.id ?? "")).config));
+  await playWholeBuild(await connectRuntime((await startedSandbox(body.latestBuild?.id ?? "")).config));
   return eventually(async () => {
     const { body: state } = await json<ImageState>("GET", "/api/repositories/acme/shop/image");
     return state.active ? state : null;

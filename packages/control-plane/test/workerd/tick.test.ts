@@ -5,7 +5,7 @@ import { type BuildView, type ImageState } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import { type HeadCheckMessage } from "../../src/domain/ports.ts";
 import worker from "../../src/worker.ts";
-import { call, connectRuntime, eventually, github, json, origin, playBuild, someSha, startedSandbox } from "./harness.ts";
+import { call, connectRuntime, eventually, github, json, origin, playWholeBuild, someSha, startedSandbox } from "./harness.ts";
 
 const imagePath = "/api/repositories/acme/shop/image";
 const image = async (): Promise<ImageState> => (await json<ImageState>("GET", imagePath)).body;
@@ -18,7 +18,7 @@ const repository = (sha: string, branch = "main") => ({
 
 async function buildImage(): Promise<void> {
   const { body } = await json<ImageState>("PUT", imagePath, { enabled: true });
-  playBuild(await connectRuntime((await startedSandbox(body.latestBuild?.id ?? "")).config));
+  await playWholeBuild(await connectRuntime((await startedSandbox(body.latestBuild?.id ?? "")).config));
   await eventually(async () => (await image()).status === "ready", "the image is ready");
 }
 

@@ -1,6 +1,6 @@
 /** Writes of an ImageObject to D1: its scope, its builds, its images. Each is safe to repeat. */
 import { type BuildView, type Pin, type RepositoryView } from "@open-inspect/protocol";
-import { and, count, eq, isNull, lt, or, sql } from "drizzle-orm";
+import { and, count, eq, isNull, lt, or, type SQL, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { type ScopeRow } from "../../domain/image-records.ts";
 import { type StoredImage } from "../../domain/image-selection.ts";
@@ -14,7 +14,10 @@ export interface ImageRows {
   activate(image: StoredImage, order: number, serve: boolean): Promise<boolean>;
   /** Makes a kept image the active one, whatever its order. */
   serve(imageId: string): Promise<void>;
-  pin(pin: Pin): Promise<void>;
+  /** No image is active, and no build up to this order makes one active any more. */
+  bar(order: number): Promise<void>;
+  /** Serves the image until it is unpinned; builds up to `order` change nothing any more. */
+  pin(pin: Pin, order: number): Promise<void>;
   unpin(): Promise<void>;
   /** sessions that came from the image and have not ended */
   runningSessions(imageId: string): Promise<number>;
@@ -26,6 +29,12 @@ export interface ImageRows {
 
 export function createImageRows(d1: D1Database, scope: string): ImageRows {
   const db = drizzle(d1);
+  const renew = (imageId: string) =>
+    db.update(images).set({ retiredAt: null, retiredCause: null }).where(eq(images.id, imageId));
+  /** The row of the switch may be written after these: a later write of the same row replaces an earlier one in the queue. */
+  const upsert = (set: { activeImageId: string | null; activeOrder?: SQL; pin?: Pin }) =>
+    db.insert(imageScopes).values({ scope, enabled: true, ...set }).onConflictDoUpdate({ target: imageScopes.scope, set });
+  const atLeast = (order: number) => sql`max(coalesce(${imageScopes.activeOrder}, 0), ${order})`;
   return {
     async saveScope(row) {
       await db
@@ -54,32 +63,24 @@ export function createImageRows(d1: D1Database, scope: string): ImageRows {
         lt(imageScopes.activeOrder, order),
         eq(imageScopes.activeImageId, image.id),
       );
+      const set = { activeImageId: image.id, activeOrder: order };
       const [, switched] = await db.batch([
         write,
         db
-          .update(imageScopes)
-          .set({ activeImageId: image.id, activeOrder: order })
-          .where(and(eq(imageScopes.scope, scope), eq(imageScopes.enabled, true), isNull(imageScopes.pin), newest)),
+          .insert(imageScopes)
+          .values({ scope, enabled: true, ...set })
+          .onConflictDoUpdate({ target: imageScopes.scope, set, setWhere: sql`${isNull(imageScopes.pin)} and ${newest}` }),
       ]);
       return switched.meta.changes > 0;
     },
     async serve(imageId) {
-      await db.batch([
-        db.update(images).set({ retiredAt: null, retiredCause: null }).where(eq(images.id, imageId)),
-        db
-          .update(imageScopes)
-          .set({ activeImageId: imageId })
-          .where(and(eq(imageScopes.scope, scope), eq(imageScopes.enabled, true))),
-      ]);
+      await db.batch([renew(imageId), upsert({ activeImageId: imageId })]);
     },
-    async pin(pin) {
-      await db.batch([
-        db.update(images).set({ retiredAt: null, retiredCause: null }).where(eq(images.id, pin.imageId)),
-        db
-          .update(imageScopes)
-          .set({ activeImageId: pin.imageId, pin })
-          .where(and(eq(imageScopes.scope, scope), eq(imageScopes.enabled, true))),
-      ]);
+    async bar(order) {
+      await upsert({ activeImageId: null, activeOrder: atLeast(order) });
+    },
+    async pin(pin, order) {
+      await db.batch([renew(pin.imageId), upsert({ activeImageId: pin.imageId, pin, activeOrder: atLeast(order) })]);
     },
     async unpin() {
       await db.update(imageScopes).set({ pin: null }).where(eq(imageScopes.scope, scope));

@@ -17,8 +17,8 @@ type Row = {
   check: typeof headChecks.$inferSelect | null;
 };
 
-/** SQLite takes at most 100 bound parameters a statement in D1; a row has eight. */
-const rowsPerStatement = 10;
+/** SQLite takes at most 100 bound parameters a statement in D1; a row has ten, and the update two. */
+const rowsPerStatement = 9;
 
 const columns = { repository: repositories, scope: imageScopes, active: images, latest: builds, check: headChecks };
 
