@@ -3,7 +3,17 @@
  * store, the launcher, the network and the snapshots together; how each of them works is theirs.
  */
 import { createHash } from "node:crypto";
-import { chmodSync, chownSync, copyFileSync, mkdirSync, realpathSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdirSync,
+  realpathSync,
+  renameSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -102,7 +112,7 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
     const work = await openLayerWork(mapping);
     undo.push(work.close);
 
-    const pads = createLaunchPads({ mapping, stage, cgroups, cgroupPrefix });
+    const pads = createLaunchPads({ mapping, stage, cgroups, cgroupPrefix, padsDir: join(root, "pads") });
     undo.push(pads.close);
 
     const residents = new Map<string, Resident>();
@@ -151,6 +161,7 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
         utimesSync(join(dir, "delta/fs"), mtime, mtime);
         const pad = await pads.take();
         cleanUps.push(() => pad.discard());
+        renameSync(pad.fifoDir, join(dir, "ctl/fifos"));
         pad.cgroup?.limit({
           memoryBytes: spec.memoryMiB === null ? null : spec.memoryMiB * MIB + AGENT_MEMORY_BYTES,
           cpu: spec.cpu,
@@ -165,7 +176,12 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
         const view = guestView(record.base, offer, stage.visible);
         const ports = [...options.forwardedPorts.map((port) => ({ port, path: `/run/net/${portSocket(port)}` }))];
         if (rules.anyEgress) ports.push({ port: PROXY_PORT, path: `/run/net/${PROXY_SOCKET}` });
-        const agentConfig = { socket: "/run/ctl/agent.sock", fifoDir: "/run/agent-fifos", forwards: ports };
+        const agentConfig = {
+          socket: "/run/ctl/agent.sock",
+          fifoDir: "/run/agent-fifos",
+          fifoStock: "/run/ctl/fifos",
+          forwards: ports,
+        };
         const baseEnv = guestBaseEnv(rules.anyEgress, offer.caBundle);
         const live = await startLiveGuest({
           spec,
