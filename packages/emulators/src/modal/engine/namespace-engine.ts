@@ -32,9 +32,8 @@ import { BOOT_ID, type FilesystemRecord, openLayerStore } from "./layer-store.ts
 import { openLayerWork } from "./layer-work.ts";
 import { type LiveGuest, startLiveGuest } from "./live-guest.ts";
 import { egressRules } from "./network-policy.ts";
-import { canLaunchWithPerl } from "./perl-launch.ts";
 import { recoverStore } from "./recovery.ts";
-import { buildSeccompProgram } from "./seccomp.ts";
+import { writeSeccompProgram } from "./seccomp-file.ts";
 import { type UserMapping } from "./user-mapping.ts";
 
 export interface NamespaceEngineOptions extends EngineOptions {
@@ -67,14 +66,6 @@ interface Resident {
   hasLimitedDisk: boolean;
   snapshot: FrozenSnapshot | null;
   turn: Promise<unknown>;
-}
-
-/** @returns the file; null where there is no program for the architecture, or the launcher cannot load one */
-async function writeSeccompProgram(file: string, launcher: LauncherKind): Promise<string | null> {
-  const program = buildSeccompProgram(process.arch);
-  if (program === null) return null;
-  writeFileSync(file, program, { mode: 0o644 });
-  return launcher === "bwrap" || (await canLaunchWithPerl(process.arch, file)) ? file : null;
 }
 
 export async function createNamespaceEngine(options: NamespaceEngineOptions): Promise<SandboxEngine> {
