@@ -3,17 +3,7 @@
  * store, the launcher, the network and the snapshots together; how each of them works is theirs.
  */
 import { createHash } from "node:crypto";
-import {
-  chmodSync,
-  chownSync,
-  copyFileSync,
-  mkdirSync,
-  realpathSync,
-  renameSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, chownSync, copyFileSync, mkdirSync, realpathSync, renameSync, statSync, utimesSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
