@@ -1,4 +1,7 @@
-/** The test projects. Vitest reads them through vitest.config.ts. */
+/**
+ * The test projects. Vitest reads them through vitest.config.ts. Those with `isolate: false` go on from file to file in the same
+ * worker, which spares loading the same modules again; what their tests start lives in other processes and in folders of its own.
+ */
 import { type TestProjectConfiguration } from "vitest/config";
 
 const projects: TestProjectConfiguration[] = [
@@ -7,6 +10,7 @@ const projects: TestProjectConfiguration[] = [
   {
     test: {
       name: "modal-client",
+      isolate: false,
       root: "packages/modal-client",
       include: ["test/**/*.test.ts"],
       testTimeout: 60_000,
@@ -16,6 +20,7 @@ const projects: TestProjectConfiguration[] = [
   {
     test: {
       name: "sandbox-runtime",
+      isolate: false,
       root: "packages/sandbox-runtime",
       include: ["test/**/*.test.ts"],
       globalSetup: ["test/support/bundle-entry.ts"],
@@ -26,6 +31,7 @@ const projects: TestProjectConfiguration[] = [
   {
     test: {
       name: "emulators",
+      isolate: false,
       root: "packages/emulators",
       include: ["test/**/*.test.ts"],
       testTimeout: 60_000,

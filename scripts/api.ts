@@ -75,6 +75,15 @@ export function untilReady(api: Api, id: string, deadlineMs: number): Promise<Se
   });
 }
 
+/** Waits until a session's sandbox has its repository on the branch's head; its agent may still be starting. */
+export function untilSynced(api: Api, id: string): Promise<SessionView> {
+  return until(`session ${id} synced`, 60_000, async () => {
+    const session = await api.session(id);
+    if (session.failure !== null) throw new Error([session.failure.message, ...session.failure.lines].join("\n"));
+    return session.syncedSha === null ? null : session;
+  });
+}
+
 /** Waits until the active image is of `sha`; a build that fails meanwhile throws with its cause and lines. */
 export function untilImageOf(api: Api, repository: string, sha: string, deadlineMs: number) {
   const calledAt = Date.now();

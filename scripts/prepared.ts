@@ -32,7 +32,9 @@ export function inheritedEnv(): Record<string, string> {
     "SSL_CERT_DIR",
     "GIT_SSL_CAINFO",
   ];
-  return Object.fromEntries(names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
+  const inherited = names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]));
+  // Parts are compiled once, not at every start.
+  return { ...Object.fromEntries(inherited), NODE_COMPILE_CACHE: join(cache, "compiled") };
 }
 
 /** No telemetry, update check or look-up: the local Worker talks to loopback only. */

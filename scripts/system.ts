@@ -2,9 +2,9 @@
  * Starts the whole system on loopback for `npm start`, the demo, the bench and the end-to-end tests: emulators, gateway,
  * Worker. Only base URLs and secrets differ from production.
  */
-
+import { randomInt } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { type Credentials, loadCredentials } from "./credentials.ts";
 import { applyMigrations, buildDashboard, inheritedEnv, quietWrangler, wrangler } from "./prepared.ts";
@@ -229,8 +229,11 @@ async function choosePorts(dataDir: string, preferred: number): Promise<number[]
     // First start in this folder.
   }
   const candidates = preferred === 0 || remembered[0] === preferred ? remembered : wanted;
-  const ports: number[] = [];
-  for (const candidate of candidates) ports.push((await freePort(candidate)) ?? (await freePort(0)) ?? 0);
+  // All are held until the last is chosen: none is given out twice.
+  const held: Server[] = [];
+  for (const candidate of candidates) held.push((await listen(candidate)) ?? (await listenAnywhere()));
+  const ports = held.map(portOf);
+  for (const server of held) await new Promise((closed) => server.close(closed));
   if (preferred !== 0 && ports[0] !== preferred) {
     throw new Error(`Port ${preferred} is in use. Stop what listens there, or choose another: npm start -- --port 8800`);
   }
@@ -238,14 +241,29 @@ async function choosePorts(dataDir: string, preferred: number): Promise<number[]
   return ports;
 }
 
-function freePort(port: number): Promise<number | null> {
+const portOf = (server: Server) => {
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : 0;
+};
+
+/** Below the ports that the system gives to connections: one of those could be taken again before the part listens. */
+const portRange = { first: 15_000, count: 15_000 };
+
+async function listenAnywhere(): Promise<Server> {
+  for (let tries = 0; tries < 100; tries++) {
+    const server = await listen(portRange.first + randomInt(portRange.count));
+    if (server !== null) return server;
+  }
+  throw new Error(`No free port between ${portRange.first} and ${portRange.first + portRange.count} was found.`);
+}
+
+/** Holds a port; null when somebody else does, or for 0, which names none. */
+function listen(port: number): Promise<Server | null> {
+  if (port === 0) return Promise.resolve(null);
   return new Promise((resolve) => {
-    const probe = createServer();
-    probe.once("error", () => resolve(null));
-    probe.listen(port, "127.0.0.1", () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : null));
-    });
+    const server = createServer();
+    server.once("error", () => resolve(null));
+    server.listen(port, "127.0.0.1", () => resolve(server));
   });
 }
 

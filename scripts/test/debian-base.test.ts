@@ -19,7 +19,7 @@ describe.skipIf(process.platform !== "linux" || process.env.OPEN_INSPECT_SLOW_TE
   let cold: string;
 
   beforeAll(async () => {
-    running = await startTestSystem({}, false, "debian");
+    running = await startTestSystem({ base: "debian" });
     modal = modalClientFor(running.system);
   }, 3 * minuteMs);
   afterAll(async () => {

@@ -38,19 +38,14 @@ const sandboxesSchema = z.object({
   sandboxes: z.array(z.object({ id: z.string(), name: z.string().nullable(), status: z.string() })),
 });
 
-export async function startTestSystem(
-  vars: Record<string, string> = {},
-  webhooks = false,
-  base: NonNullable<SystemOptions["base"]> = "local",
-): Promise<TestSystem> {
+export async function startTestSystem(options: Pick<SystemOptions, "vars" | "base" | "engine"> = {}): Promise<TestSystem> {
   const dataDir = mkdtempSync(join(tmpdir(), "open-inspect-test-"));
   const logFile = join(dataDir, "system.log");
   const system = await startSystem({
     dataDir,
     port: 0,
-    webhooks,
-    base,
-    vars,
+    webhooks: false,
+    ...options,
     log: (line, part) => appendFileSync(logFile, `${part ?? "system"}: ${line}\n`),
   }).catch((error) => {
     const tail = readFileSync(logFile, "utf8").split("\n").slice(-60).join("\n");

@@ -10,7 +10,7 @@ const buildLimitMs = 15_000;
 let running: TestSystem;
 
 beforeAll(async () => {
-  running = await startTestSystem({ BUILD_LIMIT_MS: `${buildLimitMs}` });
+  running = await startTestSystem({ vars: { BUILD_LIMIT_MS: `${buildLimitMs}` } });
 });
 afterAll(() => running?.close());
 

@@ -167,7 +167,7 @@ describe("what setup leaves behind", () => {
     const running = bystander.run(buildConfig(other, withSetup(script("mkdir made; echo $$ > made/pid; sleep 60")).url));
     const itsSetup = () => Number(readIfThere(join(bystander.workspace, "made/pid")));
     try {
-      await expect.poll(itsSetup).toBeGreaterThan(0);
+      await expect.poll(itsSetup, { timeout: 20_000 }).toBeGreaterThan(0);
       sandbox.run(buildConfig(bridge, repository.url));
       await bridge.waitFor("build.finished");
       const pids = readFileSync(join(sandbox.workspace, "made/pids"), "utf8").trim().split("\n").map(Number);

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Failure } from "../../../packages/protocol/src/index.ts";
-import { until, untilImageOf, untilReady } from "../../api.ts";
+import { until, untilImageOf, untilSynced } from "../../api.ts";
 import { type FileChange, pushCommit } from "../../person.ts";
 import { type TestSystem } from "../support.ts";
 
@@ -148,9 +148,8 @@ export function faults(system: () => TestSystem, buildLimitMs: number) {
       expect(failure).toMatchObject({ code: "setup_failed", phase: "setup", exitCode: 1 });
       expect(failure.lines.join("\n")).toContain("error: no such table: users");
       await expectGoodImage();
-      const session = await untilReady(running.api, (await running.api.startSession({ repository })).id, 60_000);
-      expect(session.receipt?.startedFrom).toBe("image");
-      expect(session.bakedSha).toBe(goodSha);
+      const session = await untilSynced(running.api, (await running.api.startSession({ repository })).id);
+      expect(session).toMatchObject({ cold: null, bakedSha: goodSha });
       await running.api.stopSession(session.id);
     });
 

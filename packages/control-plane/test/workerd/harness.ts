@@ -45,11 +45,12 @@ export async function eventually<T>(
   limitMs = 15_000,
 ): Promise<T> {
   const until = performance.now() + limitMs;
-  for (;;) {
+  // Most answers are a moment away, and asking is work that the answer waits for.
+  for (let pauseMs = 2; ; pauseMs = Math.min(2 * pauseMs, 50)) {
     const answer = await ask();
     if (answer) return answer;
     if (performance.now() > until) throw new Error(`never came true: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 15));
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }
 

@@ -98,8 +98,11 @@ export async function diffFiles(
   options?: GitOptions,
 ): Promise<FileChange[]> {
   const args = [`--git-dir=${gitDir}`, "diff-tree", "-z", "-r", "-M", "--abbrev=40", from ?? emptyTree, to];
-  const raw = (await git.text([...args, "--raw"], options)).split("\0");
-  const counts = (await git.text([...args, "--numstat"], options)).split("\0");
+  const records = (await git.text([...args, "--raw", "--numstat"], options)).split("\0");
+  // First what happened to each file, `:…` and one path, or two for a rename; then the line counts.
+  let countsAt = 0;
+  while (records[countsAt]?.startsWith(":")) countsAt += / [RC]\d*$/.test(records[countsAt] ?? "") ? 3 : 2;
+  const [raw, counts] = [records.slice(0, countsAt), records.slice(countsAt)];
   const lines = new Map<string, { additions: number; deletions: number }>();
   for (let at = 0; at < counts.length; at++) {
     const [additions, deletions, path] = (counts[at] ?? "").split("\t");

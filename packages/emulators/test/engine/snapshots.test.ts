@@ -97,7 +97,7 @@ describe.skipIf(!hasNamespaces)("snapshots", () => {
     const guest = await test.guest();
     await ok(
       guest,
-      "mkdir /workspace/big && cd /workspace/big && for d in $(seq 20); do mkdir $d; (cd $d; seq 1 300 | xargs touch); done; head -c 100000000 /dev/zero > blob",
+      "mkdir /workspace/big && cd /workspace/big && for d in $(seq 20); do mkdir $d; (cd $d; seq 1 100 | xargs touch); done; head -c 200000000 /dev/zero > blob",
     );
     const begun = performance.now();
     const id = await snapshotAndKill(guest);
@@ -105,7 +105,7 @@ describe.skipIf(!hasNamespaces)("snapshots", () => {
     const restoring = performance.now();
     const restored = await test.guest({ filesystem: id });
     const restoredMs = performance.now() - restoring;
-    expect(await ok(restored, "find /workspace/big -type f | wc -l; stat -c %s /workspace/big/blob")).toBe("6001\n100000000\n");
+    expect(await ok(restored, "find /workspace/big -type f | wc -l; stat -c %s /workspace/big/blob")).toBe("2001\n200000000\n");
     await restored.kill();
     expect(taken).toBeLessThan(1000);
     // The promise is 100 ms on an idle machine; tests share theirs.
@@ -161,7 +161,7 @@ describe.skipIf(!hasNamespaces)("snapshots", () => {
   it("a kill at any moment of a snapshot leaves either no snapshot or a whole one", async () => {
     for (const waitMs of [0, 1, 2, 4, 8, 30, 70, 90]) {
       const guest = await test.guest();
-      await ok(guest, "seq 500 | (cd /workspace && xargs touch); echo x > /workspace/last");
+      await ok(guest, "cd /workspace && seq 100 | xargs touch && head -c 50000000 /dev/zero > blob; echo x > last");
       const snapshot = test.engine.snapshot(guest.id).catch((error: unknown) => error);
       await new Promise((resolve) => setTimeout(resolve, waitMs));
       await guest.kill();
@@ -171,7 +171,8 @@ describe.skipIf(!hasNamespaces)("snapshots", () => {
         continue;
       }
       const restored = await test.guest({ filesystem: id });
-      expect(await ok(restored, "ls /workspace | wc -l; cat /workspace/last")).toBe("501\nx\n");
+      const all = "ls /workspace | wc -l; stat -c %s /workspace/blob; cat /workspace/last";
+      expect(await ok(restored, all)).toBe("102\n50000000\nx\n");
       await restored.kill();
       await test.engine.deleteFilesystem(id);
     }

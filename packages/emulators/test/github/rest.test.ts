@@ -1,4 +1,4 @@
-import { chmod, mkdir, rename, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { request as httpRequest } from "node:http";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -116,6 +116,28 @@ test("every answer about a repository is what GitHub's own description says", as
     "GET /users/{username}/installation 200",
     "POST /app/installations/{installation_id}/access_tokens 201",
   ]);
+});
+
+test("a commit made here takes every name that git takes, removes what it says, and makes scripts executable", async () => {
+  const world = await startWorld();
+  const { cloneUrl } = await world.github.addRepository({ owner: "acme", name: "sample", empty: true });
+  const files = { 'a b/"ü\\☃".txt': "x\n", "\ttab": "no newline", "run.sh": "#!/bin/sh\n", empty: "", gone: "1" };
+  await world.github.commit("acme", "sample", { message: "One", files });
+  await world.github.commit("acme", "sample", { message: "Two\n\nbody", files: { gone: null, "never/there": null } });
+  const folder = await temporaryFolder();
+  await git(folder, "clone", "-q", cloneUrl, "clone");
+  const listed = await git(join(folder, "clone"), "-c", "core.quotePath=false", "ls-files", "-s", "-z");
+  const seen = listed
+    .split("\0")
+    .flatMap((line) => (line === "" ? [] : [[line.slice(0, 6), line.slice(line.indexOf("\t") + 1)]]));
+  expect(seen.sort()).toEqual([
+    ["100644", "\ttab"],
+    ["100644", 'a b/"ü\\☃".txt'],
+    ["100644", "empty"],
+    ["100755", "run.sh"],
+  ]);
+  expect(await readFile(join(folder, "clone", "\ttab"), "utf8")).toBe("no newline");
+  expect(await git(join(folder, "clone"), "log", "--format=%an %B", "-1")).toBe(`${person.login} Two\n\nbody`);
 });
 
 test("a comparison lists its commits oldest first, on each page", async () => {

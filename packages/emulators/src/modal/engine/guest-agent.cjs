@@ -24,7 +24,8 @@ const live = new Map();
 
 // Node's own "pipe" stdio is a socket, and a socket cannot be opened through /dev/stdout, which scripts do all the time.
 // So processes get FIFOs, which can.
-const fifos = [];
+// The first of them are made while the guest is.
+const fifos = config.fifoStock ? fs.readdirSync(config.fifoStock).map((name) => `${config.fifoStock}/${name}`) : [];
 let fifoCount = 0;
 let refilling = false;
 fs.mkdirSync(config.fifoDir, { recursive: true, mode: 0o700 });

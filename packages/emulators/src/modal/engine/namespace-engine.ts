@@ -3,7 +3,7 @@
  * store, the launcher, the network and the snapshots together; how each of them works is theirs.
  */
 import { createHash } from "node:crypto";
-import { chmodSync, chownSync, copyFileSync, mkdirSync, realpathSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, copyFileSync, mkdirSync, realpathSync, renameSync, statSync, utimesSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,9 +22,8 @@ import { BOOT_ID, type FilesystemRecord, openLayerStore } from "./layer-store.ts
 import { openLayerWork } from "./layer-work.ts";
 import { type LiveGuest, startLiveGuest } from "./live-guest.ts";
 import { egressRules } from "./network-policy.ts";
-import { canLaunchWithPerl } from "./perl-launch.ts";
 import { recoverStore } from "./recovery.ts";
-import { buildSeccompProgram } from "./seccomp.ts";
+import { writeSeccompProgram } from "./seccomp-file.ts";
 import { type UserMapping } from "./user-mapping.ts";
 
 export interface NamespaceEngineOptions extends EngineOptions {
@@ -57,14 +56,6 @@ interface Resident {
   hasLimitedDisk: boolean;
   snapshot: FrozenSnapshot | null;
   turn: Promise<unknown>;
-}
-
-/** @returns the file; null where there is no program for the architecture, or the launcher cannot load one */
-async function writeSeccompProgram(file: string, launcher: LauncherKind): Promise<string | null> {
-  const program = buildSeccompProgram(process.arch);
-  if (program === null) return null;
-  writeFileSync(file, program, { mode: 0o644 });
-  return launcher === "bwrap" || (await canLaunchWithPerl(process.arch, file)) ? file : null;
 }
 
 export async function createNamespaceEngine(options: NamespaceEngineOptions): Promise<SandboxEngine> {
@@ -102,7 +93,7 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
     const work = await openLayerWork(mapping);
     undo.push(work.close);
 
-    const pads = createLaunchPads({ mapping, stage, cgroups, cgroupPrefix });
+    const pads = createLaunchPads({ mapping, stage, cgroups, cgroupPrefix, padsDir: join(root, "pads") });
     undo.push(pads.close);
 
     const residents = new Map<string, Resident>();
@@ -151,6 +142,7 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
         utimesSync(join(dir, "delta/fs"), mtime, mtime);
         const pad = await pads.take();
         cleanUps.push(() => pad.discard());
+        renameSync(pad.fifoDir, join(dir, "ctl/fifos"));
         pad.cgroup?.limit({
           memoryBytes: spec.memoryMiB === null ? null : spec.memoryMiB * MIB + AGENT_MEMORY_BYTES,
           cpu: spec.cpu,
@@ -165,7 +157,12 @@ export async function createNamespaceEngine(options: NamespaceEngineOptions): Pr
         const view = guestView(record.base, offer, stage.visible);
         const ports = [...options.forwardedPorts.map((port) => ({ port, path: `/run/net/${portSocket(port)}` }))];
         if (rules.anyEgress) ports.push({ port: PROXY_PORT, path: `/run/net/${PROXY_SOCKET}` });
-        const agentConfig = { socket: "/run/ctl/agent.sock", fifoDir: "/run/agent-fifos", forwards: ports };
+        const agentConfig = {
+          socket: "/run/ctl/agent.sock",
+          fifoDir: "/run/agent-fifos",
+          fifoStock: "/run/ctl/fifos",
+          forwards: ports,
+        };
         const baseEnv = guestBaseEnv(rules.anyEgress, offer.caBundle);
         const live = await startLiveGuest({
           spec,
