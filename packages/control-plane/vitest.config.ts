@@ -20,6 +20,7 @@ export default defineConfig({
           cf: false,
           bindings: {
             TICK_JITTER_MS: "0",
+            BUILDS_AT_ONCE: "2",
             TEST_MIGRATIONS: await readD1Migrations(here("./migrations")),
             CONTROL_PLANE_URL: "http://127.0.0.1:8787",
             GATEWAY_URL: "http://gateway.test",

@@ -26,5 +26,10 @@ async function wakeUsed(): Promise<void> {
     const ids = (await listDurableObjectIds(namespace)).filter((id) => id.toString() === again || !done.has(id.toString()));
     await Promise.all(ids.map((id) => runInDurableObject(namespace.get(id), () => done.add(id.toString()))));
   };
-  await Promise.all([wake(env.IMAGES, "repo:acme/shop"), wake(env.SESSIONS, ""), wake(env.FEED, "feed")]);
+  await Promise.all([
+    wake(env.IMAGES, "repo:acme/shop"),
+    wake(env.SESSIONS, ""),
+    wake(env.FEED, "feed"),
+    wake(env.BUILD_SLOTS, "slots"),
+  ]);
 }

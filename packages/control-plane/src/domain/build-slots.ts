@@ -52,6 +52,10 @@ export function chooseNext(firsts: readonly Waiting[], running: ReadonlyMap<stri
 /** A stable fraction of the spread for each repository, so that not all of them build in the same second. */
 export function jitterMs(scope: string, spreadMs: number): number {
   let hash = 2_166_136_261;
-  for (const byte of new TextEncoder().encode(scope)) hash = Math.imul(hash ^ byte, 16_777_619) >>> 0;
+  for (const byte of new TextEncoder().encode(scope)) hash = Math.imul(hash ^ byte, 16_777_619);
+  // FNV leaves the last letters in the low bits; names that differ in them alone are to be spread, too.
+  hash = Math.imul(hash ^ (hash >>> 16), 2_246_822_507);
+  hash = Math.imul(hash ^ (hash >>> 13), 3_266_489_909);
+  hash = (hash ^ (hash >>> 16)) >>> 0;
   return Math.floor((hash / 2 ** 32) * spreadMs);
 }

@@ -61,8 +61,7 @@ export function imageAddress(effect: OwedImageEffect): { key: string; lane: stri
     case "record.build":
       return { key: `build:${effect.build.id}`, lane: recordLane, delayMs: 0 };
     case "publish":
-      // After the rows: what is pushed is what the database has.
-      return { key: "publish", lane: recordLane, delayMs: 0 };
+      return { key: "publish", lane: "feed", delayMs: 0 };
     default:
       return sandboxAddress(effect);
   }
@@ -72,6 +71,8 @@ export interface ImageWorld extends SandboxWorld {
   rows: ImageRows;
   feed: DurableObjectStub<FeedObject>;
   slots: DurableObjectStub<BuildSlotsObject>;
+  /** resolves when the rows that are owed are written, or after a while */
+  recorded(): Promise<void>;
   now(): number;
 }
 
@@ -140,6 +141,8 @@ export async function performImageEffect(effect: OwedImageEffect, world: ImageWo
       return untilWritten(() => rows.saveBuild(effect.build));
     case "publish":
       return untilWritten(async () => {
+        // What is pushed is what the database has.
+        await world.recorded();
         const repository = await rows.view();
         if (repository) await world.feed.publish({ type: "repository", repository });
       });

@@ -92,6 +92,7 @@ export class ImageObject extends DurableObject<Env> {
         rows: createImageRows(this.env.DB, target ? imageScopeOf(target) : ""),
         feed: this.env.FEED.getByName("feed"),
         slots: this.env.BUILD_SLOTS.getByName("slots"),
+        recorded: () => this.runner.settled(recordLane, settleMs),
         lastLines: () => this.lastLines(),
         creating: () => {},
         now,

@@ -23,7 +23,14 @@ it("[IB1] switching on builds, and the image is active once the snapshot is stor
   expect(list.body.repositories.map((one) => one.name)).toEqual(["empty", "Shop"]);
   const state = await buildImage();
   expect(state.active?.sha).toBe(someSha("a"));
-  expect(state.latestBuild?.phases.map((one) => one.phase)).toEqual(["sandbox", "connect", "clone", "setup", "snapshot", "verify"]);
+  expect(state.latestBuild?.phases.map((one) => one.phase)).toEqual([
+    "sandbox",
+    "connect",
+    "clone",
+    "setup",
+    "snapshot",
+    "verify",
+  ]);
   const logs = await json<BuildLogs>("GET", `/api/builds/${state.latestBuild?.id}/logs`);
   expect(logs.body.complete).toBe(true);
   expect(logs.body.entries.map((one) => one.text).join("")).toContain("installing");

@@ -10,7 +10,18 @@ import {
 } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import { type z } from "zod";
-import { call, connectRuntime, eventually, json, origin, playVerification, playWholeBuild, sessionObject, someSha, startedSandbox } from "./harness.ts";
+import {
+  call,
+  connectRuntime,
+  eventually,
+  json,
+  origin,
+  playVerification,
+  playWholeBuild,
+  sessionObject,
+  someSha,
+  startedSandbox,
+} from "./harness.ts";
 
 async function watch<S extends z.ZodType>(path: string, schema: S): Promise<{ messages: z.output<S>[]; socket: WebSocket }> {
   const response = await exports.default.fetch(`${origin}${path}`, { headers: { upgrade: "websocket", origin } });

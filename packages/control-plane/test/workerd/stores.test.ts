@@ -1,11 +1,14 @@
 /** The object's own stores, the redacting log, and the runner on a store that can be looked into. */
 import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { expect, it, vi } from "vitest";
+import { createImageRows } from "../../src/adapters/d1/image-rows.ts";
 import { createLog, redact } from "../../src/adapters/log.ts";
 import { createEffectStore, type EffectStore } from "../../src/adapters/sqlite/effect-store.ts";
 import { createLogStore } from "../../src/adapters/sqlite/log-store.ts";
 import { createRunner, type Performed } from "../../src/objects/runner.ts";
 import { createMemoryEffectStore } from "../fakes/memory-effect-store.ts";
+import { storedImage } from "../fakes/stored-image.ts";
 import { imageObject } from "./harness.ts";
 
 const inObject = <T>(work: (storage: DurableObjectStorage) => T): Promise<T> =>
@@ -286,4 +289,33 @@ it("[LG3] log lines carry no credential", () => {
   expect(lines[0]).not.toMatch(/abc|ghs_/);
   expect(lines[0]).toContain("visible");
   expect(redact(`ses_${"0".repeat(26)}.${"a".repeat(32)}.${"b".repeat(64)}`)).toBe("[redacted]");
+});
+
+it("[IB4] the rows of a scope: order and pin guard the switch, a bar fences what arrives late, a pin serves until it ends", async () => {
+  const rows = createImageRows(env.DB, "repo:acme/rows");
+  const image = (id: string, order: number) => storedImage({ id, order, providerImageId: `im-${id}` });
+  const active = async () =>
+    (
+      await env.DB.prepare("SELECT active_image_id AS id FROM image_scopes WHERE scope = 'repo:acme/rows'").first<{
+        id: string | null;
+      }>()
+    )?.id;
+  expect(await rows.activate(image("img_2", 2), 2, true), "the first, before the switch's own row").toBe(true);
+  expect(await rows.activate(image("img_1", 1), 1, true), "an older one").toBe(false);
+  expect(await rows.activate(image("img_2", 2), 2, true), "the same again").toBe(true);
+  await rows.bar(4);
+  expect(await active()).toBeNull();
+  expect(await rows.activate(image("img_4", 4), 4, true), "of a build that the bar was set for").toBe(false);
+  await rows.serve("img_2");
+  expect(await active()).toBe("img_2");
+  const pin = { imageId: "img_1", reason: "r", by: "dev", at: 1, until: null };
+  await rows.pin(pin, 5);
+  expect(await active()).toBe("img_1");
+  expect(await rows.activate(image("img_6", 6), 6, true), "while another is pinned").toBe(false);
+  await rows.unpin();
+  expect(await rows.activate(image("img_5", 5), 5, true), "of before the pin").toBe(false);
+  expect(await rows.activate(image("img_6", 6), 6, true)).toBe(true);
+  expect(await rows.activate(image("img_7", 7), 7, false), "kept, not active").toBe(false);
+  expect(await active()).toBe("img_6");
+  expect(await rows.runningSessions("img_6")).toBe(0);
 });

@@ -1,6 +1,6 @@
 /** Writes of an ImageObject to D1: its scope, its builds, its images. Each is safe to repeat. */
 import { type BuildView, type Pin, type RepositoryView } from "@open-inspect/protocol";
-import { and, count, eq, isNull, lt, or, type SQL, sql } from "drizzle-orm";
+import { and, count, eq, isNull, lt, or, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { type ScopeRow } from "../../domain/image-records.ts";
 import { type StoredImage } from "../../domain/image-selection.ts";
@@ -29,12 +29,17 @@ export interface ImageRows {
 
 export function createImageRows(d1: D1Database, scope: string): ImageRows {
   const db = drizzle(d1);
-  const renew = (imageId: string) =>
-    db.update(images).set({ retiredAt: null, retiredCause: null }).where(eq(images.id, imageId));
+  const renew = (imageId: string) => db.update(images).set({ retiredAt: null, retiredCause: null }).where(eq(images.id, imageId));
   /** The row of the switch may be written after these: a later write of the same row replaces an earlier one in the queue. */
-  const upsert = (set: { activeImageId: string | null; activeOrder?: SQL; pin?: Pin }) =>
-    db.insert(imageScopes).values({ scope, enabled: true, ...set }).onConflictDoUpdate({ target: imageScopes.scope, set });
-  const atLeast = (order: number) => sql`max(coalesce(${imageScopes.activeOrder}, 0), ${order})`;
+  const upsert = (row: { activeImageId: string | null; activeOrder?: number; pin?: Pin }) => {
+    const { activeOrder } = row;
+    const raised =
+      activeOrder === undefined ? {} : { activeOrder: sql`max(coalesce(${imageScopes.activeOrder}, 0), ${activeOrder})` };
+    return db
+      .insert(imageScopes)
+      .values({ scope, enabled: true, ...row })
+      .onConflictDoUpdate({ target: imageScopes.scope, set: { ...row, ...raised } });
+  };
   return {
     async saveScope(row) {
       await db
@@ -77,10 +82,10 @@ export function createImageRows(d1: D1Database, scope: string): ImageRows {
       await db.batch([renew(imageId), upsert({ activeImageId: imageId })]);
     },
     async bar(order) {
-      await upsert({ activeImageId: null, activeOrder: atLeast(order) });
+      await upsert({ activeImageId: null, activeOrder: order });
     },
     async pin(pin, order) {
-      await db.batch([renew(pin.imageId), upsert({ activeImageId: pin.imageId, pin, activeOrder: atLeast(order) })]);
+      await db.batch([renew(pin.imageId), upsert({ activeImageId: pin.imageId, pin, activeOrder: order })]);
     },
     async unpin() {
       await db.update(imageScopes).set({ pin: null }).where(eq(imageScopes.scope, scope));
