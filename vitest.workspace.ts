@@ -2,6 +2,7 @@
  * The test projects. Vitest reads them through vitest.config.ts. Those with `isolate: false` go on from file to file in the same
  * worker, which spares loading the same modules again; what their tests start lives in other processes and in folders of its own.
  */
+import { fileURLToPath } from "node:url";
 import { type TestProjectConfiguration } from "vitest/config";
 
 const projects: TestProjectConfiguration[] = [
@@ -23,7 +24,7 @@ const projects: TestProjectConfiguration[] = [
       isolate: false,
       root: "packages/sandbox-runtime",
       include: ["test/**/*.test.ts"],
-      globalSetup: ["test/support/bundle-entry.ts"],
+      globalSetup: [fileURLToPath(new URL("packages/sandbox-runtime/test/support/bundle-entry.ts", import.meta.url))],
       testTimeout: 60_000,
       hookTimeout: 60_000,
     },

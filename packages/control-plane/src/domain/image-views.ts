@@ -1,12 +1,5 @@
 /** How an image scope looks from outside: builds, images and the state of a repository as the API shows them. Pure. */
-import {
-  type BuildStatus,
-  type BuildView,
-  type HeadCheck,
-  type ImageState,
-  type ImageView,
-  type RepositoryView,
-} from "@open-inspect/protocol";
+import { type BuildStatus, type BuildView, type HeadCheck, type ImageState, type ImageView } from "@open-inspect/protocol";
 import {
   activeImage,
   type BuildRecord,
@@ -135,18 +128,5 @@ export function imageStateOf(state: ScopeState, lastCheck: HeadCheck | null): Im
       nextTryAt: failing.nextTryAt,
     },
     settings: settingsOf(state),
-  };
-}
-
-export function repositoryViewOf(state: ScopeState, lastCheck: HeadCheck | null): RepositoryView | null {
-  const { target } = state;
-  if (!target) return null;
-  return {
-    owner: target.owner,
-    name: target.name,
-    defaultBranch: target.branch,
-    private: target.private,
-    cloneUrl: target.cloneUrl,
-    image: imageStateOf(state, lastCheck),
   };
 }
