@@ -7,6 +7,7 @@ import {
   buildViewSchema,
   type CreateSessionRequest,
   errorBodySchema,
+  type ImageSettings,
   imageStateSchema,
   repositoryListSchema,
   type SessionView,
@@ -38,6 +39,8 @@ export function createApi(url: string) {
     image: (repository: string) => call(imageStateSchema, "GET", imagePath(repository)),
     setImage: (repository: string, enabled: boolean) => call(imageStateSchema, "PUT", imagePath(repository), { enabled }),
     rebuild: (repository: string) => call(buildAcceptedSchema, "POST", `${imagePath(repository)}/builds`),
+    setSettings: (repository: string, settings: ImageSettings) =>
+      call(imageStateSchema, "PUT", `${imagePath(repository)}/settings`, settings),
     build: (id: string) => call(buildViewSchema, "GET", `/builds/${id}`),
     buildLogs: (id: string, after = 0) => call(buildLogsSchema, "GET", `/builds/${id}/logs?after=${after}`),
     startSession: (request: CreateSessionRequest) => call(sessionViewSchema, "POST", "/sessions", request),

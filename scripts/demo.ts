@@ -65,7 +65,7 @@ async function finish(code: number) {
 async function run(running: System, api: Api, witness: Witness) {
   const head = async () => (await api.branches(repository)).branches[0]?.sha ?? "";
 
-  async function session(title: string, expected: { from: "image" | "base" }): Promise<SessionView> {
+  async function session(title: string, expected: { from: "image" | "base"; runs: number }): Promise<SessionView> {
     const started = await api.startSession({ repository });
     const ready = await untilReady(api, started.id, 10 * minute);
     const wanted = await head();
@@ -80,7 +80,9 @@ async function run(running: System, api: Api, witness: Witness) {
         ? []
         : [`started from ${ready.receipt?.startedFrom}, expected ${expected.from} (${ready.cold?.message ?? ""})`]),
       ...(ready.setupRanInSession === (expected.from === "base") ? [] : [`setup ran in the session: ${ready.setupRanInSession}`]),
-      ...(found.runs === 1 ? [] : [`setup has run ${found.runs} times in this filesystem`]),
+      ...(found.runs === expected.runs
+        ? []
+        : [`setup has run ${found.runs} times in this filesystem, expected ${expected.runs}`]),
       ...(found.file ? [] : [`${setupFile} is missing`]),
     ];
     if (problems.length > 0) throw new Error(`${title}: ${problems.join("; ")}`);
@@ -89,20 +91,22 @@ async function run(running: System, api: Api, witness: Witness) {
     return ready;
   }
 
-  const cold = await session("Cold session", { from: "base" });
+  const cold = await session("Cold session", { from: "base", runs: 1 });
   await api.setImage(repository, true);
   const first = await untilImageOf(api, repository, await head(), 15 * minute);
   say(`Image of ${first.active.sha.slice(0, 7)} built in ${seconds(first.active.buildMs)}`);
-  const fresh = await session("Session from the image", { from: "image" });
+  const fresh = await session("Session from the image", { from: "image", runs: 1 });
 
   await pushCommit(running, join(dataDir, "person"), repository, "Add a changelog", {
     "CHANGELOG.md": { content: "One more thing.\n" },
   });
-  const behind = await session("Session from the image, one commit behind", { from: "image" });
+  const behind = await session("Session from the image, one commit behind", { from: "image", runs: 1 });
   await running.tick();
   const second = await untilImageOf(api, repository, await head(), 15 * minute);
   say(`Tick saw the push; image of ${second.active.sha.slice(0, 7)} built in ${seconds(second.active.buildMs)}`);
-  const rebuilt = await session("Session from the new image", { from: "image" });
+  // A build on the previous image runs setup once more; a session never does.
+  const runs = second.active.chainDepth + 1;
+  const rebuilt = await session("Session from the new image", { from: "image", runs });
   if (rebuilt.bakedSha !== second.active.sha) throw new Error("the last session did not start from the rebuilt image");
 
   const startOf = (one: SessionView) => one.receipt?.startMs ?? Number.NaN;

@@ -127,6 +127,8 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   };
   const realModelKey = process.env.ANTHROPIC_API_KEY ?? "";
   const workerVars: Record<string, string> = {
+    // One person waits for a handful of builds.
+    TICK_JITTER_MS: "0",
     CONTROL_PLANE_URL: at(ingressPort),
     GATEWAY_URL: at(gateway),
     GITHUB_API_URL: at(github),

@@ -54,7 +54,12 @@ describe("a build", () => {
   test("clones, runs setup in the workspace, streams its output, finishes, and ends when told to", async () => {
     const repository = withSetup(script("echo out; echo err >&2; mkdir made; pwd > made/where; echo $HOME > made/home"));
     const run = sandbox.run(buildConfig(bridge, repository.url));
-    expect(await bridge.waitFor("build.finished")).toEqual({ type: "build.finished", sha: repository.sha, setupRan: true });
+    expect(await bridge.waitFor("build.finished")).toEqual({
+      type: "build.finished",
+      sha: repository.sha,
+      setupRan: true,
+      sizeBytes: expect.any(Number),
+    });
     expect(bridge.all("workspace.synced")).toEqual([{ type: "workspace.synced", sha: repository.sha, bakedSha: null }]);
     expect(output()).toBe("out\n");
     expect(output(["stderr"])).toBe("err\n");
@@ -295,6 +300,8 @@ test("every event that a build sends is known to the protocol and fits its frame
   sandbox.run(buildConfig(bridge, repository.url));
   await bridge.waitFor("build.finished");
   const types: RuntimeEvent["type"][] = bridge.events.map(({ event }) => event.type);
-  expect(new Set(types)).toEqual(new Set(["phase.started", "phase.finished", "log", "workspace.synced", "build.finished"]));
+  expect(new Set(types)).toEqual(
+    new Set(["build.inputs", "phase.started", "phase.finished", "log", "workspace.synced", "build.finished"]),
+  );
   expect(output()).toBe("\u0001".repeat(60_000));
 });

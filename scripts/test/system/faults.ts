@@ -107,6 +107,8 @@ export function faults(system: () => TestSystem, buildLimitMs: number) {
       goodSha = good.sha;
       await running.api.setImage(repository, true);
       await untilImageOf(running.api, repository, goodSha, 60_000);
+      // A build on the previous image is begun anew from the base when it fails; here each failure is to be seen at once.
+      await running.api.setSettings(repository, { limitMinutes: 30, keptImages: 3, rebuildMode: "clean" });
       // Reaches its limit while the others fail.
       const { repository: other } = await repositoryWith("hanging", 'echo "waiting for the database"; sleep 600');
       await running.api.setImage(other, true);

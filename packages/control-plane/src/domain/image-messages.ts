@@ -23,7 +23,7 @@ export type ImageInput =
   /** `runtimeFloor`: the lowest revision that sessions start from */
   | { type: "head"; head: Head | null; runtimeFloor: number; plan: BuildPlan }
   | { type: "cancel"; buildId: string }
-  | { type: "settings"; settings: ImageSettings; plan: BuildPlan }
+  | { type: "settings"; target: Target; settings: ImageSettings; plan: BuildPlan }
   | { type: "image.pin"; pin: Pin }
   | { type: "image.unpin" }
   | { type: "slot.granted"; buildId: string }

@@ -38,7 +38,7 @@ export function stepImage(state: ScopeState, input: ImageInput, now: number): Im
     case "cancel":
       return cancel(state, input.buildId, now);
     case "settings": {
-      const known: ScopeState = { ...state, settings: input.settings };
+      const known: ScopeState = { ...state, target: input.target, settings: input.settings };
       const { failing, enabled } = known;
       const trimmed = drop(failing ? { ...known, failing: { ...failing, triesOfSha: 1, nextTryAt: now } } : known);
       if (!enabled || !failing || live) return trimmed;

@@ -6,6 +6,7 @@ import { bridge } from "./bridge.ts";
 import { builds } from "./builds.ts";
 import { ApiError, answerError, onError, onNotFound } from "./errors.ts";
 import { health } from "./health.ts";
+import { images } from "./images.ts";
 import { modelProxy } from "./model-proxy.ts";
 import { repositories } from "./repositories.ts";
 import { securityHeaders } from "./security.ts";
@@ -21,6 +22,7 @@ const person = new Hono<App>()
   })
   .route("/repositories", repositories)
   .route("/builds", builds)
+  .route("/images", images)
   .route("/sessions", sessions);
 
 const api = new Hono<App>().get("/health", health).post("/webhooks/github", githubWebhook).route("/", person);
@@ -40,6 +42,11 @@ const methodsByPath: readonly [RegExp, readonly string[]][] = [
   [/^\/api\/repositories\/[^/]+\/[^/]+\/branches\/?$/, ["GET"]],
   [/^\/api\/repositories\/[^/]+\/[^/]+\/image\/?$/, ["GET", "PUT"]],
   [/^\/api\/repositories\/[^/]+\/[^/]+\/image\/builds\/?$/, ["POST"]],
+  [/^\/api\/repositories\/[^/]+\/[^/]+\/image\/settings\/?$/, ["PUT"]],
+  [/^\/api\/repositories\/[^/]+\/[^/]+\/image\/pin\/?$/, ["DELETE"]],
+  [/^\/api\/(builds|images)\/?$/, ["GET"]],
+  [/^\/api\/builds\/[^/]+\/cancel\/?$/, ["POST"]],
+  [/^\/api\/images\/[^/]+\/activate\/?$/, ["POST"]],
   [/^\/api\/builds\/[^/]+(\/(logs|events))?\/?$/, ["GET"]],
   [/^\/api\/sessions\/?$/, ["GET", "POST"]],
   [/^\/api\/sessions\/[^/]+(\/events)?\/?$/, ["GET"]],

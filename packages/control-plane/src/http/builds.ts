@@ -1,9 +1,11 @@
 /** `/api/builds`: one build, its log, and both live. */
-import { buildIdSchema } from "@open-inspect/protocol";
+import { type BuildAccepted, type BuildList, buildIdSchema, imageScopeOf } from "@open-inspect/protocol";
 import { type Context, Hono } from "hono";
-import { findBuild } from "../adapters/d1/builds.ts";
+import { z } from "zod";
+import { findBuild, listBuilds } from "../adapters/d1/builds.ts";
 import { type App } from "./app-types.ts";
 import { ApiError } from "./errors.ts";
+import { repositoryOfQuery } from "./repositories.ts";
 import { readAfter, requireUpgrade, upgradeRequest } from "./upgrade.ts";
 import { parse } from "./validation.ts";
 
@@ -18,7 +20,30 @@ async function find(c: Context<App>) {
   );
 }
 
+const listQuerySchema = z.object({
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  before: z
+    .string()
+    .regex(/^\d{1,15}\.bld_[a-z0-9]{26}$/, { error: "must be the `next` of an earlier page" })
+    .transform((cursor) => ({ at: Number(cursor.split(".")[0]), id: cursor.split(".")[1] ?? "" }))
+    .optional(),
+});
+
 export const builds = new Hono<App>()
+  .get("/", async (c) => {
+    const { limit, before } = parse(listQuerySchema, { limit: c.req.query("limit"), before: c.req.query("before") }, "query");
+    const { target } = await repositoryOfQuery(c);
+    const found = await listBuilds(c.env.DB, imageScopeOf(target), { limit: limit + 1, before: before ?? null });
+    const page = found.slice(0, limit);
+    const last = found.length > limit ? page.at(-1) : undefined;
+    return c.json({ builds: page, next: last ? `${last.requestedAt}.${last.id}` : null } satisfies BuildList);
+  })
+  .post("/:id/cancel", async (c) => {
+    const { scope, build } = await find(c);
+    const cancelled = await c.env.IMAGES.getByName(scope).cancel(build.id);
+    if (cancelled) return c.json({ build: cancelled } satisfies BuildAccepted);
+    throw new ApiError("build_ended", "The build is over already.", "Only a build that runs or waits can be cancelled.");
+  })
   .get("/:id", async (c) => c.json((await find(c)).build))
   .get("/:id/logs", async (c) => {
     const after = readAfter(c);

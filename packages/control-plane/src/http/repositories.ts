@@ -2,8 +2,10 @@
 import {
   type BranchList,
   type BuildAccepted,
+  type ImageState,
   imageScopeOf,
   putImageRequestSchema,
+  putImageSettingsSchema,
   type RepositoryList,
   type RepositoryRef,
   repositoryRefSchema,
@@ -23,6 +25,15 @@ const refOf = (c: Context<App>): RepositoryRef =>
 
 async function find(c: Context<App>) {
   const ref = refOf(c);
+  const found = await findRepository(c.env, ref, (work) => c.executionCtx.waitUntil(work));
+  if (found) return found;
+  throw repositoryNotFound(ref.owner, ref.name);
+}
+
+/** The repository that `?repository=owner/name` names. */
+export async function repositoryOfQuery(c: Context<App>) {
+  const [owner = "", name = ""] = (c.req.query("repository") ?? "").split("/");
+  const ref = parse(repositoryRefSchema, { owner, name }, "query `repository`, which is owner/name,");
   const found = await findRepository(c.env, ref, (work) => c.executionCtx.waitUntil(work));
   if (found) return found;
   throw repositoryNotFound(ref.owner, ref.name);
@@ -67,6 +78,17 @@ export const repositories = new Hono<App>()
     if (!enabled) return c.json(view.image.enabled ? { ...(await object.switchOff()), lastCheck } : view.image);
     const now = await readTarget(c, target);
     return c.json({ ...(await object.switchOn(now.target, now.sha, c.var.person)), lastCheck });
+  })
+  .put("/:owner/:name/image/settings", async (c) => {
+    const settings = await readJson(c, putImageSettingsSchema);
+    const { target, view } = await find(c);
+    const state = await c.env.IMAGES.getByName(imageScopeOf(target)).changeSettings(target, settings);
+    return c.json({ ...state, lastCheck: view.image.lastCheck } satisfies ImageState);
+  })
+  .delete("/:owner/:name/image/pin", async (c) => {
+    const { target, view } = await find(c);
+    const state = await c.env.IMAGES.getByName(imageScopeOf(target)).unpin();
+    return c.json({ ...state, lastCheck: view.image.lastCheck } satisfies ImageState);
   })
   .post("/:owner/:name/image/builds", async (c) => {
     const { target, view } = await find(c);

@@ -149,14 +149,14 @@ export class ImageObject extends DurableObject<Env> {
     return dropped?.queued.id === buildId && target ? droppedView(dropped, target) : null;
   }
 
-  async changeSettings(settings: ImageSettings): Promise<ImageState> {
-    return this.answer({ type: "settings", settings, plan: this.plan() });
+  async changeSettings(target: Target, settings: ImageSettings): Promise<ImageState> {
+    return this.answer({ type: "settings", target, settings, plan: this.plan() });
   }
 
-  /** Makes a kept image the active one until the pin ends. False when the scope does not keep it. */
-  async pin(pin: Pin): Promise<boolean> {
-    await this.answer({ type: "image.pin", pin });
-    return this.runner.state().pin?.imageId === pin.imageId;
+  /** Makes a kept image the active one until the pin ends; null when the scope does not keep it, or is switched off. */
+  async pin(pin: Pin): Promise<ImageState | null> {
+    const state = await this.answer({ type: "image.pin", pin });
+    return state.pin?.imageId === pin.imageId ? state : null;
   }
 
   async unpin(): Promise<ImageState> {

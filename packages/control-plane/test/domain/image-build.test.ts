@@ -492,7 +492,7 @@ it("[IB18] what passes by itself is tried at every tick; a change of the setting
   let failing = drive(emptyScope, 1_000, ...on, ...building, setupFails).state;
   failing = drive(failing, 2_000, ...refresh, ...building, setupFails).state;
   const settings = { limitMinutes: 60, keptImages: 3, rebuildMode: "auto" } as const;
-  const changed = stepImage(failing, { type: "settings", settings, plan: plan() }, 3_000).state;
+  const changed = stepImage(failing, { type: "settings", target, settings, plan: plan() }, 3_000).state;
   expect(changed.live).toMatchObject({ trigger: "configuration", limitMs: 3_600_000 });
 });
 
@@ -574,7 +574,7 @@ it("[IB21] the log is told once at 80 % of the limit", () => {
 it("[IB22] a repository's own limit and number of kept images hold; fewer kept images go at once", () => {
   const settings = { limitMinutes: 45, keptImages: 1, rebuildMode: "auto" } as const;
   const two = drive(ready("a"), 2_000, ...refresh, ...whole("b")).state;
-  const trimmed = stepImage(two, { type: "settings", settings, plan: plan() }, 3_000);
+  const trimmed = stepImage(two, { type: "settings", target, settings, plan: plan() }, 3_000);
   expect(trimmed.state.images).toHaveLength(1);
   expect(trimmed.effects).toEqual([expect.objectContaining({ type: "image.delete", imageId: two.images[1]?.id })]);
   expect(drive(trimmed.state, 4_000, askAgain).state.live?.limitMs).toBe(45 * 60_000);

@@ -176,7 +176,7 @@ function randomInput(random: Random, state: ScopeState, past: ImageInput[]): Ima
     () => (random.chance(0.3) && state.next ? { type: "cancel", buildId: state.next.id } : null),
     () => {
       const keptImages = 1 + Math.floor(random.next() * 4);
-      return { type: "settings", settings: { limitMinutes: 10, keptImages, rebuildMode: "auto" }, plan };
+      return { type: "settings", target, settings: { limitMinutes: 10, keptImages, rebuildMode: "auto" }, plan };
     },
     () => {
       const image = random.pick(state.images);
