@@ -1,5 +1,6 @@
 /** What goes into the machine of an image scope and what comes out: inputs, effects, when it wants to be woken. Pure. */
 import { type BuildTrigger, type ImageSettings, type Pin, type RuntimeEvent } from "@open-inspect/protocol";
+import { deadlines } from "./deadlines.ts";
 import { attemptOf, type BuildGround, type LiveBuild, type ScopeState, type Target } from "./image-scope-state.ts";
 import { type StoredImage } from "./image-selection.ts";
 import { type GatewayFailure } from "./ports.ts";
@@ -73,7 +74,14 @@ const earliest = (...times: (number | null)[]): number | null => {
 
 /** When this scope wants a clock; null while nothing is timed. */
 export function nextImageWakeAt(state: ScopeState, heardAt: number | null): number | null {
-  return earliest(state.live && nextBuildWakeAt(state.live, heardAt), state.pin?.until ?? null, state.dormantUntil);
+  return earliest(state.live && nextBuildWakeAt(state.live, heardAt), pinEndsAt(state), state.dormantUntil);
+}
+
+/** A pin ends at its own time, and in time for a successor of an image that the provider is about to drop; null while it has no end. */
+export function pinEndsAt({ pin, images }: ScopeState): number | null {
+  if (!pin) return null;
+  const pinned = images.find((image) => image.id === pin.imageId);
+  return earliest(pin.until, pinned ? pinned.expiresAt - deadlines.imageRenewMs : null);
 }
 
 function nextBuildWakeAt(live: LiveBuild, heardAt: number | null): number | null {

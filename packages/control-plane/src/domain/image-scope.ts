@@ -18,9 +18,10 @@ import {
   stepBuildClock,
   stepBuildSandbox,
 } from "./image-build.ts";
-import { type BuildPlan, type ImageEffect, type ImageInput } from "./image-messages.ts";
+import { type BuildPlan, type ImageEffect, type ImageInput, pinEndsAt } from "./image-messages.ts";
 import { retain } from "./image-retention.ts";
 import { activeImage, type LiveBuild, type QueuedBuild, type ScopeState, settingsOf } from "./image-scope-state.ts";
+import { type StoredImage } from "./image-selection.ts";
 import { continueSweep, endOrphan, type SandboxInput } from "./sandbox.ts";
 import { decideTick, type TickFacts } from "./schedule.ts";
 
@@ -133,7 +134,10 @@ function merge<B extends QueuedBuild>(waiting: B, ask: Ask): B {
 
 function begin(state: ScopeState, queued: QueuedBuild, now: number): ImageStep {
   const { target } = state;
-  if (!target?.branch) return unchanged({ ...state, next: null });
+  if (!target?.branch) {
+    const dropped = state.next === queued ? { queued, skipped: null, at: now } : state.dropped;
+    return unchanged({ ...state, next: null, dropped });
+  }
   const live: LiveBuild = {
     ...queued,
     branch: target.branch,
@@ -168,7 +172,8 @@ function beginNext(state: ScopeState, { ended }: FinishedBuild, now: number): Im
   if (!next) return unchanged(state);
   const skipped = enabled ? needless(state, next, ended.status === "ready" ? ended.sha : null) : null;
   if (!enabled || skipped) return unchanged({ ...state, next: null, dropped: { queued: next, skipped, at: now } });
-  return begin(state, { ...next, tryNumber: nextTryNumber(state.failing, next.headSha) }, now);
+  const again = { ...next, tryNumber: nextTryNumber(state.failing, next.headSha) };
+  return begin({ ...state, next: again }, again, now);
 }
 
 /** Why a remembered build is not needed any more. */
@@ -184,6 +189,14 @@ function needless(state: ScopeState, next: QueuedBuild, built: string | null): S
 function drop(state: ScopeState): ImageStep {
   const { keep, drop: old } = retain(state.images, settingsOf(state).keptImages, [state.activeId, state.pin?.imageId ?? null]);
   return old.length === 0 ? unchanged(state) : { state: { ...state, images: keep }, effects: old.map(deletion) };
+}
+
+/** Images that the provider has dropped by now, other than the one that serves: its successor takes its place. */
+function dropExpired(state: ScopeState, now: number): ImageStep {
+  const isGone = (image: StoredImage) => image.expiresAt <= now && image.id !== state.activeId;
+  const gone = state.images.filter(isGone);
+  if (gone.length === 0) return unchanged(state);
+  return { state: { ...state, images: state.images.filter((image) => !isGone(image)) }, effects: gone.map(deletion) };
 }
 
 function switchOn(state: ScopeState, input: Extract<ImageInput, { type: "switch.on" }>, now: number): ImageStep {
@@ -260,7 +273,9 @@ function checkHead(state: ScopeState, input: Extract<ImageInput, { type: "head" 
   const decision = decideTick(tickFactsOf(state, input.runtimeFloor), head, now);
   const known = state.target && head ? { ...state, target: { ...state.target, branch: head.branch } } : state;
   const build = decision.do === "build" || (decision.do === "wait" && decision.again);
-  return build ? request(known, { trigger: "schedule", by: null, sha: head?.sha ?? null }, input.plan, now) : unchanged(known);
+  const cleared = dropExpired(known, now);
+  if (!build) return cleared;
+  return andThen(cleared, (next) => request(next, { trigger: "schedule", by: null, sha: head?.sha ?? null }, input.plan, now));
 }
 
 /** What a person has built while the pin held serves now; else the pinned image goes on until the next tick sees the head. */
@@ -308,7 +323,8 @@ function forgetSnapshot(
 
 function stepClock(state: ScopeState, input: Extract<SandboxInput, { type: "clock" }>, now: number): ImageStep {
   let step = unchanged(state);
-  if (state.pin?.until && state.pin.until <= now) step = andThen(step, unpin);
+  const endsAt = pinEndsAt(state);
+  if (endsAt !== null && endsAt <= now) step = andThen(step, unpin);
   if (state.dormantUntil !== null && state.dormantUntil <= now) {
     step = andThen(step, (asleep) => ({
       state: { ...asleep, images: [], dormantUntil: null },

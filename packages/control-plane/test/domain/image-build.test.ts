@@ -579,3 +579,29 @@ it("[IB22] a repository's own limit and number of kept images hold; fewer kept i
   expect(trimmed.effects).toEqual([expect.objectContaining({ type: "image.delete", imageId: two.images[1]?.id })]);
   expect(drive(trimmed.state, 4_000, askAgain).state.live?.limitMs).toBe(45 * 60_000);
 });
+
+it("[IB19] a pin ends in time for a successor of an image that the provider is about to drop", () => {
+  const two = drive(ready("a"), 2_000, ...refresh, ...whole("b")).state;
+  const old = two.images[1];
+  const pin = { imageId: old?.id ?? "", reason: "b is slow", by: "dev", at: 3_000, until: null };
+  const { state } = drive(two, 3_000, () => ({ type: "image.pin", pin }));
+  const endsAt = (old?.expiresAt ?? 0) - deadlines.imageRenewMs;
+  expect(nextImageWakeAt(state, null)).toBe(endsAt);
+  expect(stepImage(state, { type: "clock", heardAt: null, lastLines: [] }, endsAt).state.pin).toBeNull();
+});
+
+it("[IB7] a kept image that the provider has dropped by now is kept no longer", () => {
+  const two = drive(ready("a"), 2_000, ...refresh, ...whole("b")).state;
+  const later = (two.images[1]?.expiresAt ?? 0) + 1;
+  const head = { branch: "main", sha: sha("b"), archived: false };
+  const { state, effects } = drive(two, later, () => ({ type: "head", head, runtimeFloor: 1, plan: plan() }));
+  expect(state.images.map((image) => image.sha)).toEqual([sha("b")]);
+  expect(effects).toContainEqual(expect.objectContaining({ type: "image.delete", imageId: two.images[1]?.id }));
+});
+
+it("[IB16] a remembered build of a repository that has lost its last branch is dropped, not forgotten", () => {
+  const busy = drive(emptyScope, 1_000, ...on, ...building, askAgain).state;
+  const without = { ...busy, target: { ...target, branch: null } };
+  const { state } = drive(without, 2_000, finished("a"), snapshot, ...proved, activated(true));
+  expect(state).toMatchObject({ live: null, next: null, dropped: { queued: { id: busy.next?.id }, skipped: null } });
+});
