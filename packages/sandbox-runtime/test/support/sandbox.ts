@@ -84,11 +84,13 @@ export function createSandbox(options: { agentCommand?: string; env?: NodeJS.Pro
   };
 }
 
+type BuildConfig = Extract<RuntimeConfig, { mode: "build" }>;
+
 export function buildConfig(
   bridge: TestBridge,
   cloneUrl: string,
-  more: { branch?: string; gitTimeoutMs?: number } = {},
-): RuntimeConfig {
+  more: { branch?: string; gitTimeoutMs?: number; previous?: BuildConfig["previous"] } = {},
+): BuildConfig {
   return {
     mode: "build",
     buildId: createId("build", Date.now(), randomBytes()),
@@ -99,6 +101,10 @@ export function buildConfig(
     gitTimeoutMs: 20_000,
     ...more,
   };
+}
+
+export function verifyConfig(bridge: TestBridge, cloneUrl: string, sha: string, verifyHookTimeoutMs: number): RuntimeConfig {
+  return { ...buildConfig(bridge, cloneUrl), mode: "verify", sha, verifyHookTimeoutMs };
 }
 
 export function sessionConfig(
