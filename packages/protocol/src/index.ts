@@ -6,5 +6,6 @@ export * from "./http-api.ts";
 export * from "./ids.ts";
 export * from "./image-build.ts";
 export * from "./image-scope.ts";
+export * from "./notifications.ts";
 export * from "./runtime-config.ts";
 export * from "./session.ts";

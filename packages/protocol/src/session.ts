@@ -82,6 +82,14 @@ export const promptViewSchema = z.object({
 });
 export type PromptView = z.infer<typeof promptViewSchema>;
 
+/** How far the image was behind the branch when the session began, before the sync brought it up. */
+export const behindSchema = z.object({
+  commits: z.number().int().nonnegative(),
+  /** when the oldest of the missing commits was made; null for none */
+  oldestAt: timestampSchema.nullable(),
+});
+export type Behind = z.infer<typeof behindSchema>;
+
 /** A session as lists show it. */
 export const sessionSummarySchema = z.object({
   id: sessionIdSchema,
@@ -106,6 +114,8 @@ export const sessionViewSchema = sessionSummarySchema.extend({
   phases: z.array(phaseRecordSchema),
   bakedSha: shaSchema.nullable(),
   syncedSha: shaSchema.nullable(),
+  /** null or absent for a start without an image, and until it is known */
+  behind: behindSchema.nullable().optional(),
   setupRanInSession: z.boolean().nullable(),
   receipt: startReceiptSchema.nullable(),
   prompts: z.array(promptViewSchema),

@@ -1,5 +1,6 @@
 /** What a session remembers, and how it looks from outside. Pure data; the decisions are in `session.ts`. */
 import {
+  type Behind,
   type ColdReasonCode,
   type Failure,
   type PhaseRecord,
@@ -58,6 +59,10 @@ export interface SessionState extends Omit<SessionOrder, "attempts"> {
   phases: PhaseRecord[];
   bakedSha: string | null;
   syncedSha: string | null;
+  /** how far the image was behind before the sync; absent until the runtime said it */
+  behind?: Behind;
+  /** the branch's head as the server gave it at the sync */
+  headSha?: string;
   setupRan: boolean | null;
   readyAt: number | null;
   receipt: StartReceipt | null;
@@ -92,9 +97,34 @@ export function summaryOf(state: SessionState): SessionSummary {
   };
 }
 
-/** What this session's start says about cold starts; null when it started from an image or not at all. */
-export const measuredColdMs = ({ receipt }: SessionState): number | null =>
-  receipt?.startedFrom === "base" ? (receipt.cold?.ms ?? null) : null;
+/** What the database keeps of a session besides its summary. */
+export interface SessionFacts {
+  /** the image that its sandbox comes from; null when it is cold */
+  imageId: string | null;
+  coldReason: ColdReasonCode | null;
+  /** what its start says about cold starts; null when it started from an image or not at all */
+  coldMs: number | null;
+  /** what the image spared, by what is known of cold starts; null when cold or when nothing is known */
+  savedMs: number | null;
+  behindCommits: number | null;
+  behindOldestAt: number | null;
+  /** whether the agent began on the very commit that the server called the branch's head; null until it is ready */
+  atHead: boolean | null;
+}
+
+export function factsOf(state: SessionState): SessionFacts {
+  const { image, receipt, behind, cold } = state;
+  const coldMs = receipt?.cold?.ms ?? null;
+  return {
+    imageId: image?.id ?? null,
+    coldReason: cold,
+    coldMs: receipt?.startedFrom === "base" ? coldMs : null,
+    savedMs: receipt?.startedFrom === "image" && coldMs !== null ? coldMs - receipt.startMs : null,
+    behindCommits: behind?.commits ?? null,
+    behindOldestAt: behind?.oldestAt ?? null,
+    atHead: receipt && (state.headSha ?? null) === receipt.syncedSha,
+  };
+}
 
 export function viewOf(state: SessionState, prompts: PromptView[]): SessionView {
   const { image } = state;
@@ -105,6 +135,7 @@ export function viewOf(state: SessionState, prompts: PromptView[]): SessionView 
     phases: state.phases,
     bakedSha: state.bakedSha,
     syncedSha: state.syncedSha,
+    behind: state.behind ?? null,
     setupRanInSession: state.setupRan,
     receipt: state.receipt,
     prompts,

@@ -189,8 +189,9 @@ function giveUp(state: SessionState, life: SandboxLife, verdict: Verdict, now: n
   const isOutdated = verdict.reason === "outdated";
   const blame = isOutdated ? "outside" : blameImage(failure, life);
   if (state.stage.at === "starting" && image && spareAttempt && blame) {
+    const { behind: _behind, headSha: _headSha, ...known } = state;
     const restarted: SessionState = {
-      ...state,
+      ...known,
       image: null,
       cold: isOutdated ? "runtime_outdated" : "restore_failed",
       ...(isOutdated ? {} : { imageFailure: { imageId: image.id, failure, isInside: blame === "inside" } }),
@@ -251,9 +252,13 @@ function applyEvent(state: SessionState, event: RuntimeEvent, now: number): Sess
       const { sha, bakedSha, branch = state.branch } = event;
       const isRenamed = branch !== state.branch;
       return {
-        state: { ...state, branch, syncedSha: sha, bakedSha },
+        state: { ...state, branch, syncedSha: sha, headSha: sha, bakedSha },
         effects: isRenamed ? [{ type: "repositories.reread" }] : [],
       };
+    }
+    case "workspace.behind": {
+      const { commits, oldestAt } = event;
+      return { state: state.image ? { ...state, behind: { commits, oldestAt } } : state, effects: [] };
     }
     case "failed": {
       const { failure, isOutside = false } = event;

@@ -2,7 +2,7 @@
 import { type SessionSummary } from "@open-inspect/protocol";
 import { type Sessions } from "../adapters/d1/sessions.ts";
 import { type SessionEffect, type SessionInput } from "../domain/session.ts";
-import { measuredColdMs, type SessionState, summaryOf } from "../domain/session-state.ts";
+import { factsOf, type SessionFacts, type SessionState, summaryOf } from "../domain/session-state.ts";
 import { type Env } from "../env.ts";
 import { syncRepositories } from "../repository-sync.ts";
 import { type EffectPolicy, type Performed, untilWritten } from "./runner.ts";
@@ -10,7 +10,7 @@ import { performSandboxEffect, type SandboxWorld, sandboxAddress, sandboxPolicie
 
 export type OwedSessionEffect =
   | SessionEffect
-  | { type: "record.session"; session: SessionSummary; coldMs: number | null }
+  | { type: "record.session"; session: SessionSummary; facts: SessionFacts }
   | { type: "publish"; session: SessionSummary };
 
 export const recordLane = "d1";
@@ -46,12 +46,14 @@ export function sessionAddress(effect: OwedSessionEffect): { key: string; lane: 
 export function deriveSessionRecords(before: SessionState | null, after: SessionState | null): OwedSessionEffect[] {
   if (!after || before === after) return [];
   const session = summaryOf(after);
-  if (before && JSON.stringify(summaryOf(before)) === JSON.stringify(session)) return [];
-  return [
-    { type: "record.session", session, coldMs: measuredColdMs(after) },
-    { type: "publish", session },
-  ];
+  const facts = factsOf(after);
+  const isSeen = !before || differs(summaryOf(before), session);
+  if (!isSeen && !differs(factsOf(before), facts)) return [];
+  const record: OwedSessionEffect = { type: "record.session", session, facts };
+  return isSeen ? [record, { type: "publish", session }] : [record];
 }
+
+const differs = (a: object, b: object): boolean => JSON.stringify(a) !== JSON.stringify(b);
 
 export interface SessionWorld extends SandboxWorld {
   env: Env;
@@ -69,7 +71,7 @@ export async function performSessionEffect(effect: OwedSessionEffect, world: Ses
     case "repositories.reread":
       return untilWritten(() => syncRepositories(world.env, { force: true, background: () => {} }));
     case "record.session":
-      return untilWritten(() => world.sessions.save(effect.session, effect.coldMs));
+      return untilWritten(() => world.sessions.save(effect.session, effect.facts));
     case "publish":
       return untilWritten(() => world.env.FEED.getByName("feed").publish({ type: "session", session: effect.session }));
     default:

@@ -5,10 +5,12 @@ import {
   buildStatuses,
   buildTriggers,
   coldReasonCodes,
+  deliveryOutcomes,
   type Failure,
   headCheckOutcomes,
   type ImageSettings,
   modeReasons,
+  notificationFormats,
   type PhaseRecord,
   type Pin,
   phases,
@@ -138,7 +140,7 @@ export const builds = sqliteTable(
     failure: text("failure", { mode: "json" }).$type<Failure>(),
     imageId: text("image_id"),
   },
-  (table) => [index("builds_by_scope").on(table.scope, table.requestedAt)],
+  (table) => [index("builds_by_scope").on(table.scope, table.requestedAt), index("builds_by_time").on(table.requestedAt)],
 );
 
 export const images = sqliteTable(
@@ -195,9 +197,44 @@ export const sessions = sqliteTable(
     /** how far the image was behind the branch before the sync: commits, and when the oldest of them was made */
     behindCommits: integer("behind_commits"),
     behindOldestAt: integer("behind_oldest_at"),
+    /** whether the agent began on the branch's head; null until it is ready */
+    atHead: integer("at_head", { mode: "boolean" }),
+    /** what the image spared */
+    savedMs: integer("saved_ms"),
     title: text("title").notNull(),
   },
-  (table) => [index("sessions_by_time").on(table.createdAt), index("sessions_by_scope").on(table.scope, table.readyAt)],
+  (table) => [
+    index("sessions_by_time").on(table.createdAt),
+    index("sessions_by_scope").on(table.scope, table.readyAt),
+    index("sessions_by_scope_time").on(table.scope, table.createdAt),
+    index("sessions_by_image").on(table.imageId, table.endedAt),
+  ],
+);
+
+/** Where failures are told. The address and the secret are sealed: either alone may be all that a stranger needs to speak there. */
+export const notificationTargets = sqliteTable("notification_targets", {
+  name: text("name").primaryKey(),
+  format: text("format", { enum: notificationFormats }).notNull(),
+  /** what of the address may be shown */
+  shownUrl: text("shown_url").notNull(),
+  sealedUrl: text("sealed_url").notNull(),
+  sealedSecret: text("sealed_secret"),
+  createdAt: integer("created_at").notNull(),
+  createdBy: text("created_by").notNull(),
+});
+
+/** What became of telling one target one thing; the newest attempt. Forgotten after a while. */
+export const notificationDeliveries = sqliteTable(
+  "notification_deliveries",
+  {
+    notificationId: text("notification_id").notNull(),
+    target: text("target").notNull(),
+    at: integer("at").notNull(),
+    outcome: text("outcome", { enum: deliveryOutcomes }).notNull(),
+    /** what went wrong, null when delivered */
+    cause: text("cause"),
+  },
+  (table) => [primaryKey({ columns: [table.notificationId, table.target] }), index("deliveries_by_time").on(table.at)],
 );
 
 /** Webhook deliveries that were accepted: GitHub may send one twice. */

@@ -5,6 +5,7 @@ import { drizzle } from "drizzle-orm/d1";
 import { type Target } from "../../domain/image-scope-state.ts";
 import { type SelectionFacts } from "../../domain/image-selection.ts";
 import { type ColdHistory } from "../../domain/receipt.ts";
+import { type SessionFacts } from "../../domain/session-state.ts";
 import { toTarget } from "./repositories.ts";
 import { builds, imageScopes, images, repositories, sessions } from "./schema.ts";
 
@@ -79,8 +80,8 @@ export function createSessions(d1: D1Database) {
       return found ? { target: toTarget(found), selection, history } : null;
     },
     /** A write that was given up may still arrive later; it does not bring an ended session back. */
-    async save({ repository, ...summary }: SessionSummary, coldMs: number | null): Promise<void> {
-      const row = { ...summary, coldMs, scope: imageScopeOf(repository), owner: repository.owner, name: repository.name };
+    async save({ repository, ...summary }: SessionSummary, facts: SessionFacts): Promise<void> {
+      const row = { ...summary, ...facts, scope: imageScopeOf(repository), owner: repository.owner, name: repository.name };
       await db
         .insert(sessions)
         .values(row)
