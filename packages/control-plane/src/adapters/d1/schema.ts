@@ -20,19 +20,25 @@ import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlit
 import { type FailureSeries } from "../../domain/image-scope-state.ts";
 
 /** What GitHub says of a repository. Key: the image scope, so names are lower-cased there and as GitHub writes them in the columns. */
-export const repositories = sqliteTable("repositories", {
-  scope: text("scope").primaryKey(),
-  owner: text("owner").notNull(),
-  name: text("name").notNull(),
-  defaultBranch: text("default_branch"),
-  private: integer("private", { mode: "boolean" }).notNull(),
-  cloneUrl: text("clone_url").notNull(),
-  installationId: integer("installation_id").notNull(),
-  archived: integer("archived", { mode: "boolean" }).notNull().default(false),
-  syncedAt: integer("synced_at").notNull(),
-  /** when GitHub stopped listing it; it is served no longer but its settings stay */
-  goneAt: integer("gone_at"),
-});
+export const repositories = sqliteTable(
+  "repositories",
+  {
+    scope: text("scope").primaryKey(),
+    owner: text("owner").notNull(),
+    name: text("name").notNull(),
+    defaultBranch: text("default_branch"),
+    private: integer("private", { mode: "boolean" }).notNull(),
+    cloneUrl: text("clone_url").notNull(),
+    installationId: integer("installation_id").notNull(),
+    archived: integer("archived", { mode: "boolean" }).notNull().default(false),
+    syncedAt: integer("synced_at").notNull(),
+    /** when GitHub stopped listing it; it is served no longer but its settings stay */
+    goneAt: integer("gone_at"),
+    /** GitHub's number of it, which it keeps when it is renamed or moved; null until the list was read */
+    githubId: integer("github_id"),
+  },
+  (table) => [index("repositories_by_installation").on(table.installationId, table.scope)],
+);
 
 /** The settings and the active image of a scope. Written by its ImageObject alone. */
 export const imageScopes = sqliteTable("image_scopes", {
@@ -102,6 +108,8 @@ export const installations = sqliteTable("installations", {
   rateResetAt: integer("rate_reset_at"),
   /** nothing is asked before this moment */
   blockedUntil: integer("blocked_until"),
+  /** when the repositories that were left are checked; null while none are */
+  resumesAt: integer("resumes_at"),
   /** since when GitHub refuses it */
   lostAt: integer("lost_at"),
 });
