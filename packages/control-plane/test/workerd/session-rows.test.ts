@@ -1,6 +1,6 @@
 /** What the database keeps of sessions, and what it keeps from happening to their images. */
 import { env } from "cloudflare:workers";
-import { type BuildView, type ImageState, type SessionView } from "@open-inspect/protocol";
+import { type BuildView, type Failure, type ImageState, type SessionView } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import {
   connectRuntime,
@@ -36,7 +36,7 @@ async function startSession(): Promise<{ session: SessionView; runtime: FakeRunt
 const row = (id: string) =>
   env.DB.prepare("SELECT image_id, cold_reason, behind_commits, behind_oldest_at, at_head, saved_ms FROM sessions WHERE id = ?")
     .bind(id)
-    .first<Record<string, unknown>>();
+    .first<{ image_id: string | null; cold_reason: string | null; at_head: number | null }>();
 
 it("[IB7] an image over the limit is not deleted before the last running session that came from it has ended", async () => {
   await buildImage("a");
@@ -77,7 +77,7 @@ it("[SE14] a session's row has its image, what it spared, and how far the image 
   expect(view.behind).toEqual({ commits: 3, oldestAt: 1_000 });
   const { active } = await image();
   const savedMs = (view.receipt?.cold?.ms ?? 0) - (view.receipt?.startMs ?? 0);
-  await eventually(async () => (await row(session.id))?.["at_head"] !== null, "the row is written");
+  await eventually(async () => (await row(session.id))?.at_head !== null, "the row is written");
   expect(await row(session.id)).toEqual({
     image_id: active?.id,
     cold_reason: null,
@@ -93,8 +93,8 @@ it("[SE14] a cold session's row has the reason, and nothing of an image that was
   const { session, runtime } = await startSession();
   runtime.event({ type: "workspace.synced", sha: someSha("c"), bakedSha: someSha("a") });
   runtime.event({ type: "workspace.behind", commits: 3, oldestAt: 1_000 });
-  const failure = { code: "agent_failed", message: "m", hint: "h", phase: "agent", lines: [], exitCode: 1 } as const;
+  const failure: Failure = { code: "agent_failed", message: "m", hint: "h", phase: "agent", lines: [], exitCode: 1 };
   runtime.event({ type: "failed", failure });
-  await eventually(async () => (await row(session.id))?.["cold_reason"] === "restore_failed", "it begins again from the base");
+  await eventually(async () => (await row(session.id))?.cold_reason === "restore_failed", "it begins again from the base");
   expect(await row(session.id)).toMatchObject({ image_id: null, behind_commits: null, behind_oldest_at: null, at_head: null });
 });
