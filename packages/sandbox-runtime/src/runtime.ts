@@ -5,6 +5,7 @@ import { bridgeCloseCodes, type RuntimeConfig, sandboxPaths } from "@open-inspec
 import { createBridge } from "./adapters/bridge-socket.ts";
 import { createCredentialCache } from "./adapters/credential-server.ts";
 import { childEnvironment } from "./adapters/environment.ts";
+import { cgroupRoot } from "./adapters/resources.ts";
 import { explainInternal, RuntimeFailure } from "./domain/failures.ts";
 import { runBuild } from "./modes/build.ts";
 import { createReporter } from "./modes/reporter.ts";
@@ -22,6 +23,8 @@ export interface RuntimeOptions {
   paths?: RuntimePaths;
   agentCommand?: string;
   agentPort?: number;
+  /** anything but the kernel's own is for tests */
+  cgroupDir?: string;
   log?: (line: string) => void;
 }
 
@@ -70,6 +73,7 @@ export async function runRuntime(config: RuntimeConfig, options: RuntimeOptions)
     reporter,
     env: childEnvironment(process.env, paths.home),
     credentials,
+    cgroupDir: options.cgroupDir ?? cgroupRoot,
     signal: abort.signal,
     log,
   };

@@ -1,5 +1,5 @@
 /** Build mode as the control plane sees it: the real program, a real git server, a bridge that can misbehave. */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { bridgeCloseCodes, failureLinesMax, type RuntimeEvent } from "@open-inspect/protocol";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -129,6 +129,32 @@ describe("a build that fails says why, and the program ends with 1 after the con
   test("setup names an interpreter that is not there", async () => {
     sandbox.run(buildConfig(bridge, withSetup({ text: "#!/no/such/shell\n", mode: 0o755 }).url));
     expect((await bridge.waitFor("failed")).failure).toMatchObject({ code: "setup_failed", phase: "setup" });
+  });
+
+  test("the kernel kills what setup runs for want of memory: out_of_memory, also when the script ends in its own way", async () => {
+    const file = join(sandbox.cgroupDir, "memory.events");
+    writeFileSync(file, "low 0\noom 2\noom_kill 2\n");
+    const kill = `printf 'oom_kill 3\\n' > ${file}; sh -c 'echo compiling; kill -9 $$' || exit 2`;
+    const run = sandbox.run(buildConfig(bridge, withSetup(script(kill)).url));
+    const { failure } = await bridge.waitFor("failed");
+    expect(failure).toMatchObject({ code: "out_of_memory", phase: "setup", exitCode: 2 });
+    expect(failure.message).toBe(
+      ".openinspect/setup.sh exited with code 2: the sandbox's memory ran out and the kernel killed a process.",
+    );
+    expect(failure.lines).toContain("compiling");
+    expect(finished("setup")).toMatchObject({ outcome: "failed", detail: failure.message });
+    expect(await run.exit).toBe(1);
+  });
+
+  test("no space is left for what setup writes: disk_full with what it printed", async () => {
+    const run = sandbox.run(buildConfig(bridge, withSetup(script("cat /proc/version > /dev/full && exit 0; exit 5")).url));
+    const { failure } = await bridge.waitFor("failed");
+    expect(failure).toMatchObject({ code: "disk_full", phase: "setup", exitCode: 5 });
+    expect(failure.message).toMatch(
+      /^\.openinspect\/setup\.sh exited with code 5: no space was left on the disk \(\d+ of \d+ MiB/,
+    );
+    expect(failure.lines.join("\n")).toContain("No space left on device");
+    expect(await run.exit).toBe(1);
   });
 
   test("the repository is empty", async () => {

@@ -201,6 +201,7 @@ describe("the verification of a candidate", () => {
 
   test.each([
     ["fails", script("echo the database is missing; exit 4"), { exitCode: 4, lines: ["the database is missing"] }, /code 4/],
+    ["fills the disk", script("cat /proc/version > /dev/full"), { exitCode: 1 }, /no space was left on the disk/],
     ["is not executable", { text: "#!/bin/sh\n", mode: 0o644 }, { exitCode: null }, /not executable/],
     ["hangs past its limit", script("echo waiting; trap '' TERM; sleep 300"), { lines: ["waiting"] }, /within its limit/],
   ])("fails when verify.sh %s", async (_, verify, expected, message) => {

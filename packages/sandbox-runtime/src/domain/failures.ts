@@ -1,5 +1,6 @@
 /** What went wrong, as a person can act on it: from git's and the hooks' outcomes to the failures of the protocol. Pure. */
 import { type Failure, type FailureCode, hookPaths, imageFilePath, type Phase } from "@open-inspect/protocol";
+import { type Shortage, saysDiskFull } from "./shortage.ts";
 
 /** Carries a failure of the protocol through `throw`. Never holds a secret. */
 export class RuntimeFailure extends Error {
@@ -22,11 +23,13 @@ export interface GitOutcome {
 }
 
 /** What a failed fetch means. `retry`: the same call may work in a moment. */
-export type GitFailureKind = "auth" | "not_found" | "no_ref" | "timeout" | "network" | "other";
+export type GitFailureKind = "auth" | "not_found" | "no_ref" | "timeout" | "disk" | "network" | "other";
 
 export function classifyGit(outcome: GitOutcome): GitFailureKind {
   const text = outcome.lines.join("\n");
   if (outcome.timedOut) return "timeout";
+  // Before the network: a pack that cannot be written ends as a broken connection, too.
+  if (saysDiskFull(outcome.lines)) return "disk";
   if (/couldn't find remote ref|Remote branch .* not found/i.test(text)) return "no_ref";
   if (/Authentication failed|could not read (Username|Password)|told us to quit|returned error: 40[13]|Access denied/i.test(text))
     return "auth";
@@ -39,6 +42,11 @@ export function classifyGit(outcome: GitOutcome): GitFailureKind {
     return "network";
   return "other";
 }
+
+const shortageHints = {
+  memory: "Let it need less memory at once, for example with fewer parallel jobs.",
+  disk: "Let setup.sh delete what later steps do not need, such as package caches and archives.",
+} as const;
 
 const reachHint = "Check that the control plane's GitHub App can read this repository, then try again.";
 
@@ -78,6 +86,8 @@ export function explainGit(input: {
         `${doing} ${cloneUrl} took longer than ${Math.round(outcome.timeoutMs / 1000)} s.`,
         "Try again; for a very large repository raise the git limit.",
       );
+    case "disk":
+      return failure("disk_full", `${doing} ${cloneUrl} failed: no space was left on the disk.`, shortageHints.disk);
     case "network":
       return failure(general, `${doing} ${cloneUrl} failed: the git server could not be reached.`, "Try again in a moment.");
     case "other":
@@ -121,15 +131,31 @@ export interface RequiredHook {
   code: FailureCode;
   /** for a script that git does not have as executable */
   notExecutableCode: FailureCode;
+  /** memory or disk that ran out is a code of its own */
+  tellsShortage: boolean;
 }
 
+const setupCodes = {
+  phase: "setup",
+  code: "setup_failed",
+  notExecutableCode: "setup_not_executable",
+  tellsShortage: true,
+} as const;
+
 export const requiredHooks = {
-  setup: { path: hookPaths.setup, phase: "setup", code: "setup_failed", notExecutableCode: "setup_not_executable" },
-  refresh: { path: hookPaths.refresh, phase: "setup", code: "setup_failed", notExecutableCode: "setup_not_executable" },
-  verify: { path: hookPaths.verify, phase: "verify", code: "verify_failed", notExecutableCode: "verify_failed" },
+  setup: { path: hookPaths.setup, ...setupCodes },
+  refresh: { path: hookPaths.refresh, ...setupCodes },
+  verify: {
+    path: hookPaths.verify,
+    phase: "verify",
+    code: "verify_failed",
+    notExecutableCode: "verify_failed",
+    tellsShortage: false,
+  },
 } as const satisfies Record<string, RequiredHook>;
 
-export function explainHook(hook: RequiredHook, outcome: HookOutcome): Failure {
+/** @param shortage what it lacked; a script with a code of its own keeps the code and tells the cause */
+export function explainHook(hook: RequiredHook, outcome: HookOutcome, shortage: Shortage | null = null): Failure {
   const how = outcome.timedOut
     ? "did not end within its limit"
     : outcome.signal
@@ -138,18 +164,22 @@ export function explainHook(hook: RequiredHook, outcome: HookOutcome): Failure {
   const hint =
     outcome.exitCode === 127
       ? "A command was not found: install it in the script, and check that the script has Unix line ends."
-      : outcome.signal === "SIGKILL"
+      : outcome.signal === "SIGKILL" || outcome.exitCode === killedCode
         ? "Something killed it, often the memory limit."
         : "The lines show the end of what it printed; run it in a fresh clone to see the same.";
   return {
-    code: hook.code,
-    message: `${hook.path} ${how}.`,
-    hint,
+    code: shortage && hook.tellsShortage ? shortageCodes[shortage.kind] : hook.code,
+    message: shortage ? `${hook.path} ${how}: ${shortage.detail}.` : `${hook.path} ${how}.`,
+    hint: shortage ? shortageHints[shortage.kind] : hint,
     phase: hook.phase,
     lines: outcome.lines,
     exitCode: outcome.exitCode,
   };
 }
+
+const shortageCodes = { memory: "out_of_memory", disk: "disk_full" } as const;
+/** how a shell passes on that SIGKILL ended its command */
+const killedCode = 137;
 
 export function explainNotExecutable(hook: RequiredHook): Failure {
   return {
@@ -208,6 +238,10 @@ export function explainAgent(reason: string, lines: string[], exitCode: number |
 }
 
 export function explainInternal(error: unknown, phase: Phase | null): Failure {
+  if (error instanceof Error && "code" in error && error.code === "ENOSPC") {
+    const message = `The sandbox runtime could not write: no space was left on the disk (${error.message}).`;
+    return { code: "disk_full", message, hint: shortageHints.disk, phase, lines: [], exitCode: null };
+  }
   return {
     code: "internal",
     message: `The sandbox runtime failed: ${error instanceof Error ? error.message : String(error)}.`,

@@ -4,6 +4,7 @@ import { type Bridge } from "../adapters/bridge-socket.ts";
 import { type CredentialCache } from "../adapters/credential-server.ts";
 import { bringToHead, hasRepository, type Workspace } from "../adapters/git.ts";
 import { type HookRun, inspectHook, runHook } from "../adapters/hooks.ts";
+import { readDiskSpace, readMemoryKills } from "../adapters/resources.ts";
 import {
   explainHollowImage,
   explainHook,
@@ -13,6 +14,7 @@ import {
   RuntimeFailure,
   requiredHooks,
 } from "../domain/failures.ts";
+import { findShortage } from "../domain/shortage.ts";
 import { type Reporter } from "./reporter.ts";
 
 export type RuntimePaths = { readonly [K in keyof typeof sandboxPaths]: string };
@@ -25,6 +27,8 @@ export interface RuntimeContext {
   reporter: Reporter;
   env: NodeJS.ProcessEnv;
   credentials: CredentialCache;
+  /** where the kernel shows the limits of this sandbox */
+  cgroupDir: string;
   signal: AbortSignal;
   log: (line: string) => void;
 }
@@ -91,6 +95,7 @@ export async function runRequiredHook(
     throw new RuntimeFailure(explainNotExecutable(hook));
   }
   const { workspace } = paths;
+  const killsBefore = await readMemoryKills(context.cgroupDir);
   const run = await runHook({ workspace, path, env: context.env, timeoutMs, signal, except, onOutput: report.output }).catch(
     (error: unknown) => {
       const reason = error instanceof Error ? error.message : String(error);
@@ -99,7 +104,8 @@ export async function runRequiredHook(
     },
   );
   if (run.exitCode !== 0) {
-    const failure = explainHook(hook, run);
+    const [killsAfter, disk] = await Promise.all([readMemoryKills(context.cgroupDir), readDiskSpace(workspace)]);
+    const failure = explainHook(hook, run, findShortage({ killsBefore, killsAfter, disk, lines: run.lines }));
     report.finish("failed", failure.message);
     throw new RuntimeFailure(failure);
   }

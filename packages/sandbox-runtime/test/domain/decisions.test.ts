@@ -51,6 +51,7 @@ describe("git failures", () => {
     ["fatal: unable to access 'http://x/': The requested URL returned error: 503", "network"],
     ["fatal: unable to access 'http://x/': Failed to connect to x port 80", "network"],
     ["error: RPC failed; curl 18 transfer closed", "network"],
+    ["fatal: write error: No space left on device", "disk"],
     ["fatal: bad object", "other"],
   ])("%s is %s", (line, kind) => {
     expect(classifyGit(outcome(line))).toBe(kind);

@@ -17,6 +17,7 @@ const options = z
       runtimeLog: path,
     }),
     agentCommand: z.string(),
+    cgroupDir: path,
   })
   .parse(JSON.parse(readFileSync(optionsPath, "utf8")));
 

@@ -18,6 +18,8 @@ export interface TestSandbox {
   workspace: string;
   home: string;
   stateDir: string;
+  /** stands for the kernel's: empty, so that it says nothing of memory */
+  cgroupDir: string;
   run(config: RuntimeConfig): RunningRuntime;
   /** pids of what still runs in the workspace */
   processes(): number[];
@@ -40,13 +42,15 @@ export function createSandbox(options: { agentCommand?: string; env?: NodeJS.Pro
     runtimeLog: join(root, "run/runtime.log"),
   };
   const optionsPath = join(root, "options.json");
-  mkdirSync(root, { recursive: true });
-  writeFileSync(optionsPath, JSON.stringify({ paths, agentCommand: options.agentCommand ?? agentBinary }));
+  const cgroupDir = join(root, "cgroup");
+  mkdirSync(cgroupDir, { recursive: true });
+  writeFileSync(optionsPath, JSON.stringify({ paths, cgroupDir, agentCommand: options.agentCommand ?? agentBinary }));
   const children: ChildProcess[] = [];
   return {
     workspace: paths.workspace,
     home: paths.home,
     stateDir: paths.stateDir,
+    cgroupDir,
     run(config) {
       const child = spawn(process.execPath, [inject("runtimeEntry"), optionsPath], {
         env: { PATH: process.env.PATH, ...options.env },
