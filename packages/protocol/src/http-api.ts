@@ -104,12 +104,23 @@ export const activateImageRequestSchema = z.strictObject({
 export type ActivateImageRequest = z.input<typeof activateImageRequestSchema>;
 
 /** `GET /builds?repository=owner/name&before=CURSOR&limit=N`: newest first, comparisons without a build included. */
+export const buildListQuerySchema = z.object({
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  before: z
+    .string()
+    .regex(/^\d{1,15}\.bld_[a-z0-9]{26}$/, { error: "must be the `next` of an earlier page" })
+    .transform((cursor) => ({ at: Number(cursor.split(".")[0]), id: cursor.split(".")[1] ?? "" }))
+    .optional(),
+});
 export const buildListSchema = z.object({
   builds: z.array(buildViewSchema),
   /** `before` of the next page; null on the last one */
   next: z.string().nullable(),
 });
 export type BuildList = z.infer<typeof buildListSchema>;
+
+/** The log cursor: entries after it are wanted. */
+export const logCursorQuerySchema = z.object({ after: z.coerce.number().int().nonnegative().default(0) });
 
 /** `GET /builds/:id/logs?after=SEQ`. Read on with `after: next` until `complete`. */
 export const buildLogsSchema = z.object({

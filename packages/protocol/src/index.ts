@@ -1,4 +1,5 @@
 /** Every wire message, id and error code of Open-Inspect. Depends on zod only. */
+export * from "./api-routes.ts";
 export * from "./bridge.ts";
 export * from "./errors.ts";
 export * from "./gateway.ts";
@@ -7,5 +8,6 @@ export * from "./ids.ts";
 export * from "./image-build.ts";
 export * from "./image-scope.ts";
 export * from "./notifications.ts";
+export * from "./openapi.ts";
 export * from "./runtime-config.ts";
 export * from "./session.ts";

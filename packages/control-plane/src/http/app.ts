@@ -1,4 +1,5 @@
 /** The Worker's routes put together: API, bridge, model proxy, and the single page for everything else. */
+import { methodsByPath } from "@open-inspect/protocol";
 import { Hono } from "hono";
 import { type App } from "./app-types.ts";
 import { requireJson, requirePerson } from "./auth.ts";
@@ -8,6 +9,7 @@ import { ApiError, answerError, onError, onNotFound } from "./errors.ts";
 import { health } from "./health.ts";
 import { images } from "./images.ts";
 import { modelProxy } from "./model-proxy.ts";
+import { openApi } from "./openapi.ts";
 import { repositories } from "./repositories.ts";
 import { securityHeaders } from "./security.ts";
 import { sessions } from "./sessions.ts";
@@ -25,7 +27,11 @@ const person = new Hono<App>()
   .route("/images", images)
   .route("/sessions", sessions);
 
-const api = new Hono<App>().get("/health", health).post("/webhooks/github", githubWebhook).route("/", person);
+const api = new Hono<App>()
+  .get("/health", health)
+  .get("/openapi.json", openApi)
+  .post("/webhooks/github", githubWebhook)
+  .route("/", person);
 
 export const app = new Hono<App>()
   .use(securityHeaders)
@@ -35,32 +41,19 @@ export const app = new Hono<App>()
   .onError(onError)
   .notFound(onNotFound);
 
-/** The methods that each path of the API knows, for an honest 405. */
-const methodsByPath: readonly [RegExp, readonly string[]][] = [
-  [/^\/api\/(health|feed|repositories)\/?$/, ["GET"]],
-  [/^\/api\/webhooks\/github\/?$/, ["POST"]],
-  [/^\/api\/repositories\/[^/]+\/[^/]+\/branches\/?$/, ["GET"]],
-  [/^\/api\/repositories\/[^/]+\/[^/]+\/image\/?$/, ["GET", "PUT"]],
-  [/^\/api\/repositories\/[^/]+\/[^/]+\/image\/builds\/?$/, ["POST"]],
-  [/^\/api\/repositories\/[^/]+\/[^/]+\/image\/settings\/?$/, ["PUT"]],
-  [/^\/api\/repositories\/[^/]+\/[^/]+\/image\/pin\/?$/, ["DELETE"]],
-  [/^\/api\/(builds|images)\/?$/, ["GET"]],
-  [/^\/api\/builds\/[^/]+\/cancel\/?$/, ["POST"]],
-  [/^\/api\/images\/[^/]+\/activate\/?$/, ["POST"]],
-  [/^\/api\/builds\/[^/]+(\/(logs|events))?\/?$/, ["GET"]],
-  [/^\/api\/sessions\/?$/, ["GET", "POST"]],
-  [/^\/api\/sessions\/[^/]+(\/events)?\/?$/, ["GET"]],
-  [/^\/api\/sessions\/[^/]+\/stop\/?$/, ["POST"]],
+/** The methods that each path knows, for an honest 405. */
+const known: readonly [RegExp, readonly string[]][] = [
+  ...methodsByPath(),
   [/^\/bridge\/(builds|sessions)\/[^/]+\/?$/, ["GET"]],
   [/^\/model\/v1\/messages(\/count_tokens)?\/?$/, ["POST"]],
 ];
 
 app.all("*", (c) => {
   const { path, method } = c.req;
-  const known = methodsByPath.find(([pattern]) => pattern.test(path))?.[1];
-  if (known && !known.includes(method)) {
-    c.header("allow", known.join(", "));
-    return answerError(c, new ApiError("method_not_allowed", `${method} is not possible here.`, `Use ${known.join(" or ")}.`));
+  const methods = known.find(([pattern]) => pattern.test(path))?.[1];
+  if (methods && !methods.includes(method)) {
+    c.header("allow", methods.join(", "));
+    return answerError(c, new ApiError("method_not_allowed", `${method} is not possible here.`, `Use ${methods.join(" or ")}.`));
   }
   if (/^\/(api|bridge|model)(\/|$)/.test(path)) return c.notFound() as Response;
   return c.env.ASSETS.fetch(c.req.raw);

@@ -1,7 +1,6 @@
 /** `/api/builds`: one build, its log, and both live. */
-import { type BuildAccepted, type BuildList, buildIdSchema, imageScopeOf } from "@open-inspect/protocol";
+import { type BuildAccepted, type BuildList, buildIdSchema, buildListQuerySchema, imageScopeOf } from "@open-inspect/protocol";
 import { type Context, Hono } from "hono";
-import { z } from "zod";
 import { findBuild, listBuilds } from "../adapters/d1/builds.ts";
 import { type App } from "./app-types.ts";
 import { ApiError } from "./errors.ts";
@@ -20,18 +19,13 @@ async function find(c: Context<App>) {
   );
 }
 
-const listQuerySchema = z.object({
-  limit: z.coerce.number().int().min(1).max(200).default(50),
-  before: z
-    .string()
-    .regex(/^\d{1,15}\.bld_[a-z0-9]{26}$/, { error: "must be the `next` of an earlier page" })
-    .transform((cursor) => ({ at: Number(cursor.split(".")[0]), id: cursor.split(".")[1] ?? "" }))
-    .optional(),
-});
-
 export const builds = new Hono<App>()
   .get("/", async (c) => {
-    const { limit, before } = parse(listQuerySchema, { limit: c.req.query("limit"), before: c.req.query("before") }, "query");
+    const { limit, before } = parse(
+      buildListQuerySchema,
+      { limit: c.req.query("limit"), before: c.req.query("before") },
+      "query",
+    );
     const { target } = await repositoryOfQuery(c);
     const found = await listBuilds(c.env.DB, imageScopeOf(target), { limit: limit + 1, before: before ?? null });
     const page = found.slice(0, limit);

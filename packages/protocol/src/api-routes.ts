@@ -1,0 +1,235 @@
+/**
+ * Every route of the REST API with what it takes and answers: the one list that the document at `/api/openapi.json` and the honest
+ * 405 are made from. Data only; how a route is served is the control plane's business.
+ */
+import { z } from "zod";
+import { type ErrorCode } from "./errors.ts";
+import {
+  activateImageRequestSchema,
+  branchListSchema,
+  buildAcceptedSchema,
+  buildEventSchema,
+  buildListQuerySchema,
+  buildListSchema,
+  buildLogsSchema,
+  createSessionRequestSchema,
+  feedMessageSchema,
+  githubPushSchema,
+  healthSchema,
+  imageListSchema,
+  imageStateSchema,
+  logCursorQuerySchema,
+  putImageRequestSchema,
+  putImageSettingsSchema,
+  repositoryListSchema,
+  sessionEventSchema,
+  sessionListSchema,
+  webhookAcceptedSchema,
+} from "./http-api.ts";
+import { buildIdSchema, imageIdSchema, ownerSchema, repositoryNameSchema, sessionIdSchema } from "./ids.ts";
+import { buildViewSchema } from "./image-build.ts";
+import { sessionViewSchema } from "./session.ts";
+
+export type ApiMethod = "get" | "put" | "post" | "delete";
+
+/** What a route answers when all is well: JSON of a schema, a text, messages over a WebSocket, or server-sent events by name. */
+export type ApiAnswer =
+  | { kind: "json"; status: 200 | 201 | 202; schema: z.ZodType }
+  | { kind: "text"; contentType: string }
+  | { kind: "socket"; messages: z.ZodType }
+  | { kind: "events"; events: Record<string, z.ZodType> };
+
+export interface ApiRoute {
+  method: ApiMethod;
+  /** `{name}` stands for a segment */
+  path: `/api/${string}`;
+  /** unique; what a generated client calls it */
+  operationId: string;
+  summary: string;
+  params?: Record<string, z.ZodType>;
+  query?: Record<string, z.ZodType>;
+  body?: z.ZodType;
+  answer: ApiAnswer;
+  /** what may go wrong besides what may go wrong everywhere */
+  errors: readonly ErrorCode[];
+  /** `person`: whoever is logged in; `signature`: signed by its sender; `anybody` */
+  caller: "person" | "signature" | "anybody";
+}
+
+const repository = { owner: ownerSchema, name: repositoryNameSchema };
+const repositoryQuery = {
+  repository: z
+    .string()
+    .regex(/^[^/\s]+\/[^/\s]+$/)
+    .describe("owner/name"),
+};
+const after = logCursorQuerySchema.shape;
+const ofRepository = ["invalid_request", "repository_not_found", "github_unavailable"] as const;
+const json = (schema: z.ZodType, status: 200 | 201 | 202 = 200): ApiAnswer => ({ kind: "json", status, schema });
+
+export const apiRoutes: readonly ApiRoute[] = [
+  {
+    ...{ method: "get", path: "/api/health", operationId: "readHealth", caller: "anybody" },
+    summary: "Whether database, gateway and GitHub answer.",
+    answer: json(healthSchema),
+    errors: [],
+  },
+  {
+    ...{ method: "get", path: "/api/openapi.json", operationId: "readOpenApi", caller: "anybody" },
+    summary: "This document.",
+    answer: json(z.record(z.string(), z.unknown())),
+    errors: [],
+  },
+  {
+    ...{ method: "post", path: "/api/webhooks/github", operationId: "receiveGitHubWebhook", caller: "signature" },
+    summary: "Takes GitHub's push events; others are acknowledged and ignored. Signed in `x-hub-signature-256`.",
+    body: githubPushSchema,
+    answer: json(webhookAcceptedSchema, 202),
+    errors: ["invalid_request", "payload_too_large", "signature_invalid"],
+  },
+  {
+    ...{ method: "get", path: "/api/feed", operationId: "watchFeed", caller: "person" },
+    summary: "Every change of a repository's image state and of a session. After a reconnect read the lists again.",
+    answer: { kind: "socket", messages: feedMessageSchema },
+    errors: ["upgrade_required"],
+  },
+  {
+    ...{ method: "get", path: "/api/repositories", operationId: "listRepositories", caller: "person" },
+    summary: "Every repository of the GitHub App's installations with its image state.",
+    query: { sync: z.enum(["force"]).optional().describe("reads GitHub first") },
+    answer: json(repositoryListSchema),
+    errors: [],
+  },
+  {
+    ...{ method: "get", path: "/api/repositories/{owner}/{name}/branches", operationId: "listBranches", caller: "person" },
+    summary: "Branches, the default one first.",
+    params: repository,
+    answer: json(branchListSchema),
+    errors: ofRepository,
+  },
+  {
+    ...{ method: "get", path: "/api/repositories/{owner}/{name}/image", operationId: "readImageState", caller: "person" },
+    summary: "Switch, status word, active image, latest build, last comparison of heads, pin, failures, settings.",
+    params: repository,
+    answer: json(imageStateSchema),
+    errors: ofRepository,
+  },
+  {
+    ...{ method: "put", path: "/api/repositories/{owner}/{name}/image", operationId: "switchImage", caller: "person" },
+    summary: "Switches pre-built images on or off; switching on begins the first build.",
+    params: repository,
+    body: putImageRequestSchema,
+    answer: json(imageStateSchema),
+    errors: [...ofRepository, "repository_empty"],
+  },
+  {
+    ...{ method: "put", path: "/api/repositories/{owner}/{name}/image/settings", operationId: "changeImageSettings" },
+    caller: "person",
+    summary: "Limit, kept images and rebuild mode; they hold from the next build on.",
+    params: repository,
+    body: putImageSettingsSchema,
+    answer: json(imageStateSchema),
+    errors: ofRepository,
+  },
+  {
+    ...{ method: "delete", path: "/api/repositories/{owner}/{name}/image/pin", operationId: "unpinImage", caller: "person" },
+    summary: "Ends the pin; the scheduler may replace the image again.",
+    params: repository,
+    answer: json(imageStateSchema),
+    errors: ofRepository,
+  },
+  {
+    ...{ method: "post", path: "/api/repositories/{owner}/{name}/image/builds", operationId: "refreshImage", caller: "person" },
+    summary: "The build that runs or will run next.",
+    params: repository,
+    answer: json(buildAcceptedSchema, 202),
+    errors: [...ofRepository, "image_disabled", "repository_empty"],
+  },
+  {
+    ...{ method: "get", path: "/api/images", operationId: "listImages", caller: "person" },
+    summary: "Every image that the provider still has, newest first.",
+    query: repositoryQuery,
+    answer: json(imageListSchema),
+    errors: ofRepository,
+  },
+  {
+    ...{ method: "post", path: "/api/images/{id}/activate", operationId: "activateImage", caller: "person" },
+    summary: "Makes a kept image the active one and pins it.",
+    params: { id: imageIdSchema },
+    body: activateImageRequestSchema,
+    answer: json(imageStateSchema),
+    errors: ["image_not_found", "image_unavailable"],
+  },
+  {
+    ...{ method: "get", path: "/api/builds", operationId: "listBuilds", caller: "person" },
+    summary: "Newest first, comparisons that built nothing among them.",
+    query: { ...repositoryQuery, ...buildListQuerySchema.shape },
+    answer: json(buildListSchema),
+    errors: ofRepository,
+  },
+  {
+    ...{ method: "get", path: "/api/builds/{id}", operationId: "readBuild", caller: "person" },
+    summary: "One build: phases, inputs, failure.",
+    params: { id: buildIdSchema },
+    answer: json(buildViewSchema),
+    errors: ["build_not_found"],
+  },
+  {
+    ...{ method: "post", path: "/api/builds/{id}/cancel", operationId: "cancelBuild", caller: "person" },
+    summary: "Ends a build that runs or waits.",
+    params: { id: buildIdSchema },
+    answer: json(buildAcceptedSchema),
+    errors: ["build_not_found", "build_ended"],
+  },
+  {
+    ...{ method: "get", path: "/api/builds/{id}/logs", operationId: "readBuildLog", caller: "person" },
+    summary: "Log entries after a cursor; read on with `after: next` until `complete`.",
+    params: { id: buildIdSchema },
+    query: after,
+    answer: json(buildLogsSchema),
+    errors: ["invalid_request", "build_not_found"],
+  },
+  {
+    ...{ method: "get", path: "/api/builds/{id}/events", operationId: "watchBuild", caller: "person" },
+    summary: "The whole view and the log since the cursor, then each change.",
+    params: { id: buildIdSchema },
+    query: after,
+    answer: { kind: "socket", messages: buildEventSchema },
+    errors: ["invalid_request", "build_not_found", "upgrade_required"],
+  },
+  {
+    ...{ method: "post", path: "/api/sessions", operationId: "startSession", caller: "person" },
+    summary: "Starts a session. Without a branch: the default one, also when it is renamed while the session starts.",
+    body: createSessionRequestSchema,
+    answer: json(sessionViewSchema, 201),
+    errors: ["model_not_allowed", "repository_not_found", "branch_not_found", "repository_empty", "github_unavailable"],
+  },
+  {
+    ...{ method: "get", path: "/api/sessions", operationId: "listSessions", caller: "person" },
+    summary: "Newest first.",
+    answer: json(sessionListSchema),
+    errors: [],
+  },
+  {
+    ...{ method: "get", path: "/api/sessions/{id}", operationId: "readSession", caller: "person" },
+    summary: "One session with phases, receipt and prompts.",
+    params: { id: sessionIdSchema },
+    answer: json(sessionViewSchema),
+    errors: ["session_not_found"],
+  },
+  {
+    ...{ method: "post", path: "/api/sessions/{id}/stop", operationId: "stopSession", caller: "person" },
+    summary: "Stops it; repeating this changes nothing.",
+    params: { id: sessionIdSchema },
+    answer: json(sessionViewSchema),
+    errors: ["session_not_found"],
+  },
+  {
+    ...{ method: "get", path: "/api/sessions/{id}/events", operationId: "watchSession", caller: "person" },
+    summary: "The whole view and the log since the cursor, then each change.",
+    params: { id: sessionIdSchema },
+    query: after,
+    answer: { kind: "socket", messages: sessionEventSchema },
+    errors: ["invalid_request", "session_not_found", "upgrade_required"],
+  },
+];
