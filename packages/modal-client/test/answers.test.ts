@@ -4,12 +4,16 @@ import { GatewayFault } from "../src/gateway/errors.ts";
 import { toStarted, toStatus, wholeCharacters } from "../src/gateway/sandboxes.ts";
 
 test.each([
-  [null, { status: "running" }],
-  [0, { status: "ended", exitCode: 0, reason: "exited" }],
-  [1, { status: "ended", exitCode: 1, reason: "exited" }],
-  [124, { status: "ended", exitCode: 124, reason: "timeout" }],
-  [137, { status: "ended", exitCode: 137, reason: "terminated" }],
-])("a poll that says %j", (code, status) => expect(toStatus(code)).toEqual(status));
+  [null, null, { status: "running" }],
+  [0, null, { status: "ended", exitCode: 0, reason: "exited" }],
+  [1, null, { status: "ended", exitCode: 1, reason: "exited" }],
+  [124, null, { status: "ended", exitCode: 124, reason: "timeout" }],
+  [137, null, { status: "ended", exitCode: 137, reason: "terminated" }],
+  [137, { status: 3, exception: "" }, { status: "ended", exitCode: 137, reason: "terminated" }],
+  [137, { status: 2, exception: "" }, { status: "ended", exitCode: 137, reason: "out_of_memory" }],
+  [137, { status: 3, exception: "Container was OOM killed" }, { status: "ended", exitCode: 137, reason: "out_of_memory" }],
+  [137, { status: 7, exception: "idle" }, { status: "ended", exitCode: 137, reason: "terminated" }],
+])("a poll that says %j, of which Modal says %j", (code, ending, status) => expect(toStatus(code, ending)).toEqual(status));
 
 test.each([
   [0, true],

@@ -114,12 +114,16 @@ describe("start", () => {
 
 describe("status", () => {
   test("tells how a sandbox ended", async () => {
-    const [terminated, timedOut] = [await create(), await create()];
+    const [terminated, timedOut, tooLarge, died] = [await create(), await create(), await create(), await create()];
     expect(succeeded(await t.main.client.status(terminated))).toEqual({ status: "running" });
     succeeded(await t.main.client.terminate(terminated));
     await t.world.kill(timedOut, "timeout");
+    await t.world.kill(tooLarge, "oom");
+    await t.world.kill(died, "died");
     expect(succeeded(await t.main.client.status(terminated))).toEqual({ status: "ended", exitCode: 137, reason: "terminated" });
     expect(succeeded(await t.main.client.status(timedOut))).toEqual({ status: "ended", exitCode: 124, reason: "timeout" });
+    expect(succeeded(await t.main.client.status(tooLarge))).toEqual({ status: "ended", exitCode: 137, reason: "out_of_memory" });
+    expect(succeeded(await t.main.client.status(died))).toEqual({ status: "ended", exitCode: 137, reason: "terminated" });
   });
 
   test("tells on demand whether the runtime runs in it", async () => {

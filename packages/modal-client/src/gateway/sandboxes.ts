@@ -151,7 +151,8 @@ export function createSandboxes(options: {
     async status(sandboxId, withRuntime) {
       try {
         const sandbox = await handle(sandboxId);
-        const status = toStatus(await sandbox.poll());
+        const exitCode = await sandbox.poll();
+        const status = toStatus(exitCode, exitCode === killedCode ? await readEnding(sandboxId) : null);
         if (status.status === "ended" || !withRuntime) return status;
         return { ...status, runtime: await lookForRuntime(sandbox) };
       } catch (error) {
@@ -182,6 +183,12 @@ export function createSandboxes(options: {
     list: (tags) => withDeadline("listing the sandboxes", deadlinesMs.list, list(tags)),
     close: () => handles.clear(),
   };
+
+  /** The answer that the SDK made an exit code of. null: it cannot be had, and the exit code has to do. */
+  async function readEnding(sandboxId: string): Promise<Ending | null> {
+    const { result } = await modal.cpClient.sandboxWaitV2({ sandboxId, timeout: 0 }).catch(() => ({ result: undefined }));
+    return result ? { status: result.status, exception: result.exception } : null;
+  }
 
   async function lookForRuntime(sandbox: Sandbox): Promise<"running" | "gone" | "unknown"> {
     const look = { script: aliveScript, args: [sandbox.sandboxId], limitMs: lookLimitMs };
@@ -221,11 +228,27 @@ async function withSubject<T>(subject: "image", work: Promise<T>): Promise<T> {
   }
 }
 
-/** Pure. The SDK folds Modal's statuses into exit codes: 124 is the lifetime's end, 137 a termination. */
-export function toStatus(exitCode: number | null): SandboxStatus {
+/** of a main process that SIGKILL ended, and what the SDK makes of a termination */
+const killedCode = 137;
+/** by the number in Modal's protocol, which the SDK does not export */
+const statusFailure = 2;
+
+/** How a sandbox ended in Modal's own words. */
+export interface Ending {
+  status: number;
+  exception: string;
+}
+
+/**
+ * Pure. The SDK folds Modal's statuses into exit codes: 124 is the lifetime's end, 137 a termination or a kill. `ending` tells these two
+ * apart: a main process that failed by being killed, and was not terminated, was ended by the kernel for its memory.
+ */
+export function toStatus(exitCode: number | null, ending: Ending | null): SandboxStatus {
   if (exitCode === null) return { status: "running" };
-  const reason = exitCode === 124 ? "timeout" : exitCode === 137 ? "terminated" : "exited";
-  return { status: "ended", exitCode, reason };
+  if (exitCode === 124) return { status: "ended", exitCode, reason: "timeout" };
+  if (exitCode !== killedCode) return { status: "ended", exitCode, reason: "exited" };
+  const isMemory = ending !== null && (/out of memory|\boom\b/i.test(ending.exception) || ending.status === statusFailure);
+  return { status: "ended", exitCode, reason: isMemory ? "out_of_memory" : "terminated" };
 }
 
 /** Pure. Bytes up to the last complete UTF-8 character; all of them when the rest is not UTF-8 at all. */
