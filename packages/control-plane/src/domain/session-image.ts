@@ -17,6 +17,7 @@ const imageMayBeTheCause: Partial<Record<FailureCode, "inside" | "outside">> = {
   sandbox_create_failed: "outside",
   runtime_never_connected: "outside",
   sync_failed: "inside",
+  disk_full: "inside",
   agent_failed: "inside",
   internal: "inside",
 };
@@ -24,7 +25,7 @@ const imageMayBeTheCause: Partial<Record<FailureCode, "inside" | "outside">> = {
 /** null: a start from the base would meet the same cause */
 export function blameImage(failure: Failure, life: SandboxLife): "inside" | "outside" | null {
   // A restored sandbox that does not live until its runtime is there; later its own work may have ended it.
-  if (failure.code === "sandbox_lost") return life.at === "up" ? null : "outside";
+  if (failure.code === "sandbox_lost" || failure.code === "out_of_memory") return life.at === "up" ? null : "outside";
   return imageMayBeTheCause[failure.code] ?? null;
 }
 
