@@ -6,6 +6,7 @@
 import { type BuildTrigger, type SkipReason } from "@open-inspect/protocol";
 import { deadlines } from "./deadlines.ts";
 import { nextTryNumber } from "./failure-series.ts";
+import { stepBuild, stepBuildClock, stepBuildSandbox } from "./image-build.ts";
 import {
   type BuildStep,
   candidateOf,
@@ -14,10 +15,7 @@ import {
   finishBuild,
   type ImageStep,
   slotRequest,
-  stepBuild,
-  stepBuildClock,
-  stepBuildSandbox,
-} from "./image-build.ts";
+} from "./image-build-life.ts";
 import { type BuildPlan, type ImageEffect, type ImageInput, pinEndsAt } from "./image-messages.ts";
 import { retain } from "./image-retention.ts";
 import { activeImage, type LiveBuild, type QueuedBuild, type ScopeState, settingsOf } from "./image-scope-state.ts";
