@@ -3,6 +3,7 @@ import { type ImageStatus, imageStatuses } from "@open-inspect/protocol";
 import { createRootRoute, createRoute, createRouter, type RouterHistory } from "@tanstack/react-router";
 import { BuildPage } from "../features/builds/build-page.tsx";
 import { ImagesPage } from "../features/images/images-page.tsx";
+import { RepositoryPage } from "../features/repository/repository-page.tsx";
 import { SessionPage } from "../features/session/session-page.tsx";
 import { NewSessionPage } from "../features/sessions/new-session-page.tsx";
 import { SessionsPage } from "../features/sessions/sessions-page.tsx";
@@ -47,6 +48,15 @@ const images = createRoute({
   },
 });
 
+const repository = createRoute({
+  getParentRoute: () => root,
+  path: "/repositories/$owner/$name",
+  component: function Repository() {
+    const { owner, name } = repository.useParams();
+    return <RepositoryPage key={`${owner}/${name}`} owner={owner} name={name} />;
+  },
+});
+
 const build = createRoute({
   getParentRoute: () => root,
   path: "/builds/$id",
@@ -56,7 +66,7 @@ const build = createRoute({
   },
 });
 
-const routeTree = root.addChildren([sessions, newSession, session, images, build]);
+const routeTree = root.addChildren([sessions, newSession, session, images, repository, build]);
 
 /** @param history where addresses live: without one, the browser's bar */
 export function createAppRouter(history?: RouterHistory) {

@@ -1,15 +1,23 @@
 /** The REST client. Every answer is parsed with the protocol's schema; every failure is an `ApiError`. Knows no cache. */
 import {
+  type ActivateImageRequest,
   type BranchList,
   type BuildAccepted,
+  type BuildList,
+  type BuildLogs,
   type BuildView,
   branchListSchema,
   buildAcceptedSchema,
+  buildListSchema,
+  buildLogsSchema,
   buildViewSchema,
   type CreateSessionRequest,
   type ErrorCode,
   errorBodySchema,
+  type ImageList,
+  type ImageSettings,
   type ImageState,
+  imageListSchema,
   imageStateSchema,
   type RepositoryList,
   type RepositoryRef,
@@ -23,6 +31,8 @@ import { type ZodType } from "zod";
 
 const readDeadlineMs = 15_000;
 const writeDeadlineMs = 30_000;
+/** A first screen of history, and enough of it for a chart. */
+const buildsPerPage = 30;
 
 /** What went wrong in a sentence and what to do about it. `status` is 0 when no answer came. */
 export class ApiError extends Error {
@@ -65,7 +75,16 @@ export interface Api {
   listBranches(repository: RepositoryRef, signal?: AbortSignal): Promise<BranchList>;
   putImage(repository: RepositoryRef, enabled: boolean): Promise<ImageState>;
   requestBuild(repository: RepositoryRef): Promise<BuildAccepted>;
+  putImageSettings(repository: RepositoryRef, settings: ImageSettings): Promise<ImageState>;
+  deletePin(repository: RepositoryRef): Promise<ImageState>;
+  listImages(repository: RepositoryRef, signal?: AbortSignal): Promise<ImageList>;
+  activateImage(id: string, request: ActivateImageRequest): Promise<ImageState>;
+  /** @param before the `next` of an earlier page; null for the first */
+  listBuilds(repository: RepositoryRef, before: string | null, signal?: AbortSignal): Promise<BuildList>;
   getBuild(id: string, signal?: AbortSignal): Promise<BuildView>;
+  cancelBuild(id: string): Promise<BuildAccepted>;
+  /** @param after the `next` of the page before; 0 for the first */
+  readBuildLogs(id: string, after: number, signal?: AbortSignal): Promise<BuildLogs>;
   listSessions(signal?: AbortSignal): Promise<SessionList>;
   getSession(id: string, signal?: AbortSignal): Promise<SessionView>;
   createSession(request: CreateSessionRequest): Promise<SessionView>;
@@ -114,6 +133,7 @@ export function createApi(fetch: typeof globalThis.fetch, base = "/api"): Api {
     );
   }
 
+  const fullName = ({ owner, name }: RepositoryRef) => `${owner}/${name}`;
   const of = (repository: RepositoryRef) =>
     `/repositories/${encodeURIComponent(repository.owner)}/${encodeURIComponent(repository.name)}`;
 
@@ -122,7 +142,19 @@ export function createApi(fetch: typeof globalThis.fetch, base = "/api"): Api {
     listBranches: (repository, signal) => call(branchListSchema, `${of(repository)}/branches`, "GET", undefined, signal),
     putImage: (repository, enabled) => call(imageStateSchema, `${of(repository)}/image`, "PUT", { enabled }),
     requestBuild: (repository) => call(buildAcceptedSchema, `${of(repository)}/image/builds`, "POST"),
+    putImageSettings: (repository, settings) => call(imageStateSchema, `${of(repository)}/image/settings`, "PUT", settings),
+    deletePin: (repository) => call(imageStateSchema, `${of(repository)}/image/pin`, "DELETE"),
+    listImages: (repository, signal) =>
+      call(imageListSchema, `/images?${new URLSearchParams({ repository: fullName(repository) })}`, "GET", undefined, signal),
+    activateImage: (id, request) => call(imageStateSchema, `/images/${encodeURIComponent(id)}/activate`, "POST", request),
+    listBuilds: (repository, before, signal) => {
+      const query = { repository: fullName(repository), limit: String(buildsPerPage), ...(before === null ? {} : { before }) };
+      return call(buildListSchema, `/builds?${new URLSearchParams(query)}`, "GET", undefined, signal);
+    },
     getBuild: (id, signal) => call(buildViewSchema, `/builds/${encodeURIComponent(id)}`, "GET", undefined, signal),
+    cancelBuild: (id) => call(buildAcceptedSchema, `/builds/${encodeURIComponent(id)}/cancel`, "POST"),
+    readBuildLogs: (id, after, signal) =>
+      call(buildLogsSchema, `/builds/${encodeURIComponent(id)}/logs?after=${after}`, "GET", undefined, signal),
     listSessions: (signal) => call(sessionListSchema, "/sessions", "GET", undefined, signal),
     getSession: (id, signal) => call(sessionViewSchema, `/sessions/${encodeURIComponent(id)}`, "GET", undefined, signal),
     createSession: (request) => call(sessionViewSchema, "/sessions", "POST", request),

@@ -1,9 +1,20 @@
 /** Merges the feed's messages into the lists of the query cache, whatever order answers and messages come in. Knows no socket. */
-import { type FeedMessage, type RepositoryList, type SessionList, type SessionSummary } from "@open-inspect/protocol";
+import {
+  type FeedMessage,
+  type RepositoryList,
+  type RepositoryRef,
+  type SessionList,
+  type SessionSummary,
+} from "@open-inspect/protocol";
 import { type QueryClient } from "@tanstack/react-query";
 
 export const repositoriesKey = ["repositories"] as const;
 export const sessionsKey = ["sessions"] as const;
+export const imagesKey = (repository: RepositoryRef) => ["images", repository.owner, repository.name] as const;
+export const buildsKey = (repository: RepositoryRef) => ["builds", repository.owner, repository.name] as const;
+
+/** What the feed does not carry in whole: after a cut it may have missed a change. */
+const readAgain = new Set<unknown>(["repositories", "sessions", "images", "builds"]);
 
 /** The most messages that are kept for lists which are being read. */
 const keptMessages = 500;
@@ -33,7 +44,7 @@ export function mergeSession(list: SessionList, message: FeedMessage): SessionLi
 }
 
 export interface Feed {
-  /** writes one message into the cache; `hello` (sent on every connection) has both lists read again */
+  /** writes one message into the cache; `hello` (sent on every connection) has every list read again */
   apply(message: FeedMessage): void;
   /** reads a list and lays over it what the feed said while the answer was on its way */
   read<T>(load: () => Promise<T>, merge: (list: T, message: FeedMessage) => T): Promise<T>;
@@ -44,9 +55,7 @@ export function createFeed(queryClient: QueryClient): Feed {
   let dropped = 0;
 
   async function readListsAgain(): Promise<void> {
-    const lists = {
-      predicate: (query: { queryKey: readonly unknown[] }) => ["repositories", "sessions"].includes(String(query.queryKey[0])),
-    };
+    const lists = { predicate: (query: { queryKey: readonly unknown[] }) => readAgain.has(query.queryKey[0]) };
     // A list that is on its way may have been read before the feed began: let it arrive, then read once more.
     const underWay = queryClient.isFetching(lists) > 0;
     await queryClient.invalidateQueries(lists, { cancelRefetch: false });

@@ -1,11 +1,14 @@
 /** The cached reads that pages share: keys, and how each is filled. */
 import { type RepositoryRef } from "@open-inspect/protocol";
-import { queryOptions, useQuery } from "@tanstack/react-query";
-import { mergeRepository, mergeSession, repositoriesKey, sessionsKey } from "./feed.ts";
+import { queryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { buildsKey, imagesKey, mergeRepository, mergeSession, repositoriesKey, sessionsKey } from "./feed.ts";
 import { useServices } from "./services.tsx";
 
 /** Lists stay fresh by the feed, so that they are read again only when it says so. */
 const keptFresh = { staleTime: Number.POSITIVE_INFINITY } as const;
+
+/** Lists that the feed does not carry are read again whenever their page is opened. */
+const listsStaleMs = 1_000;
 
 export const sessionKey = (id: string) => ["session", id] as const;
 export const buildKey = (id: string) => ["build", id] as const;
@@ -42,12 +45,40 @@ export function useBranches(repository: RepositoryRef | null) {
   });
 }
 
-export function useSession(id: string) {
+/** @param id null reads nothing */
+export function useSession(id: string | null) {
   const { api } = useServices();
-  return useQuery({ queryKey: sessionKey(id), queryFn: ({ signal }) => api.getSession(id, signal), ...keptFresh });
+  return useQuery({
+    queryKey: sessionKey(id ?? ""),
+    queryFn: ({ signal }) => api.getSession(id ?? "", signal),
+    enabled: id !== null,
+    ...keptFresh,
+  });
 }
 
 export function useBuild(id: string) {
   const { api } = useServices();
   return useQuery({ queryKey: buildKey(id), queryFn: ({ signal }) => api.getBuild(id, signal), ...keptFresh });
+}
+
+/** Images that the provider still has. */
+export function useKeptImages(repository: RepositoryRef) {
+  const { api } = useServices();
+  return useQuery({
+    queryKey: imagesKey(repository),
+    queryFn: ({ signal }) => api.listImages(repository, signal),
+    staleTime: listsStaleMs,
+  });
+}
+
+/** Builds, newest first, page by page. */
+export function useBuilds(repository: RepositoryRef) {
+  const { api } = useServices();
+  return useInfiniteQuery({
+    queryKey: buildsKey(repository),
+    queryFn: ({ pageParam, signal }) => api.listBuilds(repository, pageParam, signal),
+    initialPageParam: null as string | null,
+    getNextPageParam: (page) => page.next ?? undefined,
+    staleTime: listsStaleMs,
+  });
 }

@@ -1,4 +1,4 @@
-/** Durations and ages in words. Pure: the present is passed in. */
+/** Durations, ages and sizes in words. Pure: the present is passed in. */
 
 const secondMs = 1000;
 const minuteMs = 60 * secondMs;
@@ -33,6 +33,30 @@ export function formatAge(at: number, now: number): string {
   if (age < hourMs) return `${Math.floor(age / minuteMs)} min ago`;
   if (age < dayMs) return `${Math.floor(age / hourMs)} h ago`;
   return `${Math.floor(age / dayMs)} d ago`;
+}
+
+/** `in 12 s`, `in 3 min`, `in 2 h`, `in 5 d`; what is past is `now`. */
+export function formatUntil(at: number, now: number): string {
+  const left = at - now;
+  if (left <= 0) return "now";
+  if (left < minuteMs) return `in ${Math.ceil(left / secondMs)} s`;
+  if (left < hourMs) return `in ${Math.round(left / minuteMs)} min`;
+  if (left < 2 * dayMs) return `in ${Math.round(left / hourMs)} h`;
+  return `in ${Math.round(left / dayMs)} d`;
+}
+
+const byteUnits = ["kB", "MB", "GB", "TB"] as const;
+
+/** `812 B`, `4.2 kB`, `380 MB`, `1.2 GB`: by thousands, as disks are counted. */
+export function formatBytes(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`;
+  let value = bytes / 1000;
+  let unit = 0;
+  while (value >= 999.5 && unit < byteUnits.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${value < 9.95 ? value.toFixed(1) : Math.round(value)} ${byteUnits[unit]}`;
 }
 
 /** The moment in full, for a tooltip. */

@@ -1,14 +1,18 @@
 /** The words and the colour that every state of the protocol has on the pages. Pure data; the compiler keeps it complete. */
 import {
+  type BuildMode,
   type BuildStatus,
   type BuildTrigger,
   type BuildView,
   type HeadCheck,
   type ImageState,
   type ImageStatus,
+  type KeptImage,
+  type ModeReason,
   type Phase,
   type PromptView,
   type SessionStatus,
+  type SkipReason,
 } from "@open-inspect/protocol";
 
 export type Tone = "ok" | "warn" | "bad" | "accent" | "neutral";
@@ -102,6 +106,50 @@ export const triggerWords: Record<BuildTrigger, string> = {
   push: "Push",
   refresh: "Rebuild by hand",
   configuration: "Changed settings",
+};
+
+export const modeWords: Record<BuildMode, string> = { full: "Full build", incremental: "Incremental build" };
+
+/** Beside the mode in a list. */
+export const modeReasonNotes: Record<ModeReason, string> = {
+  same_inputs: "same inputs",
+  first_image: "first image",
+  clean_setting: "set to clean",
+  base_changed: "new base image",
+  runtime_changed: "new runtime",
+  setup_changed: "setup.sh changed",
+  secrets_changed: "secrets changed",
+  daily: "regular full build",
+  chain_too_deep: "too many snapshots on one another",
+  incremental_failed: "incremental build failed",
+};
+
+/** The same as clauses: why it was this mode. */
+export const modeReasonWords: Record<ModeReason, string> = {
+  same_inputs: "base image, runtime, setup and secrets are the ones of the image before",
+  first_image: "there was no image to build on",
+  clean_setting: "the repository is set to build from the base each time",
+  base_changed: "the base image has changed",
+  runtime_changed: "the runtime has a new version",
+  setup_changed: "setup.sh has changed",
+  secrets_changed: "a secret has changed",
+  daily: "the last full build was long enough ago",
+  chain_too_deep: "too many snapshots stood on one another",
+  incremental_failed: "the incremental build had failed",
+};
+
+export const skipWords: Record<SkipReason, string> = {
+  unchanged: "No new commit",
+  ignored_paths: "Only ignored paths have changed",
+  pinned: "An image is pinned",
+  backing_off: "Waiting before the next try",
+  archived: "The repository is archived",
+};
+
+export const keptWords: Record<KeptImage["state"], Word> = {
+  active: { word: "Active", tone: "ok" },
+  kept: { word: "Kept", tone: "neutral" },
+  retired: { word: "Retired", tone: "neutral" },
 };
 
 export const checkWords: Record<HeadCheck["outcome"], string> = {

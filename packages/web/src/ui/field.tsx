@@ -4,7 +4,7 @@ import { type ComponentProps, type ReactNode } from "react";
 import { cn } from "../lib/cn.ts";
 
 export const inputStyles =
-  "w-full rounded-md border border-control bg-raised px-3 text-base text-fg shadow-card placeholder:text-faint disabled:opacity-50 sm:text-sm";
+  "w-full rounded-md border border-control bg-raised px-3 text-base text-fg shadow-card placeholder:text-faint disabled:opacity-50 aria-invalid:border-bad sm:text-sm";
 
 interface FieldProps {
   label: string;
@@ -12,18 +12,23 @@ interface FieldProps {
   /** id of the label, for widgets that are named by reference */
   labelId?: string;
   hint?: ReactNode;
+  /** what is wrong with the value; with the hint it is the element `<id>-note`, for `aria-describedby` */
+  error?: string | undefined;
   children: ReactNode;
   className?: string;
 }
 
-export function Field({ label, id, labelId, hint, children, className }: FieldProps) {
+export function Field({ label, id, labelId, hint, error, children, className }: FieldProps) {
   return (
     <div className={cn("min-w-0", className)}>
       <label id={labelId} htmlFor={id} className="mb-1 block font-medium text-muted text-xs">
         {label}
       </label>
       {children}
-      {hint ? <p className="mt-1 text-faint text-xs">{hint}</p> : null}
+      <div id={`${id}-note`}>
+        {error === undefined ? null : <p className="mt-1 font-medium text-bad text-xs">{error}</p>}
+        {hint ? <p className="mt-1 text-faint text-xs">{hint}</p> : null}
+      </div>
     </div>
   );
 }

@@ -84,17 +84,28 @@ export function EmptyState({ icon, title, children }: { icon: ReactNode; title: 
   );
 }
 
+/** An empty list among others on its page. */
+export function EmptyNote({ children }: { children: ReactNode }) {
+  return <div className="px-4 py-4 text-muted text-sm">{children}</div>;
+}
+
 /** Asking again for what does not exist, or cannot, leads nowhere. */
 const isHopeless = (error: unknown) => [400, 404, 410].includes(toApiError(error).status);
 
 /** A page's thing could not be loaded: because there is none, or for a reason that may pass. */
-export function LoadFailure({ what, error, onRetry }: { what: "build" | "session"; error: unknown; onRetry: () => void }) {
-  if (!isHopeless(error)) return <ErrorNotice error={error} onRetry={onRetry} />;
+export function LoadFailure({ what, error, onRetry }: { what: Thing; error: unknown; onRetry: () => void }) {
+  return isHopeless(error) ? <NotThere what={what} /> : <ErrorNotice error={error} onRetry={onRetry} />;
+}
+
+type Thing = "build" | "session" | "repository";
+
+/** Nothing is at the address, with the way to where such things are listed. */
+export function NotThere({ what }: { what: Thing }) {
   return (
     <EmptyState icon={<Compass />} title={`There is no ${what} at this address`}>
       <p className="mb-4">The address may have been mistyped, or the {what} is gone.</p>
       <Button asChild>
-        {what === "build" ? <Link to="/settings/images">Go to Settings &gt; Images</Link> : <Link to="/">Go to Sessions</Link>}
+        {what === "session" ? <Link to="/">Go to Sessions</Link> : <Link to="/settings/images">Go to Settings &gt; Images</Link>}
       </Button>
     </EmptyState>
   );

@@ -5,6 +5,7 @@ import { ChevronDown, Lock, RefreshCw, SquarePen } from "lucide-react";
 import { memo, useId, useState } from "react";
 import { toApiError } from "../../lib/api.ts";
 import { cn } from "../../lib/cn.ts";
+import { useImageActions } from "../../lib/image-actions.ts";
 import { imageWords } from "../../lib/words.ts";
 import { StatusBadge } from "../../ui/badge.tsx";
 import { Button } from "../../ui/button.tsx";
@@ -13,7 +14,6 @@ import { FailurePanel } from "../../ui/failure-panel.tsx";
 import { ErrorNotice } from "../../ui/page.tsx";
 import { Switch } from "../../ui/switch.tsx";
 import { ImageSummary } from "./image-summary.tsx";
-import { useImageActions } from "./use-image-actions.ts";
 
 /** Drawn anew only when its own repository changed: the feed speaks of one among hundreds. */
 export const RepositoryRow = memo(function RepositoryRow({ repository }: { repository: RepositoryView }) {
@@ -36,10 +36,14 @@ export const RepositoryRow = memo(function RepositoryRow({ repository }: { repos
       <div className="flex items-center gap-1.5">
         <div className="flex min-w-0 flex-1 flex-wrap items-center gap-x-2.5 gap-y-1">
           <h2 className="flex min-w-0 items-center gap-1.5 font-medium">
-            <span className="min-w-0 break-words">
+            <Link
+              to="/repositories/$owner/$name"
+              params={{ owner: repository.owner, name: repository.name }}
+              className="min-w-0 break-words rounded-sm underline-offset-2 hover:underline"
+            >
               <span className="font-normal text-muted">{repository.owner}/</span>
               {repository.name}
-            </span>
+            </Link>
             {repository.private ? <Lock aria-label="private" className="size-3.5 shrink-0 text-faint" /> : null}
           </h2>
           <StatusBadge status={image.status} {...imageWords[image.status]} />

@@ -2,13 +2,13 @@
 import { type Phase, type PhaseRecord, type SessionView, type StartReceipt } from "@open-inspect/protocol";
 import { Link } from "@tanstack/react-router";
 import { Snowflake } from "lucide-react";
-import { type ReactNode } from "react";
 import { useNow } from "../../lib/clock.ts";
 import { cn } from "../../lib/cn.ts";
 import { describeReceipt, describeSetup } from "../../lib/start-sentences.ts";
 import { formatDuration } from "../../lib/time.ts";
 import { isSessionEnded } from "../../lib/words.ts";
 import { Commit } from "../../ui/commit.tsx";
+import { Fact } from "../../ui/fact.tsx";
 import { Hint } from "../../ui/hint.tsx";
 import { Card } from "../../ui/page.tsx";
 import { PhaseTimeline } from "../../ui/phase-timeline.tsx";
@@ -52,7 +52,9 @@ export function StartCard({ session }: { session: SessionView }) {
         </Fact>
         <Fact name="Baked commit">{baked === null ? "none" : <Commit sha={baked} />}</Fact>
         <Fact name="Synced commit">{session.syncedSha === null ? "not yet" : <Commit sha={session.syncedSha} />}</Fact>
-        <Fact name="Setup">{setup ?? "not known yet"}</Fact>
+        <Fact name="Setup" className="max-sm:col-span-2">
+          {setup ?? "not known yet"}
+        </Fact>
       </dl>
     </Card>
   );
@@ -64,15 +66,6 @@ function tellWait(phases: readonly PhaseRecord[]): readonly PhaseRecord[] {
   if (!isRunning("setup")) return phases;
   return phases.map((record) =>
     record.phase === "agent" && record.outcome === "running" ? { ...record, detail: "waits for setup" } : record,
-  );
-}
-
-function Fact({ name, children }: { name: string; children: ReactNode }) {
-  return (
-    <div className="min-w-0 max-sm:last:col-span-2">
-      <dt className="text-faint text-xs">{name}</dt>
-      <dd className="break-words">{children}</dd>
-    </div>
   );
 }
 
