@@ -27,7 +27,7 @@ import {
   webhookAcceptedSchema,
 } from "./http-api.ts";
 import { buildIdSchema, imageIdSchema, ownerSchema, repositoryNameSchema, sessionIdSchema } from "./ids.ts";
-import { buildViewSchema } from "./image-build.ts";
+import { buildViewSchema, logEntrySchema } from "./image-build.ts";
 import { sessionViewSchema } from "./session.ts";
 
 export type ApiMethod = "get" | "put" | "post" | "delete";
@@ -187,6 +187,22 @@ export const apiRoutes: readonly ApiRoute[] = [
     params: { id: buildIdSchema },
     query: after,
     answer: json(buildLogsSchema),
+    errors: ["invalid_request", "build_not_found"],
+  },
+  {
+    ...{ method: "get", path: "/api/builds/{id}/logs.txt", operationId: "downloadBuildLog", caller: "person" },
+    summary: "What was printed until now as one text, colours included.",
+    params: { id: buildIdSchema },
+    answer: { kind: "text", contentType: "text/plain" },
+    errors: ["build_not_found"],
+  },
+  {
+    ...{ method: "get", path: "/api/builds/{id}/stream", operationId: "streamBuild", caller: "person" },
+    summary:
+      "The log since the cursor or `Last-Event-ID`, then each entry as it comes, and the end. The id of a `log` event is its number; who comes back with the id of the `end` is answered 204.",
+    params: { id: buildIdSchema },
+    query: after,
+    answer: { kind: "events", events: { log: logEntrySchema, build: buildViewSchema, end: buildViewSchema } },
     errors: ["invalid_request", "build_not_found"],
   },
   {

@@ -67,6 +67,10 @@ export const deadlines = {
   sweepPauseMs: 45 * secondMs,
   /** between two pushes of a session's whole view while the agent works; a change of the session's own does not wait */
   viewRestMs: 250,
+  /** a sign of life for whoever stands between a log's reader and us */
+  streamHeartbeatMs: 15 * secondMs,
+  /** after this the reader of a log comes back when its connection was cut */
+  streamRetryMs: secondMs,
   repositorySyncMs: 15 * secondMs,
   githubRequestMs: 10 * secondMs,
   modelRequestMs: 10 * minuteMs,
@@ -88,12 +92,30 @@ export const limits = {
   /** stored log of one build or session; the middle is left out, beginning and end stay */
   logHeadBytes: 1024 * 1024,
   logTailBytes: 3 * 1024 * 1024,
+  /** pages of a log that one download reads */
+  logPages: 64,
   /** builds of one repository whose log is kept */
   logsKept: 20,
   requestBodyBytes: 1024 * 1024,
   webhookBodyBytes: 8 * 1024 * 1024,
   modelBodyBytes: 32 * 1024 * 1024,
   headsPerRequest: 100,
+  /** repositories that are read, decided and written at once; the requests for their heads run side by side */
+  headsPerPage: 500,
+  /** pages of one message of the queue */
+  pagesPerMessage: 4,
+  /** image objects that a tick speaks to at once */
+  wakesAtOnce: 16,
+  /** requests that a tick leaves of an installation's hourly allowance, at most a tenth of it */
+  githubReserve: 500,
+  /** GitHub refuses for a while and does not say for how long */
+  githubBlindWaitMs: 60_000,
+  /** heads that one message reads one by one while GraphQL does not answer */
+  singleHeadsPerMessage: 100,
+  /** repositories that one message asks for by name because they are not where they were */
+  lookUpsPerMessage: 20,
+  /** comparisons of commits that run side by side */
+  comparesAtOnce: 4,
 } as const;
 
 /** Multiples of a second are what the provider takes. */

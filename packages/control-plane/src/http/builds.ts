@@ -1,9 +1,17 @@
 /** `/api/builds`: one build, its log, and both live. */
-import { type BuildAccepted, type BuildList, buildIdSchema, buildListQuerySchema, imageScopeOf } from "@open-inspect/protocol";
+import {
+  type BuildAccepted,
+  type BuildList,
+  buildIdSchema,
+  buildListQuerySchema,
+  imageScopeOf,
+  logCursorQuerySchema,
+} from "@open-inspect/protocol";
 import { type Context, Hono } from "hono";
 import { findBuild, listBuilds } from "../adapters/d1/builds.ts";
 import { type App } from "./app-types.ts";
 import { ApiError } from "./errors.ts";
+import { answerEvents, answerText, buildLogSource, endSuffix } from "./log-stream.ts";
 import { repositoryOfQuery } from "./repositories.ts";
 import { readAfter, requireUpgrade, upgradeRequest } from "./upgrade.ts";
 import { parse } from "./validation.ts";
@@ -43,6 +51,19 @@ export const builds = new Hono<App>()
     const after = readAfter(c);
     const { scope, build } = await find(c);
     return c.json(await c.env.IMAGES.getByName(scope).readLogs(build.id, after));
+  })
+  .get("/:id/stream", async (c) => {
+    // What a browser's EventSource sends when it comes back counts more than the address that it began with.
+    const seen = c.req.header("last-event-id");
+    const { scope, build } = await find(c);
+    if (seen?.endsWith(endSuffix)) return c.body(null, 204);
+    const { after } =
+      seen === undefined ? { after: readAfter(c) } : parse(logCursorQuerySchema, { after: seen }, "header last-event-id");
+    return answerEvents(buildLogSource(c.env, scope, build.id), build, after);
+  })
+  .get("/:id/logs.txt", async (c) => {
+    const { scope, build } = await find(c);
+    return answerText(buildLogSource(c.env, scope, build.id), build.id);
   })
   .get("/:id/events", async (c) => {
     requireUpgrade(c);
