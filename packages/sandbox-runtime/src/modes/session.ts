@@ -4,6 +4,8 @@ import { hookPaths, type RuntimeConfig } from "@open-inspect/protocol";
 import { type AgentClient } from "../adapters/agent-client.ts";
 import { createAgent } from "../adapters/agent-process.ts";
 import { prepareAgent } from "../adapters/agent-setup.ts";
+import { type Workspace } from "../adapters/git.ts";
+import { measureDistance } from "../adapters/git-distance.ts";
 import { inspectHook, runHook } from "../adapters/hooks.ts";
 import { createPromptRunner } from "../adapters/prompt-runner.ts";
 import { explainAgent, RuntimeFailure } from "../domain/failures.ts";
@@ -123,6 +125,8 @@ export async function runSession(
     const [agentVersion] = await Promise.all([agentReady.promise, runStartHook(context)]);
     bridge.send({ type: "session.ready", sha: workspace.sha, setupRan, agentVersion });
     prompts.open();
+    // After the start, so that it costs the start nothing.
+    void tellBehind(context, workspace);
     await aborted;
   };
   const starting = start();
@@ -137,6 +141,13 @@ export async function runSession(
     prompts.close();
     await agent.stop();
   }
+}
+
+/** How far the image was behind. Without an image, or where git cannot say, nothing is told. */
+async function tellBehind(context: SessionContext, { sha, bakedSha }: Workspace): Promise<void> {
+  if (bakedSha === null || context.config.startFrom !== "image") return;
+  const distance = await measureDistance(context.paths.workspace, { from: bakedSha, to: sha }, context);
+  if (distance && !context.signal.aborted) context.bridge.send({ type: "workspace.behind", ...distance });
 }
 
 /** A start hook that fails does not cost the session: the phase says so, and its output is there. */
