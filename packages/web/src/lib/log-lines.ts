@@ -8,6 +8,8 @@ export interface LogLine {
   phase: Phase;
   stream: LogEntry["stream"];
   text: string;
+  /** its phase begins here */
+  begins: boolean;
 }
 
 interface LogLines {
@@ -18,6 +20,8 @@ interface LogLines {
 
 /** The most lines that stay in memory. */
 export const keptLines = 20_000;
+/** The most characters that stay in memory: few lines may be long ones. */
+const keptCharacters = 8 * 1024 * 1024;
 /** Output without a newline is cut here, in characters. */
 const longestLine = 64 * 1024;
 
@@ -30,13 +34,38 @@ export interface LogBuffer {
 }
 
 /** A progress bar overwrites its line with carriage returns: what a terminal would show is the last version. */
-function lastVersion(line: string): string {
+export function lastVersion(line: string): string {
   const trimmed = line.endsWith("\r") ? line.slice(0, -1) : line;
   return trimmed.slice(trimmed.lastIndexOf("\r") + 1);
 }
 
 /** A program's output comes in pieces that may end anywhere; our own entries are whole. */
 const isPiece = (entry: LogEntry) => entry.stream === "stdout" || entry.stream === "stderr";
+
+/** How many of the oldest lines have to go. */
+function countExcess(lines: readonly LogLine[]): number {
+  let characters = 0;
+  for (let index = lines.length - 1; index >= 0; index--) {
+    characters += lines[index]?.text.length ?? 0;
+    if (characters > keptCharacters || lines.length - index > keptLines) return index + 1;
+  }
+  return 0;
+}
+
+/**
+ * Says of entry after entry whether its phase begins with it. Phases follow one another; what we say later of one that was
+ * there already belongs where it stands.
+ */
+export function createPhaseWatch(): (entry: Pick<LogEntry, "phase" | "stream">) => boolean {
+  const seen = new Set<Phase>();
+  let current: Phase | null = null;
+  return ({ phase, stream }) => {
+    if (phase === current || (stream === "system" && seen.has(phase))) return false;
+    seen.add(phase);
+    current = phase;
+    return true;
+  };
+}
 
 /** Listeners hear of changes at most this often, so that a flood of messages is not drawn one by one. */
 const flushEveryMs = 50;
@@ -50,9 +79,11 @@ export function createLogBuffer(): LogBuffer {
   /** the last line as it came, while its newline is still owed */
   let unfinished: { phase: Phase; stream: LogEntry["stream"]; raw: string } | null = null;
   const listeners = new Set<() => void>();
+  const beginsPhase = createPhaseWatch();
 
   function add(entry: LogEntry): void {
     const { seq, at, phase, stream } = entry;
+    const begins = beginsPhase(entry);
     const pieces = entry.text.split("\n");
     const tail = pieces.pop() ?? "";
     const texts = tail === "" ? pieces : [...pieces, tail];
@@ -70,7 +101,11 @@ export function createLogBuffer(): LogBuffer {
         lines[lines.length - 1] = { ...before, text: lastVersion(joined) };
         if (texts.length === 1) raw = joined;
       } else {
-        lines.push({ key: `${seq}.${index}`, at, phase, stream, text: lastVersion(text) });
+        lines.push({
+          ...{ key: `${seq}.${index}`, at, phase, stream },
+          text: lastVersion(text),
+          begins: index === 0 && begins,
+        });
       }
     });
     if (texts.length > 0) unfinished = tail !== "" && isPiece(entry) && raw.length < longestLine ? { phase, stream, raw } : null;
@@ -78,7 +113,7 @@ export function createLogBuffer(): LogBuffer {
 
   function flush(): void {
     scheduled = false;
-    const excess = Math.max(0, lines.length - keptLines);
+    const excess = countExcess(lines);
     if (excess > 0) lines = lines.slice(excess);
     dropped += excess;
     current = { lines: [...lines], dropped };

@@ -1,23 +1,35 @@
-/** A build: what began it, its phases, why it failed, and its log as it is written. Follows the build's own socket. */
+/** A build: what began it, its phases, why it failed or was not done, and its log as it is written. Follows the build's own socket. */
 import { type BuildEvent, type BuildView, buildEventSchema } from "@open-inspect/protocol";
+import { useMutation } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { ArrowLeft } from "lucide-react";
+import { ArrowLeft, CircleStop } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
+import { toApiError } from "../../lib/api.ts";
 import { useTitle } from "../../lib/clock.ts";
 import { createLogBuffer } from "../../lib/log-lines.ts";
 import { buildKey, useBuild, useRepositories } from "../../lib/queries.ts";
 import { useLiveChannel, useServices } from "../../lib/services.tsx";
-import { formatDuration } from "../../lib/time.ts";
-import { buildWords, describeActivity, isBuildFinal, triggerWords } from "../../lib/words.ts";
+import { formatBytes, formatDuration } from "../../lib/time.ts";
+import {
+  buildWords,
+  describeActivity,
+  isBuildFinal,
+  modeReasonWords,
+  modeWords,
+  skipWords,
+  triggerWords,
+} from "../../lib/words.ts";
 import { Age, Elapsed } from "../../ui/age.tsx";
 import { StatusBadge } from "../../ui/badge.tsx";
-import { Commit } from "../../ui/commit.tsx";
+import { Button } from "../../ui/button.tsx";
+import { CommitLink } from "../../ui/commit.tsx";
 import { Facts } from "../../ui/facts.tsx";
 import { FailurePanel } from "../../ui/failure-panel.tsx";
 import { LiveIndicator } from "../../ui/live-indicator.tsx";
 import { LogView } from "../../ui/log-view.tsx";
 import { Card, LoadFailure, Page, SectionTitle, SkeletonRows } from "../../ui/page.tsx";
 import { PhaseTimeline } from "../../ui/phase-timeline.tsx";
+import { DownloadLogButton } from "./download-log-button.tsx";
 
 export function BuildPage({ id }: { id: string }) {
   const { queryClient, announcer } = useServices();
@@ -69,10 +81,21 @@ export function BuildPage({ id }: { id: string }) {
       title={`Build of ${repository}`}
       lead={<StatusBadge status={build.status} {...buildWords[build.status]} />}
       subtitle={<BuildFacts build={build} />}
-      actions={live === "reconnecting" ? <LiveIndicator state={live} label="Updates of this build" /> : null}
+      actions={
+        <>
+          {live === "reconnecting" ? <LiveIndicator state={live} label="Updates of this build" /> : null}
+          <CancelButton build={build} />
+        </>
+      }
     >
       <div className="space-y-8">
         {build.failure === null ? null : <FailurePanel failure={build.failure} open />}
+        {build.skipped === null ? null : (
+          <p className="text-sm">
+            Nothing was built: {skipWords[build.skipped.reason].toLowerCase()}
+            {build.skipped.count > 1 ? `, ${build.skipped.count.toLocaleString("en")} times in a row` : ""}.
+          </p>
+        )}
         <Card aria-label="Phases">
           <div className="px-4 py-2.5">
             {build.phases.length === 0 ? (
@@ -91,11 +114,17 @@ export function BuildPage({ id }: { id: string }) {
             label="Build log"
             empty={isBuildFinal(build) ? "This build printed nothing." : "Nothing printed yet."}
             follow={!isBuildFinal(build)}
+            phases={build.phases}
+            actions={<DownloadLogButton build={build} />}
           />
         </section>
-        <Link to="/settings/images" className="inline-flex items-center gap-1.5 rounded-sm text-muted text-sm hover:text-fg">
+        <Link
+          to="/repositories/$owner/$name"
+          params={build.repository}
+          className="inline-flex items-center gap-1.5 rounded-sm text-muted text-sm hover:text-fg"
+        >
           <ArrowLeft aria-hidden="true" className="size-4" />
-          Settings &gt; Images
+          All builds of {repository}
         </Link>
       </div>
     </Page>
@@ -119,15 +148,48 @@ function Waiting({ build }: { build: BuildView }) {
   );
 }
 
+function CancelButton({ build }: { build: BuildView }) {
+  const { api, queryClient } = useServices();
+  const cancel = useMutation({
+    mutationFn: () => api.cancelBuild(build.id),
+    onSuccess: (answer) =>
+      queryClient.setQueryData<BuildView>(buildKey(build.id), (shown) =>
+        shown !== undefined && isBuildFinal(shown) ? shown : answer.build,
+      ),
+  });
+  if (isBuildFinal(build)) return null;
+  return (
+    <>
+      {cancel.error ? (
+        <span role="alert" className="max-w-56 text-bad text-xs">
+          {toApiError(cancel.error).message}
+        </span>
+      ) : null}
+      <Button disabled={cancel.isPending} aria-busy={cancel.isPending} onClick={() => cancel.mutate()}>
+        <CircleStop aria-hidden="true" />
+        Cancel build
+      </Button>
+    </>
+  );
+}
+
 function BuildFacts({ build }: { build: BuildView }) {
+  const { owner, name } = build.repository;
+  const { data } = useRepositories();
+  const cloneUrl = data?.repositories.find((each) => each.owner === owner && each.name === name)?.cloneUrl ?? "";
   return (
     <Facts
       facts={[
-        triggerWords[build.trigger],
+        build.requestedBy === null ? triggerWords[build.trigger] : `${triggerWords[build.trigger]} by ${build.requestedBy}`,
         build.branch,
-        build.sha === null ? null : <Commit key="commit" sha={build.sha} />,
+        build.sha === null ? null : <CommitLink key="commit" cloneUrl={cloneUrl} sha={build.sha} fromSha={build.fromSha} />,
         <Age key="age" at={build.requestedAt} />,
+        build.tryNumber > 1 ? `try ${build.tryNumber}` : null,
         build.durationMs === null ? null : `took ${formatDuration(build.durationMs)}`,
+        build.sizeBytes === null ? null : formatBytes(build.sizeBytes),
+        build.mode === null || build.modeReason === null
+          ? null
+          : `${modeWords[build.mode].toLowerCase()}, because ${modeReasonWords[build.modeReason]}`,
         isBuildFinal(build) ? null : (
           <span key="activity" className="text-warn">
             {describeActivity(build)} · <Elapsed from={build.startedAt ?? build.requestedAt} />

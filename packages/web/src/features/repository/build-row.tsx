@@ -62,9 +62,11 @@ export function BuildRow({ build, repository, longestMs }: BuildRowProps) {
           {build.failure.message}
         </p>
       )}
-      <div className="mt-1.5 max-w-xl">
-        <PhaseBar phases={build.phases} longestMs={longestMs} />
-      </div>
+      {isFinal ? (
+        <div className="mt-1.5 max-w-xl">
+          <PhaseBar phases={build.phases} longestMs={longestMs} />
+        </div>
+      ) : null}
       {isFinal ? null : (
         <div className="relative z-10 mt-2 flex flex-wrap items-center gap-3">
           <Button

@@ -26,7 +26,7 @@ export function KeptImages({ repository }: { repository: RepositoryView }) {
           No image is kept. Good ones stay here, as many as the settings say, so that an earlier one can serve again.
         </EmptyNote>
       ) : (
-        <ul aria-label="Kept images" className="divide-y divide-line">
+        <ul aria-label="Images" className="divide-y divide-line">
           {data.images.map((image) => (
             <ImageRow key={image.id} image={image} repository={repository} onChoose={() => setChosen(image)} />
           ))}

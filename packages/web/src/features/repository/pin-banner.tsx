@@ -33,7 +33,7 @@ export function PinBanner({ repository, pin }: { repository: RepositoryView; pin
                 Ends <Until at={pin.until} />.
               </>
             )}{" "}
-            New images are built no more by themselves, and none replaces this one.
+            Until then checks and pushes build nothing; Rebuild now does, but this image goes on serving.
           </p>
         </div>
         <Button
