@@ -1,8 +1,9 @@
 /** Introduces the adapters to the configuration. The one place that knows which variable goes where. */
 import { createDataPlane } from "./adapters/data-plane.ts";
 import { createGitHub } from "./adapters/github.ts";
+import { createNotifier, createTargetSealer, type Notifier } from "./adapters/notifier.ts";
 import { type DataPlane, type GitHub } from "./domain/ports.ts";
-import { type Config } from "./env.ts";
+import { type Config, type Env, readConfig } from "./env.ts";
 
 export function dataPlaneOf(config: Config): DataPlane {
   return createDataPlane({ gatewayUrl: config.GATEWAY_URL, secret: config.MODAL_API_SECRET });
@@ -14,6 +15,17 @@ export function gitHubOf(config: Config): GitHub {
     appId: config.GITHUB_APP_ID,
     privateKey: config.GITHUB_APP_PRIVATE_KEY,
     webhookSecret: config.GITHUB_WEBHOOK_SECRET,
+    now: Date.now,
+  });
+}
+
+export function notifierOf(env: Env): Notifier {
+  const config = readConfig(env);
+  return createNotifier({
+    db: env.DB,
+    sealer: createTargetSealer(config.MODAL_API_SECRET),
+    origin: config.CONTROL_PLANE_URL,
+    isDevelopment: Boolean(config.DEVELOPER_IDENTITY),
     now: Date.now,
   });
 }

@@ -28,6 +28,14 @@ import {
 } from "./http-api.ts";
 import { buildIdSchema, imageIdSchema, ownerSchema, repositoryNameSchema, sessionIdSchema } from "./ids.ts";
 import { buildViewSchema, logEntrySchema } from "./image-build.ts";
+import {
+  notificationTargetDeletedSchema,
+  notificationTargetListSchema,
+  notificationTargetNameSchema,
+  notificationTargetSchema,
+  notificationTestSchema,
+  putNotificationTargetSchema,
+} from "./notifications.ts";
 import { sessionViewSchema } from "./session.ts";
 
 export type ApiMethod = "get" | "put" | "post" | "delete";
@@ -212,6 +220,34 @@ export const apiRoutes: readonly ApiRoute[] = [
     query: after,
     answer: { kind: "socket", messages: buildEventSchema },
     errors: ["invalid_request", "build_not_found", "upgrade_required"],
+  },
+  {
+    ...{ method: "get", path: "/api/notifications", operationId: "listNotificationTargets", caller: "person" },
+    summary: "Where failing builds are told, and what became of the last notification.",
+    answer: json(notificationTargetListSchema),
+    errors: [],
+  },
+  {
+    ...{ method: "put", path: "/api/notifications/{name}", operationId: "putNotificationTarget", caller: "person" },
+    summary: "Makes or changes a target. The secret is never shown again; without one the stored one stays.",
+    params: { name: notificationTargetNameSchema },
+    body: putNotificationTargetSchema,
+    answer: json(notificationTargetSchema),
+    errors: ["conflict"],
+  },
+  {
+    ...{ method: "delete", path: "/api/notifications/{name}", operationId: "deleteNotificationTarget", caller: "person" },
+    summary: "Nothing is told there any more; repeating it changes nothing.",
+    params: { name: notificationTargetNameSchema },
+    answer: json(notificationTargetDeletedSchema),
+    errors: ["invalid_request"],
+  },
+  {
+    ...{ method: "post", path: "/api/notifications/{name}/test", operationId: "testNotificationTarget", caller: "person" },
+    summary: "Sends a sample, once, and says what became of it.",
+    params: { name: notificationTargetNameSchema },
+    answer: json(notificationTestSchema),
+    errors: ["invalid_request", "notification_target_not_found"],
   },
   {
     ...{ method: "post", path: "/api/sessions", operationId: "startSession", caller: "person" },

@@ -13,6 +13,7 @@ export const errorStatuses = {
   build_not_found: 404,
   image_not_found: 404,
   session_not_found: 404,
+  notification_target_not_found: 404,
   method_not_allowed: 405,
   conflict: 409,
   image_disabled: 409,

@@ -71,6 +71,10 @@ export const deadlines = {
   streamHeartbeatMs: 15 * secondMs,
   /** after this the reader of a log comes back when its connection was cut */
   streamRetryMs: secondMs,
+  /** one post of a notification */
+  notificationPostMs: 10 * secondMs,
+  /** what became of notifications is kept for this long */
+  deliveriesKeptMs: 30 * dayMs,
   repositorySyncMs: 15 * secondMs,
   githubRequestMs: 10 * secondMs,
   modelRequestMs: 10 * minuteMs,
@@ -94,6 +98,7 @@ export const limits = {
   logTailBytes: 3 * 1024 * 1024,
   /** pages of a log that one download reads */
   logPages: 64,
+  notificationTargets: 20,
   /** builds of one repository whose log is kept */
   logsKept: 20,
   requestBodyBytes: 1024 * 1024,

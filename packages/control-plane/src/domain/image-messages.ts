@@ -3,6 +3,7 @@ import { type BuildTrigger, type ImageSettings, type Pin, type RuntimeEvent } fr
 import { deadlines } from "./deadlines.ts";
 import { attemptOf, type BuildGround, type LiveBuild, type ScopeState, type Target } from "./image-scope-state.ts";
 import { type StoredImage } from "./image-selection.ts";
+import { isNoticeWanted, type Notice } from "./notifications.ts";
 import { type GatewayFailure } from "./ports.ts";
 import { nextSandboxWakeAt, type SandboxEffect, type SandboxInput } from "./sandbox.ts";
 
@@ -64,6 +65,8 @@ export type ImageEffect =
   | { type: "image.pin"; pin: Pin; order: number }
   | { type: "image.unpin" }
   | { type: "image.retire"; imageId: string; cause: string }
+  /** tells whoever asked for it that builds fail, or that they do not any more */
+  | { type: "notify"; notice: Notice }
   /** not before the last running session that came from it has ended */
   | { type: "image.delete"; providerImageId: string; imageId: string | null };
 
@@ -116,6 +119,8 @@ export function isImageEffectWanted(state: ScopeState, effect: ImageEffect): boo
       return effect.attempt === attemptOf(live) && live?.stage.at !== "snapshotting";
     case "image.activate":
       return live?.stage.at === "publishing" && live.imageId === effect.image.id;
+    case "notify":
+      return isNoticeWanted(state, effect.notice);
     // A snapshot that was under way may have made an image; asking again is how a dead build learns which one to delete.
     case "snapshot":
     case "sandbox.terminate":

@@ -1,7 +1,9 @@
 /** What a commit of an image scope owes to the lists and to the dashboard: rows to write and a push to send. Pure. */
 import { type BuildView, type ImageSettings } from "@open-inspect/protocol";
+import { type ImageEffect } from "./image-messages.ts";
 import { type FailureSeries, type ScopeState } from "./image-scope-state.ts";
 import { droppedView, liveView, queuedView, recordView } from "./image-views.ts";
+import { noticeOf } from "./notifications.ts";
 
 export interface ScopeRow {
   enabled: boolean;
@@ -16,9 +18,11 @@ export type ImageRecord =
   /** the repository as the database has it then */
   | { type: "publish" };
 
-export function deriveImageRecords(before: ScopeState, after: ScopeState): ImageRecord[] {
+type Telling = Extract<ImageEffect, { type: "notify" }>;
+
+export function deriveImageRecords(before: ScopeState, after: ScopeState): (ImageRecord | Telling)[] {
   if (before === after) return [];
-  const records: ImageRecord[] = [];
+  const records: (ImageRecord | Telling)[] = [];
   const { target, live, next, last, dropped } = after;
   if (differs(scopeRow(before), scopeRow(after))) records.push({ type: "record.scope", row: scopeRow(after) });
   if (target && live !== before.live && live) {
@@ -32,6 +36,8 @@ export function deriveImageRecords(before: ScopeState, after: ScopeState): Image
     records.push({ type: "record.build", build: droppedView(dropped, target) });
   const isSeen = records.length > 0 || seenFields.some((field) => before[field] !== after[field]);
   if (target && isSeen) records.push({ type: "publish" });
+  const notice = noticeOf(before, after);
+  if (notice) records.push({ type: "notify", notice });
   return records;
 }
 

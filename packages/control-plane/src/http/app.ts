@@ -9,6 +9,7 @@ import { ApiError, answerError, onError, onNotFound } from "./errors.ts";
 import { health } from "./health.ts";
 import { images } from "./images.ts";
 import { modelProxy } from "./model-proxy.ts";
+import { notifications } from "./notifications.ts";
 import { openApi } from "./openapi.ts";
 import { repositories } from "./repositories.ts";
 import { securityHeaders } from "./security.ts";
@@ -25,6 +26,7 @@ const person = new Hono<App>()
   .route("/repositories", repositories)
   .route("/builds", builds)
   .route("/images", images)
+  .route("/notifications", notifications)
   .route("/sessions", sessions);
 
 const api = new Hono<App>()

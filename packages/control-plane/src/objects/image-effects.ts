@@ -1,5 +1,6 @@
 /** Performs the effects of an image scope: sandboxes, the snapshot, rows of D1, pushes to the dashboard. Decides nothing. */
 import { type ImageRows } from "../adapters/d1/image-rows.ts";
+import { type Notifier } from "../adapters/notifier.ts";
 import { deadlines } from "../domain/deadlines.ts";
 import { type ImageEffect, type ImageInput } from "../domain/image-messages.ts";
 import { type ImageRecord } from "../domain/image-records.ts";
@@ -26,6 +27,8 @@ const imagePolicies: Record<Exclude<OwedImageEffect["type"], keyof typeof sandbo
   "image.unpin": record,
   "image.retire": record,
   "image.delete": { tries: null, firstPauseMs: 5_000, maxPauseMs: 600_000, limitMs: 60_000 },
+  // About three quarters of an hour; a target that is away for longer shows its failure in the list.
+  notify: { tries: 10, firstPauseMs: 5_000, maxPauseMs: 1_800_000, limitMs: 90_000 },
   "record.scope": record,
   "record.build": record,
   publish: { tries: 3, firstPauseMs: 200, maxPauseMs: 2_000, limitMs: 10_000 },
@@ -56,6 +59,8 @@ export function imageAddress(effect: OwedImageEffect): { key: string; lane: stri
       return { key: `retire:${effect.imageId}`, lane: recordLane, delayMs: 0 };
     case "image.delete":
       return { key: `delete:${effect.providerImageId}`, lane: `delete:${effect.providerImageId}`, delayMs: 0 };
+    case "notify":
+      return { key: `notify:${effect.notice.id}`, lane: `notify:${effect.notice.id}`, delayMs: 0 };
     case "record.scope":
       return { key: "scope", lane: recordLane, delayMs: 0 };
     case "record.build":
@@ -71,6 +76,7 @@ export interface ImageWorld extends SandboxWorld {
   rows: ImageRows;
   feed: DurableObjectStub<FeedObject>;
   slots: DurableObjectStub<BuildSlotsObject>;
+  notifier: Notifier;
   /** resolves when the rows that are owed are written, or after a while */
   recorded(): Promise<void>;
   now(): number;
@@ -135,6 +141,12 @@ export async function performImageEffect(effect: OwedImageEffect, world: ImageWo
       if (!result.ok && result.error.kind !== "not_found") return { retry: null, cause: result.error.code };
       return imageId === null ? { done: null } : untilWritten(() => rows.markDeleted(imageId, world.now()));
     }
+    case "notify":
+      try {
+        return (await world.notifier.tell(effect.notice)) ? { done: null } : { retry: null, cause: "a target was not reached" };
+      } catch (error) {
+        return { retry: null, cause: error instanceof Error ? error.message : String(error) };
+      }
     case "record.scope":
       return untilWritten(() => rows.saveScope(effect.row));
     case "record.build":

@@ -19,7 +19,7 @@ import { createLog } from "../adapters/log.ts";
 import { acceptSocket, createViewers, sendText } from "../adapters/sockets.ts";
 import { createEffectStore } from "../adapters/sqlite/effect-store.ts";
 import { createLogStore } from "../adapters/sqlite/log-store.ts";
-import { dataPlaneOf, gitHubOf } from "../compose.ts";
+import { dataPlaneOf, gitHubOf, notifierOf } from "../compose.ts";
 import { limits } from "../domain/deadlines.ts";
 import { type Head, type ImageInput, isImageEffectWanted, nextImageWakeAt } from "../domain/image-messages.ts";
 import { deriveImageRecords } from "../domain/image-records.ts";
@@ -92,6 +92,7 @@ export class ImageObject extends DurableObject<Env> {
         rows: createImageRows(this.env.DB, target ? imageScopeOf(target) : ""),
         feed: this.env.FEED.getByName("feed"),
         slots: this.env.BUILD_SLOTS.getByName("slots"),
+        notifier: notifierOf(this.env),
         recorded: () => this.runner.settled(recordLane, settleMs),
         lastLines: () => this.lastLines(),
         creating: () => {},

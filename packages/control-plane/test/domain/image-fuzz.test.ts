@@ -71,6 +71,7 @@ function createScope(random: Random) {
           if (effect.build.finishedAt !== null) database.ended.add(effect.build.id);
           return { done: null };
         case "publish":
+        case "notify":
           return { done: null };
         case "slot.request":
           database.slots.add(effect.buildId);

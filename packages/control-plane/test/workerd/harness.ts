@@ -12,6 +12,7 @@ import {
 import { vi } from "vitest";
 import { type FakeSandbox, type GatewayOrder, type GatewayState } from "../fakes/gateway.ts";
 import { type GitHubOrder, type GitHubState } from "../fakes/github.ts";
+import { type HookOrder, type ReceivedHook } from "../fakes/hooks.ts";
 
 export const origin = "http://127.0.0.1:8787";
 export const someSha = (digit: string): string => digit.repeat(40);
@@ -36,6 +37,7 @@ export async function json<T>(
 const order = async <T>(host: string, content: unknown): Promise<T> =>
   (await fetch(`http://${host}/__control`, { method: "POST", body: JSON.stringify(content) })).json<T>();
 export const gateway = (content: GatewayOrder) => order<GatewayState>("gateway.test", content);
+export const hooks = (content: HookOrder = { do: "state" }) => order<ReceivedHook[]>("hooks.test", content);
 export const github = (content: GitHubOrder) => order<GitHubState>("github.test", content);
 
 /** Asks again until the answer is there; each question is bounded by the whole. */
