@@ -13,7 +13,7 @@ import {
   finishBuild,
   going,
 } from "./image-build-life.ts";
-import { type ImageInput } from "./image-messages.ts";
+import { type ImageEffect, type ImageInput } from "./image-messages.ts";
 import { type LiveBuild, type ScopeState } from "./image-scope-state.ts";
 import { type StoredImage } from "./image-selection.ts";
 import { endPhase, startPhase } from "./phases.ts";
@@ -139,7 +139,8 @@ export function finishPublishing(
     );
   }
   const images = [image, ...state.images.filter((one) => one.id !== image.id)];
-  // A person may have pinned another image while the database was asked; its own write came after this one.
-  const activeId = serve && state.pin === null ? image.id : state.activeId;
-  return finishBuild({ ...state, images, activeId, failing: null }, live, { status: "ready", failure: null }, now);
+  const activeId = state.pin === null ? image.id : state.activeId;
+  // A pin that ended while the database was asked has left its own image there.
+  const late: ImageEffect[] = !serve && state.pin === null ? [{ type: "image.serve", imageId: image.id }] : [];
+  return finishBuild({ ...state, images, activeId, failing: null }, live, { status: "ready", failure: null }, now, late);
 }

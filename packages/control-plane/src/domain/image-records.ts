@@ -49,4 +49,8 @@ function scopeRow(state: ScopeState): ScopeRow {
   return { enabled, latestBuildId: target ? ((live ?? next ?? last)?.id ?? null) : null, settings, failing };
 }
 
-const differs = (a: object, b: object): boolean => JSON.stringify(a) !== JSON.stringify(b);
+/** Most fields are the very same: only the others are compared by what is in them. */
+function differs<T extends object>(a: T, b: T): boolean {
+  for (const key in b) if (a[key] !== b[key] && JSON.stringify(a[key]) !== JSON.stringify(b[key])) return true;
+  return false;
+}

@@ -46,7 +46,7 @@ export function stepImage(state: ScopeState, input: ImageInput, now: number): Im
     case "image.pin": {
       const { pin } = input;
       if (!state.enabled || !state.images.some((image) => image.id === pin.imageId)) return unchanged(state);
-      return andThen(drop({ ...state, pin, activeId: pin.imageId }), (next) => ({
+      return andThen(drop({ ...state, pin, activeId: pin.imageId, live: live && keepOnly(live) }), (next) => ({
         state: next,
         effects: [{ type: "image.pin", pin, order: next.order }],
       }));
@@ -302,10 +302,24 @@ function retireMissing(state: ScopeState, input: Extract<ImageInput, { type: "im
   const { cause = "The provider does not have it any more." } = input;
   const gone: ImageEffect[] = [retirement(missing.id, cause), deletion(missing)];
   if (wasPinned) gone.unshift({ type: "image.unpin" });
+  const { live } = state;
+  if (live?.stage.at === "publishing" && live.stage.image.id === missing.id) {
+    // It was about to serve again as it is: that is taken back, and a build takes its place.
+    const ask: Ask = { trigger: live.trigger, by: live.requestedBy, sha: live.headSha };
+    return andThen(
+      andThen({ state: without, effects: gone }, (next) => abandon(next, live, cause, now)),
+      (next) => request(next, ask, input.plan, now),
+    );
+  }
   if (!wasActive || !state.enabled) return { state: without, effects: gone };
   return andThen({ state: without, effects: gone }, (next) =>
     request(next, { trigger: "schedule", by: null, sha: null }, input.plan, now),
   );
+}
+
+/** A build whose image is being switched to: the pin's own write comes after that switch. */
+function keepOnly(live: LiveBuild): LiveBuild {
+  return live.stage.at === "publishing" ? { ...live, stage: { ...live.stage, serve: false } } : live;
 }
 
 /** An image that a dead build has made. */

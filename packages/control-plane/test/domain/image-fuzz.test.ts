@@ -1,7 +1,7 @@
 /** Random lives of an image scope: crashes between effects, lost and repeated answers, any input at any time. */
 import { type Failure, type RuntimeEvent } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
-import { type ImageInput, isImageEffectWanted, nextImageWakeAt } from "../../src/domain/image-messages.ts";
+import { type BuildPlan, type ImageInput, isImageEffectWanted, nextImageWakeAt } from "../../src/domain/image-messages.ts";
 import { deriveImageRecords } from "../../src/domain/image-records.ts";
 import { stepImage } from "../../src/domain/image-scope.ts";
 import {
@@ -13,6 +13,7 @@ import {
   type Target,
 } from "../../src/domain/image-scope-state.ts";
 import { imageAddress, imagePolicy, type OwedImageEffect } from "../../src/objects/image-effects.ts";
+import { type EffectPolicy } from "../../src/objects/runner.ts";
 import { createMachineWorld, performOnSandboxes, running, type World } from "../fakes/machine-world.ts";
 import { createRandom, type Random } from "../fakes/random.ts";
 
@@ -25,6 +26,14 @@ const target: Target = {
   installationId: 1,
 };
 const someSha = (random: Random) => (random.pick(["a", "b", "c"]) ?? "a").repeat(40);
+
+/** A policy depends on the type alone; making one is dear when it is done by the million. */
+const policies = new Map<string, EffectPolicy>();
+function policyOf(effect: OwedImageEffect): EffectPolicy {
+  const policy = policies.get(effect.type) ?? imagePolicy(effect);
+  policies.set(effect.type, policy);
+  return policy;
+}
 
 /** the rows of D1 that the invariants speak of */
 interface Database {
@@ -52,7 +61,7 @@ function createScope(random: Random) {
       step: stepImage,
       initial: emptyScope,
       address: imageAddress,
-      policy: imagePolicy,
+      policy: policyOf,
       isWanted: (state, effect) =>
         effect.type === "record.scope" ||
         effect.type === "record.build" ||
@@ -130,15 +139,21 @@ function createScope(random: Random) {
         }
       }
     },
+    (effect) => effect.type === "image.activate",
   );
   return { machine, database };
 }
 
 const inputs = { setup: "e".repeat(64), refresh: null, files: [], omittedFiles: 0 };
 
-function randomInput(random: Random, state: ScopeState, past: ImageInput[]): ImageInput | null {
-  const attempts = Array.from({ length: 4 }, () => random.hex(32));
-  const plan = { buildId: `bld_${random.hex(8)}`, imageId: `img_${random.hex(8)}`, attempts, limitMs: 600_000 };
+function newPlan(random: Random): BuildPlan {
+  const life = random.hex(16);
+  const attempts = ["1", "2", "3", "4"].map((digit) => digit.repeat(16) + life);
+  return { buildId: `bld_${random.hex(8)}`, imageId: `img_${random.hex(8)}`, attempts, limitMs: 600_000 };
+}
+
+function randomInput(random: Random, state: ScopeState, past: ImageInput[], now: number): ImageInput | null {
+  const plan = () => newPlan(random);
   const attempt = random.chance(0.9) ? (attemptOf(state.live) ?? "none") : random.hex(32);
   const event = (one: RuntimeEvent): ImageInput => ({ type: "runtime.event", attempt, event: one });
   const failure = { code: "setup_failed", message: "m", hint: "h", phase: "setup", lines: [], exitCode: 1 } satisfies Failure;
@@ -152,15 +167,22 @@ function randomInput(random: Random, state: ScopeState, past: ImageInput[]): Ima
   const sha = random.chance(0.5) ? someSha(random) : null;
   const next = nextEvent(state, random);
   const choices: (() => ImageInput | null)[] = [
-    () => ({ type: "switch.on", target, sha, by: "dev", plan }),
-    () => ({ type: "switch.on", target, sha, by: "dev", plan }),
+    () => ({ type: "switch.on", target, sha, by: "dev", plan: plan() }),
+    () => ({ type: "switch.on", target, sha, by: "dev", plan: plan() }),
     () => (random.chance(0.3) ? { type: "switch.off" } : null),
-    () => ({ type: "trigger", trigger: random.pick(["refresh", "push"] as const) ?? "push", target, plan, sha, by: null }),
+    () => ({
+      type: "trigger",
+      trigger: random.pick(["refresh", "push"] as const) ?? "push",
+      target,
+      plan: plan(),
+      sha,
+      by: null,
+    }),
     () => ({
       type: "head",
       head: random.chance(0.8) ? { branch: "main", sha: someSha(random), archived: random.chance(0.1) } : null,
       runtimeFloor: 1,
-      plan,
+      plan: plan(),
     }),
     () => hello(random.chance(0.95) ? 1 : 2),
     () => hello(1),
@@ -177,16 +199,16 @@ function randomInput(random: Random, state: ScopeState, past: ImageInput[]): Ima
     () => (random.chance(0.3) && state.next ? { type: "cancel", buildId: state.next.id } : null),
     () => {
       const keptImages = 1 + Math.floor(random.next() * 4);
-      return { type: "settings", target, settings: { limitMinutes: 10, keptImages, rebuildMode: "auto" }, plan };
+      return { type: "settings", target, settings: { limitMinutes: 10, keptImages, rebuildMode: "auto" }, plan: plan() };
     },
     () => {
       const image = random.pick(state.images);
-      const until = random.chance(0.5) ? 3_000_000 : null;
-      return image ? { type: "image.pin", pin: { imageId: image.id, reason: "r", by: "dev", at: 1_000_000, until } } : null;
+      const until = random.chance(0.5) ? now + 600_000 : null;
+      return image ? { type: "image.pin", pin: { imageId: image.id, reason: "r", by: "dev", at: now, until } } : null;
     },
     () => ({ type: "image.unpin" }),
     () => ({ type: "bridge.closed", attempt }),
-    () => (state.images[0] && random.chance(0.2) ? { type: "image.missing", imageId: state.images[0].id, plan } : null),
+    () => (state.images[0] && random.chance(0.2) ? { type: "image.missing", imageId: state.images[0].id, plan: plan() } : null),
     () => random.pick(past) ?? null,
   ];
   return random.pick(choices)?.() ?? null;
@@ -200,16 +222,18 @@ function nextEvent({ live }: ScopeState, random: Random): RuntimeEvent | null {
   return { type: "verify.finished", sha, verifyRan: false };
 }
 
-/** What a sandbox that works does next. */
+/** What leads on: somebody asks for a build, or a sandbox that works goes on. */
 function diligentInput(state: ScopeState, random: Random): ImageInput | null {
-  const { stage } = state.live ?? {};
+  if (!state.enabled) return { type: "switch.on", target, sha: someSha(random), by: "dev", plan: newPlan(random) };
+  if (!state.live) return { type: "trigger", trigger: "refresh", target, plan: newPlan(random), sha: someSha(random), by: null };
+  const { stage } = state.live;
   const attempt = attemptOf(state.live);
-  if ((stage?.at !== "sandbox" && stage?.at !== "verifying") || attempt === null) return null;
+  if ((stage.at !== "sandbox" && stage.at !== "verifying") || attempt === null) return null;
   if (stage.life.at === "connecting") {
     return { type: "runtime.connected", attempt, runtimeVersion: "r1", runtimeRevision: 1, protocol: 1 };
   }
   if (stage.life.at !== "up") return null;
-  if (stage.at === "sandbox" && state.live?.inputs === null) {
+  if (stage.at === "sandbox" && state.live.inputs === null) {
     return { type: "runtime.event", attempt, event: { type: "build.inputs", inputs, file: {} } };
   }
   const event = nextEvent(state, random);
@@ -223,6 +247,27 @@ const imageOf = (world: World, sandboxId: string): string => {
 
 const isOwned = (state: ScopeState, world: World, sandboxId: string): boolean =>
   state.images.some((image) => image.providerImageId === imageOf(world, sandboxId));
+
+/**
+ * Storms break most builds early. In calm weather they get through, so that images are kept, dropped, pinned and served again while
+ * now and then something goes wrong. `upTo` are bounds of one die.
+ */
+const weathers = [
+  {
+    actions: 50,
+    faults: 0.25,
+    answers: 1,
+    upTo: { work: 0.3, answer: 0.4, input: 0.75, crash: 0.8, death: 0.85 },
+    pauses: [10, 1_000, 5_000, 31_000, 95_000, 700_000],
+  },
+  {
+    actions: 60,
+    faults: 0.04,
+    answers: 6,
+    upTo: { work: 0.55, answer: 0.72, input: 0.92, crash: 0.94, death: 0.945 },
+    pauses: [10, 1_000, 5_000, 11_000, 31_000, 700_000, 90_000_000],
+  },
+] as const;
 
 async function runSeed(seed: number): Promise<string[]> {
   const random = createRandom(seed);
@@ -266,29 +311,27 @@ async function runSeed(seed: number): Promise<string[]> {
       must(id === null || verified.has(id), `${id} is active and was never verified`);
   };
 
-  for (let action = 0; action < 100; action++) {
+  const tell = async (input: ImageInput | null) => {
+    if (!input) return;
+    // A person does not press the same button twice with the same new ids.
+    if (!("plan" in input)) past.push(input);
+    noteVerified(input);
+    await machine.input(input);
+  };
+  const weather = random.pick(weathers) ?? weathers[0];
+  machine.world.faults = weather.faults;
+  const { work, answer, input, crash, death } = weather.upTo;
+  for (let action = 0; action < weather.actions; action++) {
     const dice = random.next();
-    const work = dice < 0.3 ? diligentInput(machine.state(), random) : null;
-    if (work) {
-      noteVerified(work);
-      await machine.input(work);
-      check(`action ${action}`);
-      continue;
-    }
-    if (dice < 0.4) await machine.perform();
-    else if (dice < 0.75) {
-      const input = randomInput(random, machine.state(), past);
-      if (input) {
-        // A person does not press the same button twice with the same new ids.
-        if (!("plan" in input)) past.push(input);
-        noteVerified(input);
-        await machine.input(input);
-      }
-    } else if (dice < 0.8) await machine.crash();
-    else if (dice < 0.85) {
+    const next = dice < work ? diligentInput(machine.state(), random) : null;
+    if (next) await tell(next);
+    else if (dice < answer) for (let count = weather.answers; count > 0 && (await machine.perform()); ) count--;
+    else if (dice < input) await tell(randomInput(random, machine.state(), past, machine.now()));
+    else if (dice < crash) await machine.crash();
+    else if (dice < death) {
       const victim = random.pick(running(machine.world));
       if (victim) victim.running = false;
-    } else await machine.pass(random.pick([10, 1_000, 5_000, 31_000, 95_000, 700_000]) ?? 10);
+    } else await machine.pass(random.pick(weather.pauses) ?? 10);
     check(`action ${action}`);
   }
 
@@ -313,8 +356,19 @@ async function runSeed(seed: number): Promise<string[]> {
   return [...database.statuses.values()];
 }
 
+/**
+ * Seeds that once failed, or that alone find a guard taken out: an activation that arrives late, a pin between a switch and its answer, an
+ * image that is gone while it is taken up again, the second pass of a sweep. Another order of dice makes them ordinary: look for new ones then.
+ */
+const pinned = [243, 266, 1054, 1356, 4121, 5967, 6911, 8734];
+
 it("[IB9] whatever happens, there is one build at a time, nothing is stuck and nothing is left behind", async () => {
   const ends = new Set<string>();
-  for (let seed = 1; seed <= 10_000; seed++) for (const end of await runSeed(seed)) ends.add(end);
-  expect([...ends].sort(), "the runs reach every kind of end").toEqual(expect.arrayContaining(["cancelled", "failed", "ready"]));
+  const run = async (seed: number) => {
+    for (const end of await runSeed(seed)) ends.add(end);
+  };
+  for (const seed of pinned) await run(seed);
+  for (let seed = 1; seed <= 10_000; seed++) await run(seed);
+  const everyKind = ["cancelled", "failed", "ready", "superseded"];
+  expect([...ends].sort(), "the runs reach every kind of end").toEqual(expect.arrayContaining(everyKind));
 }, 120_000);

@@ -10,7 +10,8 @@ import { type Random } from "./random.ts";
 
 const silent = { info() {}, warn() {}, error() {} };
 const flush = async () => {
-  for (let turn = 0; turn < 12; turn++) await Promise.resolve();
+  // As many as lie between an outcome and the attempt after it.
+  for (let turn = 0; turn < 5; turn++) await Promise.resolve();
 };
 
 export interface FuzzSandbox {
@@ -32,14 +33,18 @@ export function createMachineWorld<State, Input, Effect>(
   parts: Parts<State, Input, Effect>,
   /** performs on the world; `null` for what this world does not know */
   perform: (effect: Effect, world: World) => Performed<Input>,
+  /** whether what a dead process asked for may still take effect after its next life has begun */
+  mayComeLate: (effect: Effect) => boolean = () => false,
 ) {
   const store = createMemoryEffectStore<State, Effect>();
   let now = 1_000_000;
   let alarmAt: number | null = null;
   /** effects of which some try took effect without an answer */
   const lost: Effect[] = [];
-  let pending: { effect: Effect; startedAt: number; resolve: (outcome: Performed<Input>) => void }[] = [];
-  const world: World = { sandboxes: new Map(), images: new Set(), serial: 0, healthy: false, basePending: 0 };
+  /** a call has a deadline below its policy's limit: what is older never happens */
+  let pending: { effect: Effect; lostAt: number; resolve: (outcome: Performed<Input>) => void }[] = [];
+  let late: Effect[] = [];
+  const world: World = { sandboxes: new Map(), images: new Set(), serial: 0, faults: 0.25, basePending: 0 };
   if (random.chance(0.3)) world.basePending = random.pick([1, 3, 9]) ?? 1;
 
   const boot = (): Runner<State, Input> =>
@@ -47,7 +52,8 @@ export function createMachineWorld<State, Input, Effect>(
       ...parts,
       store,
       // A promise that is never settled after a crash: its process is gone.
-      perform: (effect) => new Promise((resolve) => pending.push({ effect, startedAt: now, resolve })),
+      perform: (effect) =>
+        new Promise((resolve) => pending.push({ effect, lostAt: now + parts.policy(effect).limitMs, resolve })),
       setAlarm: (at) => {
         alarmAt = at;
       },
@@ -71,12 +77,11 @@ export function createMachineWorld<State, Input, Effect>(
     },
     /** One pending effect happens: well, badly, or without an answer because the process dies. */
     async perform(): Promise<boolean> {
-      // Every call has a deadline below its policy's limit: what is older never happens.
-      pending = pending.filter((one) => now - one.startedAt < parts.policy(one.effect).limitMs);
+      pending = pending.filter((one) => now < one.lostAt);
       const one = random.pick(pending);
       if (!one) return false;
       pending = pending.filter((other) => other !== one);
-      const fails = !world.healthy && random.chance(0.25);
+      const fails = random.chance(world.faults);
       if (fails && random.chance(0.6)) {
         if (random.chance(0.4)) {
           perform(one.effect, world);
@@ -92,7 +97,9 @@ export function createMachineWorld<State, Input, Effect>(
       return true;
     },
     async crash() {
+      for (const { effect } of pending) if (mayComeLate(effect)) late.push(effect);
       pending = [];
+      store.restart();
       runner = boot();
       // Somebody asks for the object, or its alarm does.
       runner.resume();
@@ -102,6 +109,8 @@ export function createMachineWorld<State, Input, Effect>(
     /** Time passes and the alarm fires when it is due. */
     async pass(ms: number) {
       now += ms;
+      for (const effect of late) perform(effect, world);
+      late = [];
       if (alarmAt !== null && alarmAt <= now) {
         runner.wake();
         await flush();
@@ -109,7 +118,7 @@ export function createMachineWorld<State, Input, Effect>(
     },
     /** Everything works from here on; goes from alarm to alarm until nothing is owed. */
     async settle(stop: () => boolean): Promise<boolean> {
-      world.healthy = true;
+      world.faults = 0;
       for (let round = 0; round < 2_000; round++) {
         if (await api.perform()) continue;
         if (alarmAt === null || (stop() && store.rows().length === 0)) return stop() && store.rows().length === 0;
@@ -135,7 +144,8 @@ export interface World {
   sandboxes: Map<string, FuzzSandbox>;
   images: Set<string>;
   serial: number;
-  healthy: boolean;
+  /** the share of effects that go wrong */
+  faults: number;
   /** creates from the base that are still answered with "not ready" */
   basePending: number;
 }

@@ -2,17 +2,20 @@
 import { type EffectRow, type EffectStore } from "../../src/adapters/sqlite/effect-store.ts";
 
 export interface MemoryEffectStore<State, Effect> extends EffectStore<State, Effect> {
-  rows(): EffectRow<Effect>[];
+  /** everything that is owed, oldest first */
+  rows(): readonly EffectRow<Effect>[];
+  /** What is stored becomes what another life reads of it. */
+  restart(): void;
 }
 
 export function createMemoryEffectStore<State, Effect>(): MemoryEffectStore<State, Effect> {
-  let state: string | null = null;
-  let rows: EffectRow<Effect>[] = [];
+  let state: State | null = null;
+  // Never changed in place, oldest first.
+  let rows: readonly EffectRow<Effect>[] = [];
   let seq = 0;
-  const copy = <T>(value: T): T => structuredClone(value);
   return {
     transaction(work) {
-      const before = { state, rows: copy(rows) };
+      const before = { state, rows };
       try {
         work();
       } catch (error) {
@@ -20,13 +23,12 @@ export function createMemoryEffectStore<State, Effect>(): MemoryEffectStore<Stat
         throw error;
       }
     },
-    loadState: () => (state === null ? null : JSON.parse(state)),
+    loadState: () => state,
     saveState(next) {
-      state = JSON.stringify(next);
+      state = frozen(next);
     },
     owe({ key, lane, effect, dueAt }) {
-      rows = rows.filter((row) => row.key !== key);
-      rows.push({ key, lane, effect: copy(effect), dueAt, seq: ++seq, tries: 0 });
+      rows = [...rows.filter((row) => row.key !== key), { key, lane, effect: frozen(effect), dueAt, seq: ++seq, tries: 0 }];
     },
     forget(gone) {
       rows = rows.filter((row) => row.key !== gone.key || row.seq !== gone.seq);
@@ -34,8 +36,22 @@ export function createMemoryEffectStore<State, Effect>(): MemoryEffectStore<Stat
     postpone(later, dueAt) {
       rows = rows.map((row) => (row.key === later.key && row.seq === later.seq ? { ...row, tries: row.tries + 1, dueAt } : row));
     },
-    lanes: () => copy(rows.filter((row) => !rows.some((other) => other.lane === row.lane && other.seq < row.seq))),
+    lanes() {
+      const seen = new Set<string>();
+      return rows.filter((row) => !seen.has(row.lane) && seen.add(row.lane));
+    },
     isOwed: (lane) => rows.some((row) => row.lane === lane),
-    rows: () => copy(rows),
+    rows: () => rows,
+    restart() {
+      ({ state, rows } = frozen(JSON.parse(JSON.stringify({ state, rows }))));
+    },
   };
+}
+
+/** Whoever changes what is stored is found where they do it. What is frozen already is not walked again, so most of a state costs nothing. */
+function frozen<T>(value: T): T {
+  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
+  Object.freeze(value);
+  for (const part of Object.values(value)) if (typeof part === "object") frozen(part);
+  return value;
 }

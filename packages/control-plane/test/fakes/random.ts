@@ -6,6 +6,8 @@ export interface Random {
   hex(length: number): string;
 }
 
+const hexDigits = "0123456789abcdef";
+
 export function createRandom(seed: number): Random {
   let state = seed >>> 0;
   const next = (): number => {
@@ -18,6 +20,10 @@ export function createRandom(seed: number): Random {
     next,
     chance: (probability) => next() < probability,
     pick: (items) => items[Math.floor(next() * items.length)],
-    hex: (length) => Array.from({ length }, () => Math.floor(next() * 16).toString(16)).join(""),
+    hex(length) {
+      let digits = "";
+      for (let count = 0; count < length; count++) digits += hexDigits.charAt(next() * 16);
+      return digits;
+    },
   };
 }
