@@ -4,6 +4,7 @@ import {
   type Failure,
   type ImageState,
   type ImageView,
+  type KeptImage,
   type LogEntry,
   type PhaseRecord,
   type RepositoryView,
@@ -15,7 +16,7 @@ import {
 export const sha = (start: string): string => start.padEnd(40, "0");
 const id = (prefix: string, number: number) => `${prefix}_${String(number).padStart(26, "0")}`;
 export const buildId = (number: number) => id("bld", number);
-const imageId = (number: number) => id("img", number);
+export const imageId = (number: number) => id("img", number);
 export const sessionId = (number: number) => id("ses", number);
 export const promptId = (number: number) => id("prm", number);
 const minuteMs = 60_000;
@@ -86,6 +87,19 @@ export function active(over: Partial<ImageView> = {}): ImageView {
     runtimeVersion: "r1",
     ...over,
   };
+}
+
+export function kept(number: number, over: Partial<KeptImage> = {}): KeptImage {
+  return { ...active({ id: imageId(number) }), state: "kept", retiredCause: null, runningSessions: 0, ...over };
+}
+
+/** A comparison of heads that built nothing, `count` times in a row. */
+export function check(number: number, count: number, over: Partial<BuildView> = {}): BuildView {
+  return build({
+    ...{ id: buildId(number), trigger: "schedule", status: "skipped", phases: [], durationMs: null, imageId: null },
+    ...{ fromSha: sha("abc1234"), mode: null, modeReason: null, skipped: { reason: "unchanged", count } },
+    ...over,
+  });
 }
 
 const calm = { pin: null, failing: null, settings: { limitMinutes: 30, keptImages: 3, rebuildMode: "auto" } } as const;

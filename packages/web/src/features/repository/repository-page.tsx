@@ -113,21 +113,24 @@ function useListsReadAgain({ owner, name, image }: RepositoryView): void {
     .map((each) => each.id)
     .join();
   const buildsStamp = `${built} ${lastCheck?.at} ${failing?.count} ${image.enabled}`;
-  const imagesStamp = `${built} ${active?.id} ${pin?.at} ${image.enabled} ${settings.keptImages} ${running}`;
+  // Until the sessions are known there is nothing that they could differ from.
+  const imagesStamp =
+    running === undefined ? null : `${built} ${active?.id} ${pin?.at} ${image.enabled} ${settings.keptImages} ${running}`;
   useOnChange(buildsStamp, () => void queryClient.invalidateQueries({ queryKey: buildsKey({ owner, name }) }));
   useOnChange(imagesStamp, () => void queryClient.invalidateQueries({ queryKey: imagesKey({ owner, name }) }));
 }
 
-/** Calls when `stamp` is another than before, not for the first one. */
-function useOnChange(stamp: string, onChange: () => void): void {
+/** Calls when `stamp` is another than before, not for the first one. null is none. */
+function useOnChange(stamp: string | null, onChange: () => void): void {
   const before = useRef(stamp);
   const latest = useRef(onChange);
   useEffect(() => {
     latest.current = onChange;
   });
   useEffect(() => {
-    if (before.current === stamp) return;
+    if (stamp === null || before.current === stamp) return;
+    const isFirst = before.current === null;
     before.current = stamp;
-    latest.current();
+    if (!isFirst) latest.current();
   }, [stamp]);
 }
