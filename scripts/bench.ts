@@ -1,16 +1,17 @@
 /**
  * `npm run bench -- NAME [--json]`: measures, asserts nothing. Every figure is a ratio or a time of things run side by side in this one run.
- * Names: `start`.
+ * Names: `start`, `logs`.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { benchLogs } from "./bench/logs.ts";
 import { benchStart } from "./bench/start.ts";
 import { onInterruption } from "./interruption.ts";
 import { startSystem } from "./system.ts";
 
-const benches = { start: benchStart };
+const benches = { start: benchStart, logs: benchLogs };
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -41,6 +42,7 @@ onInterruption(() => void finish(130));
 try {
   const result = await benches[name as keyof typeof benches]({
     system,
+    dataDir,
     repository: values.repository,
     runs: Number(values.runs),
     say,

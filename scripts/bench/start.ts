@@ -11,6 +11,8 @@ import { modalClientFor } from "../witness.ts";
 
 export interface BenchInput {
   system: System;
+  /** for whatever the bench keeps; gone when it is over */
+  dataDir: string;
   repository: string;
   /** prebuilt and floor runs each */
   runs: number;

@@ -12,6 +12,8 @@ export interface PhaseReport {
 
 const flushDelayMs = 50;
 const flushCharacters = 16 * 1024;
+/** How old what is shown of a flood may be. */
+const catchUpMs = 2_000;
 
 /** Phases that a failure has to name are those begun and not finished; `running` gives the latest of them. */
 export function createReporter(send: (event: RuntimeEvent) => void, log: (line: string) => void) {
@@ -23,6 +25,7 @@ export function createReporter(send: (event: RuntimeEvent) => void, log: (line: 
     let stream: "stdout" | "stderr" = "stdout";
     let held = "";
     let timer: NodeJS.Timeout | undefined;
+    let catchUpTimer: NodeJS.Timeout | undefined;
     let isFinished = false;
     const flush = () => {
       clearTimeout(timer);
@@ -30,6 +33,12 @@ export function createReporter(send: (event: RuntimeEvent) => void, log: (line: 
       const text = held;
       held = "";
       for (const event of budget.push(stream, text)) send(event);
+      if (budget.isHolding()) catchUpTimer ??= setTimeout(catchUp, catchUpMs);
+    };
+    const catchUp = () => {
+      catchUpTimer = undefined;
+      for (const event of budget.catchUp()) send(event);
+      if (budget.isHolding()) catchUpTimer = setTimeout(catchUp, catchUpMs);
     };
     running.push(phase);
     send({ type: "phase.started", phase });
@@ -51,6 +60,7 @@ export function createReporter(send: (event: RuntimeEvent) => void, log: (line: 
         if (isFinished) return;
         isFinished = true;
         flush();
+        clearTimeout(catchUpTimer);
         for (const event of budget.finish()) send(event);
         const at = running.lastIndexOf(phase);
         if (at >= 0) running.splice(at, 1);
