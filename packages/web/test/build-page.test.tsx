@@ -1,11 +1,22 @@
 /** The build page: state, cause, and a live log that stays usable when it is long. */
-import { screen, waitFor } from "@testing-library/react";
-import { expect, it } from "vitest";
-import { ok, openDashboard, refuse } from "./dashboard.tsx";
-import { build, buildId, buildingImage, logEntry, repository, runningBuild, setupFailure } from "./fixtures.ts";
+import { screen, waitFor, within } from "@testing-library/react";
+import { expect, it, vi } from "vitest";
+import { ok, openDashboard, type Routes, refuse } from "./dashboard.tsx";
+import {
+  build,
+  buildId,
+  buildingImage,
+  check,
+  logEntry,
+  phase,
+  repository,
+  runningBuild,
+  setupFailure,
+  sha,
+} from "./fixtures.ts";
 
 const path = `/builds/${buildId(1)}`;
-const openBuild = (view: unknown) => openDashboard(path, { [`GET /api${path}`]: ok(view) });
+const openBuild = (view: unknown, routes: Routes = {}) => openDashboard(path, { [`GET /api${path}`]: ok(view), ...routes });
 const log = () => screen.findByRole("region", { name: "Build log" });
 
 it("says what began it, what it does now, and follows its log live", async () => {
@@ -94,4 +105,99 @@ it("a finished build's closed socket is the end, not a cut", async () => {
   socket.cut();
   expect(sockets.all.filter((each) => each.path.includes("/builds/"))).toHaveLength(1);
   expect(screen.queryByText("Reconnecting…")).toBeNull();
+});
+
+it("says who began it, what it brings in, and why it was built so", async () => {
+  const asked = { trigger: "refresh", requestedBy: "ada", fromSha: sha("01d5678") } as const;
+  openBuild(build({ ...asked, mode: "full", modeReason: "setup_changed", tryNumber: 2, sizeBytes: 380_000_000 }));
+  await log();
+  const header = document.querySelector("main header")?.textContent ?? "";
+  expect(header).toContain("Rebuild by hand by ada");
+  expect(header).toContain("01d5678 →  to abc1234");
+  expect(header).toContain("try 2");
+  expect(header).toContain("380 MB");
+  expect(header).toContain("full build, because setup.sh has changed");
+  expect(screen.getByRole("link", { name: "All builds of acme/web" }).getAttribute("href")).toBe("/repositories/acme/web");
+});
+
+it("a check that built nothing says why", async () => {
+  openBuild(check(1, 4));
+  expect(await screen.findByText("Nothing was built: no new commit, 4 times in a row.")).toBeTruthy();
+});
+
+it("can be cancelled while it runs", async () => {
+  const { user } = openBuild(runningBuild(), { [`POST /api${path}/cancel`]: ok({ build: build({ status: "cancelled" }) }) });
+  await user.click(await screen.findByRole("button", { name: "Cancel build" }));
+  await waitFor(() => expect(document.querySelector("main header [data-status]")?.textContent).toBe("Cancelled"));
+  expect(screen.queryByRole("button", { name: "Cancel build" })).toBeNull();
+});
+
+it("heads each phase's lines with its name and duration, and what is said of an earlier one stays in its place", async () => {
+  const at = 1_700_000_000_000;
+  const phases = [phase("clone", at, 1_900), { ...phase("setup", at + 2_000, 34_000), outcome: "failed" as const }];
+  const { sockets } = openBuild(build({ phases }));
+  await log();
+  sockets.of(`/api${path}/events`).send({
+    type: "log",
+    entries: [
+      logEntry(1, "Cloning\n", { phase: "clone", stream: "system" }),
+      logEntry(2_100, "npm ci\n"),
+      logEntry(2_200, "The build ended.\n", { phase: "clone", stream: "system" }),
+      logEntry(2_300, "late output\n"),
+    ],
+  });
+  await screen.findByText("late output");
+  const headings = within(await log()).getAllByRole("heading");
+  expect(headings.map((heading) => heading.textContent)).toEqual(["Clone1.9 s", "Setup scriptfailed after 34.0 s"]);
+});
+
+it("is searched: counts, steps through matches, and brings back the lines that a match is in", async () => {
+  const { user, sockets } = openBuild(runningBuild());
+  await log();
+  const entries = Array.from({ length: 3_000 }, (_, index) =>
+    logEntry(index + 1, index % 1_000 === 7 ? `\u001b[31mwarn\u001b[0ming ${index}\n` : `line ${index}\n`),
+  );
+  sockets.of(`/api${path}/events`).send({ type: "log", entries });
+  await screen.findByText("3,000 lines");
+  const box = screen.getByRole("searchbox", { name: "Search the log" });
+  await user.type(box, "WARNing");
+  const status = await screen.findByText("3 matches");
+  await user.keyboard("{Enter}");
+  await waitFor(() => expect(status.textContent).toBe("1 of 3"));
+  const current = () => [...document.querySelectorAll('[data-mark="current"]')];
+  expect(
+    current()
+      .map((mark) => mark.textContent)
+      .join(""),
+  ).toBe("warning");
+  expect(current()[0]?.closest("[data-stream]")?.textContent).toContain("warning 7");
+  await user.keyboard("{Shift>}{Enter}{/Shift}");
+  await waitFor(() => expect(status.textContent).toBe("3 of 3"));
+  await user.click(screen.getByRole("button", { name: "Next match" }));
+  await waitFor(() => expect(status.textContent).toBe("1 of 3"));
+  expect(screen.getByRole<HTMLInputElement>("checkbox", { name: "Follow" }).checked).toBe(false);
+  await user.keyboard("{Escape}");
+  box.focus();
+  await user.keyboard("{Escape}");
+  await waitFor(() => expect(document.querySelectorAll("mark")).toHaveLength(0));
+});
+
+it("is downloaded whole, page by page, as plain text", async () => {
+  const saved: Blob[] = [];
+  Object.assign(URL, {
+    createObjectURL: (blob: Blob) => {
+      saved.push(blob);
+      return "blob:log";
+    },
+    revokeObjectURL() {},
+  });
+  const clicked = vi.spyOn(HTMLAnchorElement.prototype, "click").mockImplementation(() => {});
+  const { user } = openBuild(build(), {
+    [`GET /api${path}/logs?after=0`]: ok({ entries: [logEntry(1, "\u001b[32mhalf a ")], next: 1, complete: false }),
+    [`GET /api${path}/logs?after=1`]: ok({ entries: [logEntry(2, "line\n")], next: 2, complete: true }),
+  });
+  await user.click(await screen.findByRole("button", { name: "Download the log" }));
+  await waitFor(() => expect(saved).toHaveLength(1));
+  expect(clicked).toHaveBeenCalledOnce();
+  vi.restoreAllMocks();
 });

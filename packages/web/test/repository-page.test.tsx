@@ -211,7 +211,7 @@ describe("failing", () => {
     openRepository({ ...failedImage(active()), failing });
     const banner = await screen.findByRole("region", { name: "Failing builds" });
     expect(banner.textContent).toContain("Attempt 3 failed; the first failed 2 h ago at bad0001");
-    expect(banner.textContent).toContain("(in 60 min)");
+    expect(banner.textContent).toContain("(in 1 h)");
     expect(banner.textContent).toContain("missing script: build");
   });
 

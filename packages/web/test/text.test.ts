@@ -1,10 +1,12 @@
 /** Words of time, output and answers: pure functions from data to what is read. */
 import { describe, expect, it, vi } from "vitest";
 import { parseAnsi, stripAnsi } from "../src/lib/ansi.ts";
+import { describeChecks, foldChecks, joinPages } from "../src/lib/history.ts";
 import { createLogBuffer, keptLines } from "../src/lib/log-lines.ts";
 import { parseBlocks, parseInline } from "../src/lib/markdown.ts";
-import { formatAge, formatDuration, formatElapsed } from "../src/lib/time.ts";
-import { logEntry } from "./fixtures.ts";
+import { changesAddress } from "../src/lib/repository-links.ts";
+import { formatAge, formatBytes, formatDuration, formatElapsed, formatUntil } from "../src/lib/time.ts";
+import { build, buildId, check, logEntry, sha } from "./fixtures.ts";
 
 it.each([
   [87, "87 ms"],
@@ -26,6 +28,61 @@ it.each([
   [5 * 86_400_000, "5 d ago"],
   [-60_000, "just now"],
 ])("an age of %d ms reads %s", (ms, words) => expect(formatAge(0, ms)).toBe(words));
+
+it.each([
+  [0, "now"],
+  [11_500, "in 12 s"],
+  [3 * 60_000, "in 3 min"],
+  [3_599_000, "in 1 h"],
+  [30 * 3_600_000, "in 30 h"],
+  [5 * 86_400_000, "in 5 d"],
+])("a wait of %d ms reads %s", (ms, words) => expect(formatUntil(ms, 0)).toBe(words));
+
+it.each([
+  [812, "812 B"],
+  [4_200, "4.2 kB"],
+  [380_000_000, "380 MB"],
+  [999_900_000, "1.0 GB"],
+  [12_340_000_000, "12 GB"],
+])("a size of %d bytes reads %s", (bytes, words) => expect(formatBytes(bytes)).toBe(words));
+
+it.each([
+  ["https://github.test/a/b.git", null, "https://github.test/a/b/commit/2"],
+  ["https://github.test/a/b.git", "1", "https://github.test/a/b/compare/1...2"],
+  ["https://github.test/a/b.git", "2", "https://github.test/a/b/commit/2"],
+  ["git@github.test:a/b.git", "1", null],
+])("the changes in %s since %s are at %s", (cloneUrl, from, address) =>
+  expect(changesAddress(cloneUrl, "2", from)).toBe(address),
+);
+
+describe("history", () => {
+  const at = (number: number, over = {}) => build({ id: buildId(number), requestedAt: number, ...over });
+
+  it("a build on two pages is there once, and the feed's word of it counts", () => {
+    const pages = [
+      { builds: [at(3), at(2)], next: "x" },
+      { builds: [at(2), at(1)], next: null },
+    ];
+    const joined = joinPages(pages, at(3, { status: "failed" }));
+    expect(joined.map(({ id, status }) => [id, status])).toEqual([
+      [buildId(3), "failed"],
+      [buildId(2), "ready"],
+      [buildId(1), "ready"],
+    ]);
+    expect(joinPages(pages, at(9))[0]?.id).toBe(buildId(9));
+  });
+
+  it("checks one after the other are one entry, a build between them makes two", () => {
+    const folded = foldChecks([check(5, 10), check(4, 2), at(3), check(2, 1)]);
+    expect(folded.map((entry) => (entry.kind === "checks" ? entry.count : entry.build.id))).toEqual([12, buildId(3), 1]);
+  });
+
+  it("a fold says whether nothing had changed", () => {
+    expect(describeChecks([check(1, 1)], 1)).toBe("1 check without change");
+    const ignored = check(2, 2, { sha: sha("def"), skipped: { reason: "ignored_paths", count: 2 } });
+    expect(describeChecks([check(1, 1), ignored], 3)).toBe("3 checks without a build");
+  });
+});
 
 it("a running clock counts whole seconds", () => {
   expect(formatElapsed(950)).toBe("0 s");

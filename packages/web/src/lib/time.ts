@@ -39,10 +39,13 @@ export function formatAge(at: number, now: number): string {
 export function formatUntil(at: number, now: number): string {
   const left = at - now;
   if (left <= 0) return "now";
-  if (left < minuteMs) return `in ${Math.ceil(left / secondMs)} s`;
-  if (left < hourMs) return `in ${Math.round(left / minuteMs)} min`;
-  if (left < 2 * dayMs) return `in ${Math.round(left / hourMs)} h`;
-  return `in ${Math.round(left / dayMs)} d`;
+  // Rounded before it is sorted by size: 59.8 min is "in 1 h", never "in 60 min".
+  const seconds = Math.ceil(left / secondMs);
+  if (seconds < 60) return `in ${seconds} s`;
+  const minutes = Math.round(left / minuteMs);
+  if (minutes < 60) return `in ${minutes} min`;
+  const hours = Math.round(left / hourMs);
+  return hours < 48 ? `in ${hours} h` : `in ${Math.round(left / dayMs)} d`;
 }
 
 const byteUnits = ["kB", "MB", "GB", "TB"] as const;
