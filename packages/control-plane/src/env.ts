@@ -1,5 +1,6 @@
 /** The Worker's bindings and its configuration, parsed once. The only place that knows variables by name. */
 import { z } from "zod";
+import { type StalenessTarget } from "./domain/insights.ts";
 import { type HeadCheckMessage } from "./domain/ports.ts";
 import { type BuildSlotsObject } from "./objects/build-slots-object.ts";
 import { type FeedObject } from "./objects/feed-object.ts";
@@ -29,6 +30,7 @@ export interface Env {
   BUILDS_AT_ONCE_PER_OWNER: string;
   TICK_JITTER_MS: string;
   RUNTIME_FLOOR: string;
+  STALENESS_TARGET: string;
   GITHUB_APP_PRIVATE_KEY: string;
   GITHUB_WEBHOOK_SECRET: string;
   MODAL_API_SECRET: string;
@@ -78,6 +80,15 @@ const configSchema = z
     TICK_JITTER_MS: z.coerce.number().int().min(0).max(1_800_000).default(60_000),
     /** images whose runtime is of a lower revision are not used and are built anew */
     RUNTIME_FLOOR: z.coerce.number().int().min(1).default(1),
+    /** `95:30`: 95 of a hundred sessions begin at most 30 minutes behind their branch, before the sync */
+    STALENESS_TARGET: z
+      .string()
+      .regex(/^(?:100|\d{1,2}):\d{1,5}$/, { error: "must be a percentage and minutes, like 95:30" })
+      .default("95:30")
+      .transform((text): StalenessTarget => {
+        const [percent = 0, minutes = 0] = text.split(":").map(Number);
+        return { share: percent / 100, withinMs: minutes * 60_000 };
+      }),
   })
   .transform((config) => ({ ...config, MODELS: listModels(config.DEFAULT_MODEL, config.MODELS) }));
 export type Config = z.output<typeof configSchema>;

@@ -28,6 +28,7 @@ import {
 } from "./http-api.ts";
 import { buildIdSchema, imageIdSchema, ownerSchema, repositoryNameSchema, sessionIdSchema } from "./ids.ts";
 import { buildViewSchema, logEntrySchema } from "./image-build.ts";
+import { insightsQuerySchema, insightsSchema } from "./insights.ts";
 import {
   notificationTargetDeletedSchema,
   notificationTargetListSchema,
@@ -220,6 +221,13 @@ export const apiRoutes: readonly ApiRoute[] = [
     query: after,
     answer: { kind: "socket", messages: buildEventSchema },
     errors: ["invalid_request", "build_not_found", "upgrade_required"],
+  },
+  {
+    ...{ method: "get", path: "/api/insights", operationId: "readInsights", caller: "person" },
+    summary: "How sessions began and why some were cold, what images spared and how fresh they were, how builds ended.",
+    query: { ...insightsQuerySchema.shape, repository: repositoryQuery.repository.optional() },
+    answer: json(insightsSchema),
+    errors: ofRepository,
   },
   {
     ...{ method: "get", path: "/api/notifications", operationId: "listNotificationTargets", caller: "person" },

@@ -7,6 +7,7 @@ export * from "./http-api.ts";
 export * from "./ids.ts";
 export * from "./image-build.ts";
 export * from "./image-scope.ts";
+export * from "./insights.ts";
 export * from "./notifications.ts";
 export * from "./openapi.ts";
 export * from "./runtime-config.ts";

@@ -4,6 +4,7 @@ import { type ApiRoute, apiRoutes } from "./api-routes.ts";
 import { type ErrorCode, errorBodySchema, errorStatuses } from "./errors.ts";
 import * as api from "./http-api.ts";
 import * as build from "./image-build.ts";
+import * as insights from "./insights.ts";
 import * as notifications from "./notifications.ts";
 import * as session from "./session.ts";
 
@@ -19,7 +20,7 @@ const componentName = (exportName: string): string => {
 };
 
 function namedSchemas(): [string, z.ZodType][] {
-  const all: [string, unknown][] = [api, build, notifications, session].flatMap((module) => Object.entries(module));
+  const all: [string, unknown][] = [api, build, insights, notifications, session].flatMap((module) => Object.entries(module));
   const found = all
     .filter((entry): entry is [string, z.ZodType] => entry[1] instanceof z.ZodType)
     // Queries and path parameters are described one by one where they are used.

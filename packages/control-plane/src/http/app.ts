@@ -8,6 +8,7 @@ import { builds } from "./builds.ts";
 import { ApiError, answerError, onError, onNotFound } from "./errors.ts";
 import { health } from "./health.ts";
 import { images } from "./images.ts";
+import { insights } from "./insights.ts";
 import { modelProxy } from "./model-proxy.ts";
 import { notifications } from "./notifications.ts";
 import { openApi } from "./openapi.ts";
@@ -26,6 +27,7 @@ const person = new Hono<App>()
   .route("/repositories", repositories)
   .route("/builds", builds)
   .route("/images", images)
+  .get("/insights", insights)
   .route("/notifications", notifications)
   .route("/sessions", sessions);
 

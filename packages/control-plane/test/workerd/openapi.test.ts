@@ -71,6 +71,12 @@ it("[AP13] answers are what the document says, without fields that it does not k
   await answer("listSessions");
   await answer("readSession", { id: session.id });
   await answer("stopSession", { id: session.id });
+  await answer("readInsights", { repository: "acme/shop", days: "3" });
+  const hook = { format: "json", url: "http://hooks.test/x", secret: "a-secret-of-the-receiver" };
+  await answer("putNotificationTarget", { name: "ops" }, hook);
+  await answer("testNotificationTarget", { name: "ops" });
+  await answer("listNotificationTargets");
+  await answer("deleteNotificationTarget", { name: "ops" });
 });
 
 it("[AP13] refusals are what the document says", async () => {

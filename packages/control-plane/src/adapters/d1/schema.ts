@@ -80,7 +80,7 @@ export const skippedChecks = sqliteTable(
     firstAt: integer("first_at").notNull(),
     lastAt: integer("last_at").notNull(),
   },
-  (table) => [index("skipped_by_scope").on(table.scope, table.lastAt)],
+  (table) => [index("skipped_by_scope").on(table.scope, table.lastAt), index("skipped_by_time").on(table.lastAt)],
 );
 
 /** Who saw each head first: the ledger of pushes, ticks and people. Times in milliseconds since the epoch. */

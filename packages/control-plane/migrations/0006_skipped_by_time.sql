@@ -1,0 +1,1 @@
+CREATE INDEX `skipped_by_time` ON `skipped_checks` (`last_at`);
