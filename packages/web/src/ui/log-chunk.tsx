@@ -1,6 +1,6 @@
 /** A stretch of a log's lines with the headings of phases between them; drawn anew only when something in it changed. */
 import { type PhaseRecord } from "@open-inspect/protocol";
-import { memo } from "react";
+import { Fragment, memo } from "react";
 import { parseAnsi } from "../lib/ansi.ts";
 import { cn } from "../lib/cn.ts";
 import { type LogLine } from "../lib/log-lines.ts";
@@ -39,14 +39,14 @@ export const LogChunk = memo(
           const heads = phases !== null && (line.begins || (isFirst && index === 0));
           const ofLine = matches.length === 0 ? matches : matches.filter((match) => match.key === line.key);
           return (
-            <div key={line.key} className="group">
+            <Fragment key={line.key}>
               {heads ? <PhaseHeading line={line} phases={phases} /> : null}
               {line.stream === "gap" ? (
                 <LogGap text={line.text} />
               ) : (
                 <Line line={line} matches={ofLine} current={current?.key === line.key ? current : null} />
               )}
-            </div>
+            </Fragment>
           );
         })}
       </div>
@@ -80,7 +80,7 @@ function PhaseHeading({ line, phases }: { line: LogLine; phases: readonly PhaseR
   return (
     <h3
       data-heading={line.phase}
-      className="mt-3 mb-1 flex items-baseline justify-between gap-3 border-line border-b px-3 pb-1 font-medium font-sans text-fg text-sm group-first:mt-0"
+      className="mt-3 mb-1 flex items-baseline justify-between gap-3 border-line border-b px-3 pb-1 font-medium font-sans text-fg text-sm first:mt-0"
     >
       {phaseNames[line.phase]}
       {record === undefined ? null : (

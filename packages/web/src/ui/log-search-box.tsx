@@ -16,7 +16,7 @@ interface LogSearchBoxProps {
 
 export function LogSearchBox({ query, onQuery, count, current, onStep }: LogSearchBoxProps) {
   return (
-    <search className="flex min-w-0 items-center gap-1">
+    <div className="flex min-w-0 items-center gap-1">
       <span className="relative min-w-0">
         <Search aria-hidden="true" className="pointer-events-none absolute top-2 left-2 size-3.5 text-faint" />
         <input
@@ -47,7 +47,7 @@ export function LogSearchBox({ query, onQuery, count, current, onStep }: LogSear
           </Button>
         </>
       )}
-    </search>
+    </div>
   );
 }
 
