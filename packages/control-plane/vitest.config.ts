@@ -36,8 +36,6 @@ export default defineConfig({
             BUILD_LIMIT_MS: "600000",
             SESSION_START_LIMIT_MS: "600000",
           },
-          // As in wrangler.toml, but a batch is not waited for.
-          queueConsumers: { "head-checks": { maxBatchSize: 100, maxBatchTimeout: 0, maxRetries: 3 } },
           outboundService: (request: Request) => world.fetch(request),
         },
       };

@@ -1,10 +1,12 @@
 /** Keeps D1's list of repositories like GitHub's. When GitHub does not answer, D1's rows go on serving. */
 import { type RepositoryRef } from "@open-inspect/protocol";
+import { createInstallations } from "./adapters/d1/installations.ts";
 import { createRepositories } from "./adapters/d1/repositories.ts";
 import { createLog } from "./adapters/log.ts";
 import { gitHubOf } from "./compose.ts";
 import { deadlines } from "./domain/deadlines.ts";
 import { type Env, readConfig } from "./env.ts";
+import { loseInstallation, renameRepository } from "./repository-changes.ts";
 
 const log = createLog({ part: "repository-sync" });
 
@@ -26,8 +28,25 @@ export async function syncRepositories(env: Env, { force, background }: SyncOpti
 async function readFromGitHub(env: Env): Promise<void> {
   const startedAt = Date.now();
   const result = await gitHubOf(readConfig(env)).listRepositories();
-  if (result.ok) await createRepositories(env.DB).save(result.value, startedAt);
-  else log.warn("sync.failed", { kind: result.error.kind, message: result.error.message });
+  if (!result.ok) {
+    log.warn("sync.failed", { kind: result.error.kind, message: result.error.message });
+    return;
+  }
+  const known = createRepositories(env.DB);
+  for (const { from, to } of await known.renamed(result.value.repositories)) await renameRepository(env, from, to);
+  await known.save(result.value, startedAt);
+  await noteLost(env, new Set(result.value.installationIds));
+}
+
+/** An installation that GitHub does not list, or that is suspended, is lost until it is listed again. */
+async function noteLost(env: Env, listed: ReadonlySet<number>): Promise<void> {
+  const installations = createInstallations(env.DB);
+  const lost = new Set(await installations.lostIds());
+  for (const id of await createRepositories(env.DB).installationIds()) {
+    if (listed.has(id)) {
+      if (lost.has(id)) await installations.found(id);
+    } else if (!lost.has(id)) await loseInstallation(env, id);
+  }
 }
 
 /** Looks in D1; a name that is not there may be new, so GitHub is asked once before it is called unknown. */

@@ -2,16 +2,19 @@
  * GitHub through octokit: the App's JWT, installation tokens kept until shortly before they end, repositories, branches and heads.
  * Every failure is classified once. Knows nothing of builds; a call is one try with one deadline.
  */
-import { type RepositoryRef, shaSchema } from "@open-inspect/protocol";
+import { type RepositoryRef } from "@open-inspect/protocol";
 import { App, Octokit, RequestError } from "octokit";
+import { type Allowance, mergeAllowances, readAllowance, unknownAllowance } from "../domain/allowance.ts";
 import { deadlines, limits } from "../domain/deadlines.ts";
 import {
   type GitHub,
   type GitHubFailure,
   type GitHubResult,
+  type KnownRepositories,
   type KnownRepository,
-  type RepositoryHead,
+  type RatedResult,
 } from "../domain/ports.ts";
+import { compareCommits, headUnlessKnown, isRateLimitedAnswer, readHeads } from "./github-reads.ts";
 
 export interface GitHubOptions {
   baseUrl: string;
@@ -37,6 +40,8 @@ const pagesMax = 200;
 export function createGitHub(options: GitHubOptions): GitHub {
   const { baseUrl, appId, privateKey, webhookSecret, now } = options;
   const request = { fetch: fetchWithin(deadlines.githubRequestMs) };
+  const keyOf = (installationId: number, repository: RepositoryRef | null): string =>
+    `${baseUrl} ${appId} ${installationId} ${repository ? `${repository.owner}/${repository.name}`.toLowerCase() : "*"}`;
   const quiet = { debug() {}, info() {}, warn() {}, error() {} };
   const clientOptions = { baseUrl, request, log: quiet };
   const app = new App({
@@ -46,16 +51,29 @@ export function createGitHub(options: GitHubOptions): GitHub {
     Octokit: PlainOctokit.defaults(clientOptions),
     log: quiet,
   });
-  const asInstallation = async (installationId: number): Promise<Octokit> =>
-    new PlainOctokit({ ...clientOptions, auth: await installationToken(installationId, null) });
+  const asInstallation = async (installationId: number, heard?: (allowance: Allowance) => void): Promise<Octokit> => {
+    const auth = await installationToken(installationId, null);
+    if (!heard) return new PlainOctokit({ ...clientOptions, auth });
+    const listening = async (url: string, init: RequestInit) => {
+      const response = await request.fetch(url, init);
+      heard(readAllowance((name) => response.headers.get(name), response.status, now()));
+      return response;
+    };
+    return new PlainOctokit({ ...clientOptions, request: { fetch: listening }, auth });
+  };
 
   async function installationToken(installationId: number, repository: RepositoryRef | null): Promise<string> {
-    const key = `${baseUrl} ${appId} ${installationId} ${repository ? `${repository.owner}/${repository.name}`.toLowerCase() : "*"}`;
+    const key = keyOf(installationId, repository);
     const known = tokenCache.get(key);
     if (known && known.expiresAt - tokenSpareMs > now()) return known.token;
-    const { data } = await app.octokit.rest.apps.createInstallationAccessToken({
+    const asked = app.octokit.rest.apps.createInstallationAccessToken({
       installation_id: installationId,
       ...(repository ? { repositories: [repository.name], permissions: { contents: "read" } } : {}),
+    });
+    const { data } = await asked.catch((error: unknown) => {
+      const { kind, message } = classify(error);
+      if (repository === null && (kind === "not_found" || kind === "unauthorized")) throw new InstallationLost(message);
+      throw error;
     });
     if (tokenCache.size >= tokenCacheMax) tokenCache.clear();
     tokenCache.set(key, { token: data.token, expiresAt: Date.parse(data.expires_at) });
@@ -72,6 +90,21 @@ export function createGitHub(options: GitHubOptions): GitHub {
     }
   }
 
+  /** One request as an installation, with what every answer to it said of the rate limit. */
+  async function rated<T>(installationId: number, work: (octokit: Octokit) => Promise<T>): RatedResult<T> {
+    let allowance = unknownAllowance;
+    const heard = (more: Allowance) => {
+      allowance = mergeAllowances(allowance, more);
+    };
+    try {
+      return { ok: true, value: await work(await asInstallation(installationId, heard)), allowance };
+    } catch (error) {
+      const failure = classify(error);
+      if (failure.kind === "unauthorized") tokenCache.delete(keyOf(installationId, null));
+      return { ok: false, error: failure, allowance };
+    }
+  }
+
   async function repositoriesOf(installationId: number): Promise<KnownRepository[]> {
     const octokit = await asInstallation(installationId);
     const found: KnownRepository[] = [];
@@ -79,14 +112,7 @@ export function createGitHub(options: GitHubOptions): GitHub {
     for (let page = 1; page <= pagesMax; page++) {
       const { data } = await octokit.rest.apps.listReposAccessibleToInstallation({ per_page: pageSize, page });
       for (const repository of data.repositories) {
-        const known: KnownRepository = {
-          owner: repository.owner.login,
-          name: repository.name,
-          defaultBranch: repository.default_branch || null,
-          private: repository.private,
-          cloneUrl: repository.clone_url,
-          installationId,
-        };
+        const known = toKnown(repository, installationId);
         found.push(known);
         if (repository.size === 0) maybeEmpty.push(known);
       }
@@ -95,7 +121,7 @@ export function createGitHub(options: GitHubOptions): GitHub {
     // GitHub names a default branch even where no commit is; `size` is in KiB, so only small ones have to be asked for.
     for (let index = 0; index < maybeEmpty.length; index += limits.headsPerRequest) {
       const some = maybeEmpty.slice(index, index + limits.headsPerRequest);
-      const heads = await readHeads(octokit, some);
+      const { heads } = await readHeads(octokit, some);
       for (const known of some) {
         const head = heads.find((one) => one.repository === known);
         if (head) known.defaultBranch = head.defaultBranch;
@@ -104,16 +130,19 @@ export function createGitHub(options: GitHubOptions): GitHub {
     return found;
   }
 
-  async function listRepositories(): Promise<KnownRepository[]> {
-    const found: KnownRepository[] = [];
+  async function listRepositories(): Promise<KnownRepositories> {
+    const repositories: KnownRepository[] = [];
+    const installationIds: number[] = [];
     for (let page = 1; page <= pagesMax; page++) {
       const { data } = await app.octokit.rest.apps.listInstallations({ per_page: pageSize, page });
       for (const installation of data) {
-        if (!installation.suspended_at) found.push(...(await repositoriesOf(installation.id)));
+        if (installation.suspended_at) continue;
+        installationIds.push(installation.id);
+        repositories.push(...(await repositoriesOf(installation.id)));
       }
       if (data.length < pageSize) break;
     }
-    return found;
+    return { repositories, installationIds };
   }
 
   return {
@@ -142,7 +171,16 @@ export function createGitHub(options: GitHubOptions): GitHub {
         return data.commit.sha;
       }),
     readHeads: (installationId, repositories) =>
-      attempt(async () => readHeads(await asInstallation(installationId), repositories)),
+      rated(installationId, async (octokit) => (await readHeads(octokit, repositories)).heads),
+    checkHeads: (installationId, repositories) => rated(installationId, (octokit) => readHeads(octokit, repositories)),
+    headOf: (installationId, repository, branch, known) =>
+      rated(installationId, (octokit) => headUnlessKnown(octokit, repository, branch, known)),
+    compare: (installationId, repository, base, head) =>
+      rated(installationId, (octokit) => compareCommits(octokit, repository, base, head)),
+    findRepository: (installationId, { owner, name }) =>
+      rated(installationId, async (octokit) =>
+        toKnown((await octokit.rest.repos.get({ owner, repo: name })).data, installationId),
+      ),
     readToken: (repository, installationId) =>
       attempt(async () => ({ token: await installationToken(installationId, repository) })),
     verifyWebhook: (body, signature) => app.webhooks.verify(body, signature),
@@ -168,42 +206,35 @@ function fetchWithin(limitMs: number): (url: string, init: RequestInit) => Promi
   };
 }
 
-type HeadAnswer = Record<
-  string,
-  { name: string; owner: { login: string }; defaultBranchRef: { name: string; target: { oid: string } | null } | null } | null
->;
-
-/** One GraphQL request with an alias per repository. A repository that is gone comes back as null beside an error. */
-async function readHeads(octokit: Octokit, repositories: readonly RepositoryRef[]): Promise<RepositoryHead[]> {
-  const parameters = repositories.map((_, index) => `$o${index}: String!, $n${index}: String!`).join(", ");
-  const fields = repositories.map(
-    (_, index) =>
-      `r${index}: repository(owner: $o${index}, name: $n${index}) { name owner { login } defaultBranchRef { name target { oid } } }`,
-  );
-  const variables = Object.fromEntries(
-    repositories.flatMap(({ owner, name }, index) => [
-      [`o${index}`, owner],
-      [`n${index}`, name],
-    ]),
-  );
-  const answer = await octokit
-    .graphql<HeadAnswer>(`query heads(${parameters}) { ${fields.join(" ")} }`, variables)
-    .catch((error: unknown) => {
-      if (error instanceof Error && error.name === "GraphqlResponseError" && "data" in error && error.data) {
-        return error.data as HeadAnswer;
-      }
-      throw error;
-    });
-  return repositories.flatMap((repository, index) => {
-    const found = answer[`r${index}`];
-    if (!found) return [];
-    const sha = shaSchema.safeParse(found.defaultBranchRef?.target?.oid);
-    return [{ repository, defaultBranch: found.defaultBranchRef?.name ?? null, sha: sha.success ? sha.data : null }];
-  });
+/** What of a repository in REST's answers and in webhooks is kept. */
+interface RestRepository {
+  id: number;
+  name: string;
+  owner: { login: string };
+  default_branch?: string | null;
+  private: boolean;
+  clone_url: string;
+  archived?: boolean;
 }
+
+const toKnown = (repository: RestRepository, installationId: number): KnownRepository => ({
+  owner: repository.owner.login,
+  name: repository.name,
+  defaultBranch: repository.default_branch || null,
+  private: repository.private,
+  cloneUrl: repository.clone_url,
+  installationId,
+  archived: repository.archived ?? false,
+  githubId: repository.id,
+});
+
+/** GitHub gives out no token for the installation. */
+class InstallationLost extends Error {}
 
 export function classify(error: unknown): GitHubFailure {
   const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof InstallationLost) return { kind: "lost", message };
+  if (isRateLimitedAnswer(error)) return { kind: "rate_limited", message };
   if (!(error instanceof RequestError)) return { kind: "transient", message };
   const { status, response } = error;
   if (status === 404 || status === 410) return { kind: "not_found", message };

@@ -14,6 +14,7 @@ import {
   type SnapshotResponse,
   type StartSandboxResponse,
 } from "@open-inspect/protocol";
+import { type Allowance } from "./allowance.ts";
 
 /** An expected answer or the world's failure as data. */
 export type Result<T, E> = { ok: true; value: T } | { ok: false; error: E };
@@ -52,35 +53,65 @@ export interface KnownRepository {
   private: boolean;
   cloneUrl: string;
   installationId: number;
+  archived: boolean;
+  /** GitHub's number of it, which it keeps when it is renamed or moved */
+  githubId: number;
+}
+
+/** Everything that the App sees. */
+export interface KnownRepositories {
+  repositories: KnownRepository[];
+  /** the installations that are there and not suspended */
+  installationIds: number[];
 }
 
 /** A GitHub failure, classified once. */
 export interface GitHubFailure {
-  kind: "not_found" | "unauthorized" | "rate_limited" | "transient";
+  /** `lost`: there is no such installation any more, or it is suspended */
+  kind: "not_found" | "unauthorized" | "rate_limited" | "transient" | "lost";
   message: string;
 }
 export type GitHubResult<T> = Promise<Result<T, GitHubFailure>>;
+/** With what the answers said of the rate limit. */
+export type RatedResult<T> = Promise<Result<T, GitHubFailure> & { allowance: Allowance }>;
 
 /** The head of a default branch; null when the repository has none. */
 export interface RepositoryHead {
+  /** as it was asked for */
   repository: RepositoryRef;
+  /** as it is called now */
+  foundAs: RepositoryRef;
   defaultBranch: string | null;
   sha: string | null;
+  archived: boolean;
 }
 
-/** One repository to compare, as the tick hands it to the queue. */
+export interface FoundHeads {
+  heads: RepositoryHead[];
+  /** GitHub says that there is no such repository, or that the installation may not see it */
+  gone: RepositoryRef[];
+}
+
+/** What lies between two commits. */
+export interface Comparison {
+  /** the base is an ancestor of the head */
+  isAhead: boolean;
+  /** paths that differ, old names of renamed files included; null when there are more than GitHub lists */
+  paths: string[] | null;
+}
+
+/** The repositories of an installation to compare, in the order of their scopes. */
 export interface HeadCheckMessage {
-  scope: string;
-  owner: string;
-  name: string;
   installationId: number;
-  /** what was known when the message was sent */
-  defaultBranch: string | null;
+  /** begins behind this scope; empty for the first */
+  after: string;
+  /** when the tick began, milliseconds since the epoch */
+  tickAt: number;
 }
 
 export interface GitHub {
   /** Every repository of every installation. */
-  listRepositories(): GitHubResult<KnownRepository[]>;
+  listRepositories(): GitHubResult<KnownRepositories>;
   /** The branches, the default branch first. */
   listBranches(
     repository: RepositoryRef,
@@ -89,7 +120,14 @@ export interface GitHub {
   ): GitHubResult<BranchList["branches"]>;
   branchHead(repository: RepositoryRef, installationId: number, branch: string): GitHubResult<string>;
   /** Heads of default branches in one request. A repository that is gone is left out. */
-  readHeads(installationId: number, repositories: readonly RepositoryRef[]): GitHubResult<RepositoryHead[]>;
+  readHeads(installationId: number, repositories: readonly RepositoryRef[]): RatedResult<RepositoryHead[]>;
+  /** The same, with those that are gone. */
+  checkHeads(installationId: number, repositories: readonly RepositoryRef[]): RatedResult<FoundHeads>;
+  /** The head of one branch by REST. Costs nothing of the allowance while it is `known`. */
+  headOf(installationId: number, repository: RepositoryRef, branch: string, known: string | null): RatedResult<string>;
+  compare(installationId: number, repository: RepositoryRef, base: string, head: string): RatedResult<Comparison>;
+  /** One repository by its name now or an earlier one. */
+  findRepository(installationId: number, repository: RepositoryRef): RatedResult<KnownRepository>;
   /** A token that reads the contents of that one repository. */
   readToken(repository: RepositoryRef, installationId: number): GitHubResult<{ token: string }>;
   verifyWebhook(body: string, signature: string): Promise<boolean>;

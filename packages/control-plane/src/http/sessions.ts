@@ -55,7 +55,7 @@ async function startFacts(c: Context<App>, ref: RepositoryRef): Promise<StartFac
 async function withoutDatabase(c: Context<App>, ref: RepositoryRef): Promise<StartFacts> {
   const listed = await gitHubOf(readConfig(c.env)).listRepositories();
   if (!listed.ok) throw gitHubUnavailable(listed.error);
-  const known = listed.value.find((one) => imageScopeOf(one) === imageScopeOf(ref));
+  const known = listed.value.repositories.find((one) => imageScopeOf(one) === imageScopeOf(ref));
   if (!known) throw repositoryNotFound(ref.owner, ref.name);
   return { target: { ...known, branch: known.defaultBranch }, selection: null, history: noHistory };
 }

@@ -6,10 +6,20 @@ export interface FakeRepository {
   name: string;
   defaultBranch: string;
   branches: Record<string, string>;
+  id?: number;
+  archived?: boolean;
+  /** the name that it had, which GitHub goes on answering */
+  formerly?: string;
+  /** what lies between any two commits of it */
+  comparison?: { status: string; files: string[] };
 }
 export type GitHubOrder =
   | { do: "repositories"; repositories: FakeRepository[] }
-  | { do: "down"; status: number | null }
+  /** `only`: nothing but GraphQL is down */
+  | { do: "down"; status: number | null; only?: "graphql"; headers?: Record<string, string> }
+  | { do: "lost"; lost: boolean }
+  /** the allowance that GraphQL's answers speak of; each takes one off */
+  | { do: "rate"; remaining: number; resetAt: number }
   | { do: "state" };
 export interface GitHubState {
   calls: string[];
@@ -23,11 +33,15 @@ export function createFakeGitHub(): Fetch {
     { owner: "Acme", name: "Shop", defaultBranch: "main", branches: { main: someSha("a"), feature: someSha("b") } },
     { owner: "acme", name: "empty", defaultBranch: "main", branches: {} },
   ];
-  let down: number | null = null;
+  let down: { status: number; only?: "graphql"; headers?: Record<string, string> } | null = null;
+  let isLost = false;
+  let rate: { remaining: number; resetAt: number } | null = null;
   const calls: string[] = [];
   const tokenBodies: unknown[] = [];
 
-  const shape = ({ owner, name, defaultBranch }: FakeRepository) => ({
+  const shape = ({ owner, name, defaultBranch, id, archived }: FakeRepository) => ({
+    id: id ?? 1 + repositories.findIndex((one) => one.name === name),
+    archived: archived ?? false,
     name,
     owner: { login: owner },
     default_branch: defaultBranch,
@@ -37,7 +51,9 @@ export function createFakeGitHub(): Fetch {
   });
   const notFound = () => Response.json({ message: "Not Found" }, { status: 404 });
   const find = (owner: unknown, name: unknown) =>
-    repositories.find((one) => `${one.owner}/${one.name}`.toLowerCase() === `${owner}/${name}`.toLowerCase());
+    repositories.find((one) =>
+      [`${one.owner}/${one.name}`, one.formerly].some((known) => known?.toLowerCase() === `${owner}/${name}`.toLowerCase()),
+    );
 
   function heads(variables: Record<string, string>): Response {
     const data: Record<string, unknown> = {};
@@ -50,6 +66,7 @@ export function createFakeGitHub(): Fetch {
         ? {
             name: found.name,
             owner: { login: found.owner },
+            isArchived: found.archived ?? false,
             defaultBranchRef: sha ? { name: found.defaultBranch, target: { oid: sha } } : null,
           }
         : null;
@@ -62,13 +79,18 @@ export function createFakeGitHub(): Fetch {
     if (url.pathname === "/__control") {
       const order = (await request.json()) as GitHubOrder;
       if (order.do === "repositories") repositories = order.repositories;
-      if (order.do === "down") down = order.status;
+      if (order.do === "down") down = order.status === null ? null : { ...order, status: order.status };
+      if (order.do === "lost") isLost = order.lost;
+      if (order.do === "rate") rate = order;
       return Response.json({ calls, tokenBodies } satisfies GitHubState);
     }
     calls.push(`${request.method} ${url.pathname}`);
-    if (down !== null) return Response.json({ message: "fake outage" }, { status: down });
+    if (down !== null && (down.only !== "graphql" || url.pathname === "/graphql")) {
+      return Response.json({ message: "fake outage" }, { status: down.status, headers: down.headers ?? {} });
+    }
     const [, first, owner, name, kind, branch] = url.pathname.split("/").map(decodeURIComponent);
     if (first === "app" && url.pathname.endsWith("/access_tokens")) {
+      if (isLost) return notFound();
       const text = await request.text();
       tokenBodies.push(text === "" ? null : JSON.parse(text));
       return Response.json(
@@ -76,7 +98,7 @@ export function createFakeGitHub(): Fetch {
         { status: 201 },
       );
     }
-    if (url.pathname === "/app/installations") return Response.json([{ id: 7, suspended_at: null }]);
+    if (url.pathname === "/app/installations") return Response.json(isLost ? [] : [{ id: 7, suspended_at: null }]);
     if (url.pathname === "/installation/repositories") {
       const size = Number(url.searchParams.get("per_page") ?? 30);
       const from = (Number(url.searchParams.get("page") ?? 1) - 1) * size;
@@ -84,9 +106,28 @@ export function createFakeGitHub(): Fetch {
     }
     if (url.pathname === "/graphql") {
       const body = (await request.json()) as { variables: Record<string, string> };
-      return heads(body.variables);
+      if (!rate) return heads(body.variables);
+      const headers = { "x-ratelimit-limit": "5000", "x-ratelimit-reset": String(Math.ceil(rate.resetAt / 1000)) };
+      const spent = rate.remaining === 0;
+      rate.remaining = Math.max(0, rate.remaining - 1);
+      const answer = spent ? Response.json({ message: "API rate limit exceeded" }, { status: 403 }) : heads(body.variables);
+      for (const [key, value] of Object.entries(headers)) answer.headers.set(key, value);
+      answer.headers.set("x-ratelimit-remaining", String(rate.remaining));
+      return answer;
     }
     const found = first === "repos" ? find(owner, name) : undefined;
+    if (found && kind === undefined) return Response.json(shape(found));
+    if (found && kind === "commits") {
+      const sha = found.branches[found.defaultBranch] ?? "";
+      const known = request.headers.get("if-none-match") === `"${sha}"`;
+      return known
+        ? new Response(null, { status: 304 })
+        : new Response(sha, { headers: { "content-type": "application/vnd.github.sha" } });
+    }
+    if (found?.comparison && kind === "compare") {
+      const { status, files } = found.comparison;
+      return Response.json({ status, files: files.map((filename) => ({ filename })) });
+    }
     if (!found || kind !== "branches") return notFound();
     if (branch === undefined) {
       return Response.json(Object.entries(found.branches).map(([known, sha]) => ({ name: known, commit: { sha } })));

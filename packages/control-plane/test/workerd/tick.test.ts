@@ -1,19 +1,21 @@
 /** The tick and the webhook: what makes builds without a person. */
-import { createExecutionContext, createMessageBatch, createScheduledController, getQueueResult } from "cloudflare:test";
+import { createScheduledController } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { type BuildView, type ImageState } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
-import { type HeadCheckMessage } from "../../src/domain/ports.ts";
 import worker from "../../src/worker.ts";
+import { type FakeRepository } from "../fakes/github.ts";
 import { call, connectRuntime, eventually, github, json, origin, playWholeBuild, someSha, startedSandbox } from "./harness.ts";
+import { checkInstallation, enableMany } from "./tick-world.ts";
 
 const imagePath = "/api/repositories/acme/shop/image";
 const image = async (): Promise<ImageState> => (await json<ImageState>("GET", imagePath)).body;
-const repository = (sha: string, branch = "main") => ({
+const repository = (sha: string, branch = "main", more: Partial<FakeRepository> = {}): FakeRepository => ({
   owner: "Acme",
   name: "Shop",
   defaultBranch: branch,
   branches: { [branch]: sha },
+  ...more,
 });
 
 async function buildImage(): Promise<void> {
@@ -59,31 +61,12 @@ it("[TK3] when GitHub does not answer the check says so and nothing else changes
   expect(await tick()).toMatchObject({ status: "ready", lastCheck: { outcome: "unavailable", sha: null } });
 });
 
-it("[TK2] heads of an installation are one request, and each message is acknowledged", async () => {
-  const names = Array.from({ length: 40 }, (_, index) => `r${index}`);
-  await github({
-    do: "repositories",
-    repositories: names.map((name) => ({ owner: "acme", name, defaultBranch: "main", branches: { main: someSha("a") } })),
-  });
-  const messages = names.map((name, index) => ({
-    id: String(index),
-    timestamp: new Date(),
-    attempts: 1,
-    body: {
-      scope: `repo:acme/${name}`,
-      owner: "acme",
-      name,
-      installationId: index < 30 ? 7 : 8,
-      defaultBranch: "main",
-    } satisfies HeadCheckMessage,
-  }));
-  const batch = createMessageBatch<HeadCheckMessage>("head-checks", messages);
-  const ctx = createExecutionContext();
-  await worker.queue(batch, env);
-  const result = await getQueueResult(batch, ctx);
-  expect(result.explicitAcks).toHaveLength(40);
-  const { calls } = await github({ do: "state" });
-  expect(calls.filter((one) => one === "POST /graphql")).toHaveLength(2);
+it("[TK2] heads are one request per installation and hundred repositories, and each message is acknowledged", async () => {
+  await enableMany(250);
+  const { calls } = await checkInstallation();
+  expect(calls.filter((one) => one === "POST /graphql")).toHaveLength(3);
+  // At most a token besides.
+  expect(calls.length).toBeLessThanOrEqual(4);
 });
 
 async function signature(body: string, secret = "a-webhook-secret-of-the-tests"): Promise<string> {

@@ -1,25 +1,36 @@
-/** What the scheduler saw of each repository's head. Written by the scheduler alone. */
-import { sql } from "drizzle-orm";
-import { drizzle } from "drizzle-orm/d1";
-import { headChecks } from "./schema.ts";
+/** What the scheduler saw of each repository's head. Written by the scheduler alone, many rows in one statement. */
+import { type HeadCheckOutcome } from "@open-inspect/protocol";
 
-export type HeadCheckRow = typeof headChecks.$inferSelect;
+export interface HeadCheckRow {
+  scope: string;
+  at: number;
+  sha: string | null;
+  outcome: HeadCheckOutcome;
+}
 
-/** D1 takes 100 bound parameters a statement. */
-const rowsPerStatement = 25;
+const merge = "ON CONFLICT (scope) DO UPDATE SET at = excluded.at, sha = excluded.sha, outcome = excluded.outcome";
 
 export function createHeadChecks(d1: D1Database) {
-  const db = drizzle(d1);
   return {
     async save(rows: readonly HeadCheckRow[]): Promise<void> {
-      const set = { at: sql`excluded.at`, sha: sql`excluded.sha`, outcome: sql`excluded.outcome` };
-      const statements = [];
-      for (let index = 0; index < rows.length; index += rowsPerStatement) {
-        const some = rows.slice(index, index + rowsPerStatement);
-        statements.push(db.insert(headChecks).values(some).onConflictDoUpdate({ target: headChecks.scope, set }));
-      }
-      const [first, ...rest] = statements;
-      if (first) await db.batch([first, ...rest]);
+      if (rows.length === 0) return;
+      const fields = "value ->> 'scope', value ->> 'at', value ->> 'sha', value ->> 'outcome'";
+      // SQLite reads ON after FROM as part of a join unless there is a WHERE between.
+      await d1
+        .prepare(`INSERT INTO head_checks (scope, at, sha, outcome) SELECT ${fields} FROM json_each(?1) WHERE true ${merge}`)
+        .bind(JSON.stringify(rows))
+        .run();
+    },
+    /** Every enabled repository of the installation behind that scope: its head could not be read. */
+    async saveUnavailable(installationId: number, after: string, at: number): Promise<void> {
+      await d1
+        .prepare(
+          `INSERT INTO head_checks (scope, at, sha, outcome)
+           SELECT r.scope, ?3, NULL, 'unavailable' FROM repositories r JOIN image_scopes s ON s.scope = r.scope
+           WHERE r.installation_id = ?1 AND r.scope > ?2 AND r.gone_at IS NULL AND s.enabled = 1 ${merge}`,
+        )
+        .bind(installationId, after, at)
+        .run();
     },
   };
 }

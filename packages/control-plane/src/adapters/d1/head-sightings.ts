@@ -1,0 +1,34 @@
+/** The ledger of heads: who saw each first, and when the others did. The first moment of each kind is kept. */
+import { lt } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/d1";
+import { type Sighting } from "../../domain/sightings.ts";
+import { headSightings } from "./schema.ts";
+
+/** how long a head is remembered */
+const keepMs = 90 * 24 * 60 * 60_000;
+
+export function createHeadSightings(d1: D1Database) {
+  return {
+    async save(sightings: readonly Sighting[]): Promise<void> {
+      if (sightings.length === 0) return;
+      const columns = ["scope", "sha", "pushedAt", "pushAt", "tickAt", "personAt", "firstBy", "firstAt"];
+      const fields = columns.map((name) => `value ->> '${name}'`).join(", ");
+      await d1
+        .prepare(
+          `INSERT INTO head_sightings (scope, sha, pushed_at, push_at, tick_at, person_at, first_by, first_at)
+           SELECT ${fields} FROM json_each(?1) WHERE true
+           ON CONFLICT (scope, sha) DO UPDATE SET
+             pushed_at = coalesce(pushed_at, excluded.pushed_at), push_at = coalesce(push_at, excluded.push_at),
+             tick_at = coalesce(tick_at, excluded.tick_at), person_at = coalesce(person_at, excluded.person_at),
+             first_by = iif(excluded.first_at < first_at, excluded.first_by, first_by), first_at = min(first_at, excluded.first_at)`,
+        )
+        .bind(JSON.stringify(sightings))
+        .run();
+    },
+    async prune(now: number): Promise<void> {
+      await drizzle(d1)
+        .delete(headSightings)
+        .where(lt(headSightings.firstAt, now - keepMs));
+    },
+  };
+}
