@@ -8,33 +8,33 @@ import { type Comparison } from "./ports.ts";
 /** `*` and `?` stay within a folder, `**` crosses folders, nothing else is special. */
 export function matchesGlob(path: string, glob: string): boolean {
   // Positions in the glob that the path so far may have come to.
-  let reached = closure(new Set([0]), glob);
+  let reached = enter(0, glob, new Set());
   for (const letter of path) {
     const next = new Set<number>();
     for (const at of reached) {
       const token = glob[at];
       if (token === "*") {
-        const crosses = glob[at + 1] === "*";
-        if (crosses || letter !== "/") next.add(at);
-      } else if (token === letter || (token === "?" && letter !== "/")) next.add(at + 1);
+        const width = glob[at + 1] === "*" ? 2 : 1;
+        if (width === 1 && letter === "/") continue;
+        next.add(at);
+        enter(at + width, glob, next);
+      } else if (token === letter || (token === "?" && letter !== "/")) enter(at + 1, glob, next);
     }
-    reached = closure(next, glob);
-    if (reached.size === 0) return false;
+    if (next.size === 0) return false;
+    reached = next;
   }
   return reached.has(glob.length);
 }
 
-/** A star may stand for nothing, and `**` with its slash for no folder at all. */
-function closure(positions: Set<number>, glob: string): Set<number> {
-  for (const at of positions) {
-    if (glob[at] !== "*") continue;
-    if (glob[at + 1] !== "*") positions.add(at + 1);
-    else {
-      positions.add(at + 2);
-      const beginsFolder = at === 0 || glob[at - 1] === "/";
-      if (beginsFolder && glob[at + 2] === "/") positions.add(at + 3);
-    }
-  }
+/** Adds a position that was come to: a star there may stand for nothing, and `**` with its slash for no folder at all. */
+function enter(at: number, glob: string, positions: Set<number>): Set<number> {
+  if (positions.has(at)) return positions;
+  positions.add(at);
+  if (glob[at] !== "*") return positions;
+  const width = glob[at + 1] === "*" ? 2 : 1;
+  enter(at + width, glob, positions);
+  const beginsFolder = at === 0 || glob[at - 1] === "/";
+  if (width === 2 && beginsFolder && glob[at + 2] === "/") enter(at + 3, glob, positions);
   return positions;
 }
 
