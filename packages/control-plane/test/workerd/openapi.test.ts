@@ -1,6 +1,7 @@
 /** The document at /api/openapi.json and the Worker speak of the same routes and the same answers. */
 import { apiRoutes, type ErrorCode, errorBodySchema, errorStatuses, errorsOf, type ImageState } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
+import docs from "../../../../docs/api.md?raw";
 import { app } from "../../src/http/app.ts";
 import { call, connectRuntime, eventually, json, playWholeBuild, startedSandbox } from "./harness.ts";
 
@@ -46,6 +47,11 @@ it("[AP13] every route of the Worker is in the document, and every described one
   expect(openapi).toMatch(/^3\.1\./);
   expect(servers).toEqual([{ url: "http://127.0.0.1:8787" }]);
   expect(Object.keys(paths).sort()).toEqual([...new Set(apiRoutes.map(({ path }) => path as string))].sort());
+});
+
+it("[AP13] docs/api.md lists every route", () => {
+  const listed = [...docs.matchAll(/`(GET|PUT|POST|DELETE) (\/api\/[^`?\s]*)/g)].map(([, method, path]) => `${method} ${path}`);
+  expect(new Set(listed)).toEqual(new Set(apiRoutes.map(({ method, path }) => `${method.toUpperCase()} ${path}`)));
 });
 
 it("[AP13] answers are what the document says, without fields that it does not know", async () => {
