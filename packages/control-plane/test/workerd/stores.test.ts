@@ -249,6 +249,34 @@ it("[LG1] a log keeps beginning and end, and says how much is missing in between
   });
 });
 
+it("[LG1] a gap counts bytes, also those that a gap of the sandbox stood for, and across a restart", async () => {
+  await inObject((storage) => {
+    const open = () => createLogStore(storage.sql, { headBytes: 100, tailBytes: 300 });
+    let logs = open();
+    const parts = Array.from({ length: 40 }, (_, index) => `${String(index).padStart(2, "0")} ${"ä".repeat(10)}\n`);
+    let printed = 0;
+    for (const [index, text] of parts.entries()) {
+      logs.append("b", line(text));
+      printed += new TextEncoder().encode(text).byteLength;
+      if (index === 15) {
+        logs.append("b", { ...line("5000 bytes of output left out"), stream: "gap" });
+        printed += 5_000;
+      }
+      if (index % 9 === 0) logs = open();
+    }
+    const { entries } = logs.read("b", 0, 1_000_000);
+    const gaps = entries.filter(({ stream }) => stream === "gap");
+    const kept = entries.filter(({ stream }) => stream === "stdout").map(({ text }) => text);
+    const gapAt = entries.findIndex(({ stream }) => stream === "gap");
+    expect(gaps).toHaveLength(1);
+    expect(Number.parseInt(gaps[0]?.text ?? "", 10)).toBe(printed - new TextEncoder().encode(kept.join("")).byteLength);
+    expect(new TextEncoder().encode(kept.join("")).byteLength).toBeLessThanOrEqual(100 + 300 + 24);
+    const [before, after] = [kept.slice(0, gapAt), kept.slice(gapAt)];
+    expect(before).toEqual(parts.slice(0, before.length));
+    expect(after).toEqual(parts.slice(-after.length));
+  });
+});
+
 it("[LG2] reading on from a cursor neither leaves out nor repeats, and pages end", async () => {
   await inObject((storage) => {
     const logs = createLogStore(storage.sql, { headBytes: 1_000_000, tailBytes: 1_000_000 });

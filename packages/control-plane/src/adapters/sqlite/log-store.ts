@@ -26,6 +26,11 @@ interface Extent {
 
 type Row = { seq: number; at: number; phase: string; stream: string; text: string };
 
+const encoder = new TextEncoder();
+const bytesOf = (text: string): number => encoder.encode(text).byteLength;
+/** A gap that is left out stands for the bytes that it tells of. */
+const gapBytes = (text: string): number => Number.parseInt(text, 10) || 0;
+
 export function createLogStore(sql: SqlStorage, caps: { headBytes: number; tailBytes: number }): LogStore {
   sql.exec(`
     CREATE TABLE IF NOT EXISTS log (
@@ -50,8 +55,8 @@ export function createLogStore(sql: SqlStorage, caps: { headBytes: number; tailB
     const headEnd = stored?.head_end ?? null;
     const { last, head, tail } = sql
       .exec<{ last: number; head: number; tail: number }>(
-        `SELECT coalesce(max(seq), 0) AS last, coalesce(sum(length(text)) FILTER (WHERE seq <= ?2), 0) AS head,
-           coalesce(sum(length(text)) FILTER (WHERE seq > ?2), 0) AS tail FROM log WHERE owner = ?1`,
+        `SELECT coalesce(max(seq), 0) AS last, coalesce(sum(octet_length(text)) FILTER (WHERE seq <= ?2), 0) AS head,
+           coalesce(sum(octet_length(text)) FILTER (WHERE seq > ?2), 0) AS tail FROM log WHERE owner = ?1`,
         owner,
         headEnd ?? Number.MAX_SAFE_INTEGER,
       )
@@ -78,14 +83,14 @@ export function createLogStore(sql: SqlStorage, caps: { headBytes: number; tailB
   function trim(owner: string, extent: Extent): void {
     const from = Math.max(extent.headEnd ?? 0, extent.droppedThrough);
     const goal = caps.tailBytes * 0.9;
-    for (const row of sql.exec<{ seq: number; bytes: number }>(
-      "SELECT seq, length(text) AS bytes FROM log WHERE owner = ? AND seq > ? ORDER BY seq",
+    for (const row of sql.exec<{ seq: number; bytes: number; gap: string | null }>(
+      "SELECT seq, octet_length(text) AS bytes, iif(stream = 'gap', text, NULL) AS gap FROM log WHERE owner = ? AND seq > ? ORDER BY seq",
       owner,
       from,
     )) {
       if (extent.tailBytes <= goal) break;
       extent.tailBytes -= row.bytes;
-      extent.droppedBytes += row.bytes;
+      extent.droppedBytes += row.gap === null ? row.bytes : gapBytes(row.gap);
       extent.droppedThrough = row.seq;
     }
     sql.exec("DELETE FROM log WHERE owner = ? AND seq > ? AND seq <= ?", owner, extent.headEnd ?? 0, extent.droppedThrough);
@@ -124,13 +129,13 @@ export function createLogStore(sql: SqlStorage, caps: { headBytes: number; tailB
         text,
       );
       if (extent.headEnd === null) {
-        extent.headBytes += text.length;
+        extent.headBytes += bytesOf(text);
         if (extent.headBytes >= caps.headBytes) {
           extent.headEnd = seq;
           saveExtent(owner, extent);
         }
       } else {
-        extent.tailBytes += text.length;
+        extent.tailBytes += bytesOf(text);
         if (extent.tailBytes > caps.tailBytes) {
           trim(owner, extent);
           saveExtent(owner, extent);
