@@ -6,6 +6,7 @@ import { App, createServices } from "../src/app/providers.tsx";
 import { createAppRouter } from "../src/app/router.tsx";
 import { createApi } from "../src/lib/api.ts";
 import { type SocketLike } from "../src/lib/live-socket.ts";
+import { insights } from "./fixtures.ts";
 
 interface Asked {
   method: string;
@@ -78,6 +79,7 @@ export function openDashboard(path: string, routes: Routes) {
   const answers: Routes = {
     "GET /api/repositories": ok({ repositories: [] }),
     "GET /api/sessions": ok({ sessions: [] }),
+    "GET /api/insights?days=30": ok(insights()),
     ...routes,
   };
   const fetch = async (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {

@@ -4,6 +4,7 @@ import {
   type Failure,
   type ImageState,
   type ImageView,
+  type Insights,
   type KeptImage,
   type LogEntry,
   type PhaseRecord,
@@ -201,3 +202,20 @@ export const logEntry = (seq: number, text: string, over: Partial<LogEntry> = {}
   text,
   ...over,
 });
+
+export function insights(over: Partial<Insights> = {}): Insights {
+  const standing = { known: 0, good: 0, share: null, isMet: null };
+  return {
+    ...{ since: 0, until: 1, days: 30, repository: null },
+    starts: { image: 0, cold: 0, failed: 0 },
+    coldReasons: [],
+    startTimes: { image: null, cold: null },
+    saved: { totalMs: 0, sessions: 0, medianMs: null },
+    staleness: {
+      target: { share: 0.95, withinMs: 30 * minuteMs },
+      ...{ beforeSync: standing, afterSync: standing, medianBehindMs: null, medianBehindCommits: null },
+    },
+    builds: { ready: 0, failed: 0, cancelled: 0, superseded: 0, open: 0, skipped: 0, byMode: [], failures: [] },
+    ...over,
+  };
+}

@@ -12,6 +12,7 @@ import {
   disabledImage,
   failedImage,
   imageId,
+  insights,
   kept,
   noImage,
   readyImage,
@@ -38,6 +39,8 @@ function openRepository(image: ImageState, { builds = [], images = [], routes = 
     "GET /api/repositories": ok({ repositories: [repository("web", image)] }),
     [`GET ${buildsPath}`]: ok({ builds, next: null }),
     [`GET ${imagesPath}`]: ok({ images }),
+    "GET /api/insights?days=30&repository=acme%2Fweb": ok(insights()),
+    [`GET /api/sessions/${summary(1).id}`]: ok(session()),
     ...routes,
   });
 }
@@ -361,20 +364,56 @@ it("build time and size are charts with the same numbers as a table", async () =
   expect(rows[1]).toContain("Incremental build31 s400 MBReady");
 });
 
-it("the time that images saved is the cold start of a receipt less each start", async () => {
-  const sessions = [
-    summary(1, { startMs: 1_600 }),
-    summary(2, { startMs: 3_200 }),
-    summary(3, { startMs: 38_200, startedFrom: "base" }),
-    summary(4, { startMs: 1_000, repository: { owner: "acme", name: "api" } }),
-  ];
-  openRepository(readyImage(), {
-    routes: { "GET /api/sessions": ok({ sessions }), [`GET /api/sessions/${summary(1).id}`]: ok(session()) },
+describe("sessions", () => {
+  const sums = insights({
+    starts: { image: 40, cold: 3, failed: 1 },
+    coldReasons: [{ code: "other_branch", message: "The image is of another branch.", hint: "See Settings > Images.", count: 3 }],
+    startTimes: { image: { count: 40, medianMs: 1_600, p95Ms: 3_200 }, cold: null },
+    saved: { totalMs: 1_500_000, sessions: 40, medianMs: 36_000 },
+    staleness: {
+      target: { share: 0.95, withinMs: 30 * 60_000 },
+      beforeSync: { known: 40, good: 39, share: 0.975, isMet: true },
+      afterSync: { known: 40, good: 39, share: 0.975, isMet: false },
+      ...{ medianBehindMs: 240_000, medianBehindCommits: 2 },
+    },
   });
-  const saved = await screen.findByText("Saved 1 min 12 s");
-  expect(saved.parentElement?.textContent).toContain(
-    "in 2 starts from an image, 36 s each: a cold start takes 38.2 s. 1 started cold.",
-  );
-  const rows = within(screen.getByRole("list", { name: "Newest sessions" })).getAllByRole("listitem");
-  expect(rows.map((row) => row.textContent?.includes("saved"))).toEqual([true, true, false]);
+  const sumsPath = "GET /api/insights?days=30&repository=acme%2Fweb";
+
+  it("their sums say what images saved, where the targets stand and why some were cold", async () => {
+    openRepository(readyImage(), { routes: { [sumsPath]: ok(sums) } });
+    const sessions = await section("Sessions");
+    const saved = await sessions.findByText("Images saved 25 min");
+    expect(saved.parentElement?.textContent).toContain(
+      "36 s in a typical session. 40 starts from an image, 3 cold, 1 of them failed, in the last 30 days.",
+    );
+    expect(sessions.getByText("1.6 s, 95 % within 3.2 s")).toBeTruthy();
+    expect(sessions.getByText("Target 95 % met")).toBeTruthy();
+    expect(sessions.getByText("Target 100 % missed")).toBeTruthy();
+    expect(sessions.getByText("Typically 4 min, 2 commits.")).toBeTruthy();
+    const reasons = within(sessions.getByRole("list", { name: "Why sessions started cold" })).getAllByRole("listitem");
+    expect(reasons.map((reason) => reason.textContent)).toEqual([
+      "3 sessions:The image is of another branch. See Settings > Images.",
+    ]);
+  });
+
+  it("each of the newest says what it saved against the cold start of a receipt", async () => {
+    const sessions = [
+      summary(1, { startMs: 1_600 }),
+      summary(2, { startMs: 38_200, startedFrom: "base" }),
+      summary(3, { startMs: 1_000, repository: { owner: "acme", name: "api" } }),
+    ];
+    openRepository(readyImage(), {
+      routes: { "GET /api/sessions": ok({ sessions }), [`GET /api/sessions/${summary(1).id}`]: ok(session()) },
+    });
+    await screen.findByText(/saved 37 s/);
+    const rows = within(screen.getByRole("list", { name: "Newest sessions" })).getAllByRole("listitem");
+    expect(rows.map((row) => row.textContent?.includes("saved"))).toEqual([true, false]);
+  });
+
+  it("a start that becomes ready has the sums read again", async () => {
+    const { sockets, count } = openRepository(readyImage());
+    await (await section("Sessions")).findByText(/No session began/);
+    sockets.of("/api/feed").send({ type: "session", session: summary(1, { startMs: 5 }) });
+    await waitFor(() => expect(count("GET", "/api/insights?days=30&repository=acme%2Fweb")).toBe(2));
+  });
 });

@@ -4,12 +4,10 @@ import {
   type BranchList,
   type BuildAccepted,
   type BuildList,
-  type BuildLogs,
   type BuildView,
   branchListSchema,
   buildAcceptedSchema,
   buildListSchema,
-  buildLogsSchema,
   buildViewSchema,
   type CreateSessionRequest,
   type ErrorCode,
@@ -17,8 +15,10 @@ import {
   type ImageList,
   type ImageSettings,
   type ImageState,
+  type Insights,
   imageListSchema,
   imageStateSchema,
+  insightsSchema,
   type RepositoryList,
   type RepositoryRef,
   repositoryListSchema,
@@ -33,6 +33,8 @@ const readDeadlineMs = 15_000;
 const writeDeadlineMs = 30_000;
 /** A first screen of history, and enough of it for a chart. */
 const buildsPerPage = 30;
+/** Long enough for a quiet repository, short enough to be about now. */
+const insightDays = 30;
 
 /** What went wrong in a sentence and what to do about it. `status` is 0 when no answer came. */
 export class ApiError extends Error {
@@ -83,8 +85,10 @@ export interface Api {
   listBuilds(repository: RepositoryRef, before: string | null, signal?: AbortSignal): Promise<BuildList>;
   getBuild(id: string, signal?: AbortSignal): Promise<BuildView>;
   cancelBuild(id: string): Promise<BuildAccepted>;
-  /** @param after the `next` of the page before; 0 for the first */
-  readBuildLogs(id: string, after: number, signal?: AbortSignal): Promise<BuildLogs>;
+  /** where the browser downloads what a build has printed */
+  buildLogAddress(id: string): string;
+  /** @param repository null: of all repositories */
+  readInsights(repository: RepositoryRef | null, signal?: AbortSignal): Promise<Insights>;
   listSessions(signal?: AbortSignal): Promise<SessionList>;
   getSession(id: string, signal?: AbortSignal): Promise<SessionView>;
   createSession(request: CreateSessionRequest): Promise<SessionView>;
@@ -153,8 +157,11 @@ export function createApi(fetch: typeof globalThis.fetch, base = "/api"): Api {
     },
     getBuild: (id, signal) => call(buildViewSchema, `/builds/${encodeURIComponent(id)}`, "GET", undefined, signal),
     cancelBuild: (id) => call(buildAcceptedSchema, `/builds/${encodeURIComponent(id)}/cancel`, "POST"),
-    readBuildLogs: (id, after, signal) =>
-      call(buildLogsSchema, `/builds/${encodeURIComponent(id)}/logs?after=${after}`, "GET", undefined, signal),
+    buildLogAddress: (id) => `${base}/builds/${encodeURIComponent(id)}/logs.txt`,
+    readInsights: (repository, signal) => {
+      const query = { days: String(insightDays), ...(repository === null ? {} : { repository: fullName(repository) }) };
+      return call(insightsSchema, `/insights?${new URLSearchParams(query)}`, "GET", undefined, signal);
+    },
     listSessions: (signal) => call(sessionListSchema, "/sessions", "GET", undefined, signal),
     getSession: (id, signal) => call(sessionViewSchema, `/sessions/${encodeURIComponent(id)}`, "GET", undefined, signal),
     createSession: (request) => call(sessionViewSchema, "/sessions", "POST", request),

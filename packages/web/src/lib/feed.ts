@@ -12,9 +12,10 @@ export const repositoriesKey = ["repositories"] as const;
 export const sessionsKey = ["sessions"] as const;
 export const imagesKey = (repository: RepositoryRef) => ["images", repository.owner, repository.name] as const;
 export const buildsKey = (repository: RepositoryRef) => ["builds", repository.owner, repository.name] as const;
+export const insightsKey = (repository: RepositoryRef | null) => ["insights", repository?.owner, repository?.name] as const;
 
 /** What the feed does not carry in whole: after a cut it may have missed a change. */
-const readAgain = new Set<unknown>(["repositories", "sessions", "images", "builds"]);
+const readAgain = new Set<unknown>(["repositories", "sessions", "images", "builds", "insights"]);
 
 /** The most messages that are kept for lists which are being read. */
 const keptMessages = 500;

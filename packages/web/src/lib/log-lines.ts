@@ -34,7 +34,7 @@ export interface LogBuffer {
 }
 
 /** A progress bar overwrites its line with carriage returns: what a terminal would show is the last version. */
-export function lastVersion(line: string): string {
+function lastVersion(line: string): string {
   const trimmed = line.endsWith("\r") ? line.slice(0, -1) : line;
   return trimmed.slice(trimmed.lastIndexOf("\r") + 1);
 }
@@ -56,7 +56,7 @@ function countExcess(lines: readonly LogLine[]): number {
  * Says of entry after entry whether its phase begins with it. Phases follow one another; what we say later of one that was
  * there already belongs where it stands.
  */
-export function createPhaseWatch(): (entry: Pick<LogEntry, "phase" | "stream">) => boolean {
+function createPhaseWatch(): (entry: Pick<LogEntry, "phase" | "stream">) => boolean {
   const seen = new Set<Phase>();
   let current: Phase | null = null;
   return ({ phase, stream }) => {

@@ -1,7 +1,7 @@
 /** The cached reads that pages share: keys, and how each is filled. */
 import { type RepositoryRef } from "@open-inspect/protocol";
 import { queryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { buildsKey, imagesKey, mergeRepository, mergeSession, repositoriesKey, sessionsKey } from "./feed.ts";
+import { buildsKey, imagesKey, insightsKey, mergeRepository, mergeSession, repositoriesKey, sessionsKey } from "./feed.ts";
 import { useServices } from "./services.tsx";
 
 /** Lists stay fresh by the feed, so that they are read again only when it says so. */
@@ -59,6 +59,16 @@ export function useSession(id: string | null) {
 export function useBuild(id: string) {
   const { api } = useServices();
   return useQuery({ queryKey: buildKey(id), queryFn: ({ signal }) => api.getBuild(id, signal), ...keptFresh });
+}
+
+/** How sessions began lately. @param repository null: of all repositories */
+export function useInsights(repository: RepositoryRef | null) {
+  const { api } = useServices();
+  return useQuery({
+    queryKey: insightsKey(repository),
+    queryFn: ({ signal }) => api.readInsights(repository, signal),
+    staleTime: listsStaleMs,
+  });
 }
 
 /** Images that the provider still has. */

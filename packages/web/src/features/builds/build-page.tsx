@@ -2,7 +2,7 @@
 import { type BuildEvent, type BuildView, buildEventSchema } from "@open-inspect/protocol";
 import { useMutation } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { ArrowLeft, CircleStop } from "lucide-react";
+import { ArrowLeft, CircleStop, Download } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
 import { toApiError } from "../../lib/api.ts";
 import { useTitle } from "../../lib/clock.ts";
@@ -29,10 +29,9 @@ import { LiveIndicator } from "../../ui/live-indicator.tsx";
 import { LogView } from "../../ui/log-view.tsx";
 import { Card, LoadFailure, Page, SectionTitle, SkeletonRows } from "../../ui/page.tsx";
 import { PhaseTimeline } from "../../ui/phase-timeline.tsx";
-import { DownloadLogButton } from "./download-log-button.tsx";
 
 export function BuildPage({ id }: { id: string }) {
-  const { queryClient, announcer } = useServices();
+  const { api, queryClient, announcer } = useServices();
   const [log] = useState(() => createLogBuffer());
   const { data: build, error, refetch } = useBuild(id);
   const views = useRef(0);
@@ -115,7 +114,13 @@ export function BuildPage({ id }: { id: string }) {
             empty={isBuildFinal(build) ? "This build printed nothing." : "Nothing printed yet."}
             follow={!isBuildFinal(build)}
             phases={build.phases}
-            actions={<DownloadLogButton build={build} />}
+            actions={
+              <Button asChild look="ghost" size="icon">
+                <a href={api.buildLogAddress(id)} download aria-label="Download the log" title="Download the log">
+                  <Download aria-hidden="true" />
+                </a>
+              </Button>
+            }
           />
         </section>
         <Link

@@ -3,7 +3,8 @@ import { type ImageStatus } from "@open-inspect/protocol";
 import { FolderGit2 } from "lucide-react";
 import { useTitle } from "../../lib/clock.ts";
 import { useRepositories } from "../../lib/queries.ts";
-import { Card, EmptyState, ErrorNotice, Page, SkeletonRows } from "../../ui/page.tsx";
+import { Card, EmptyState, ErrorNotice, Page, SectionTitle, SkeletonRows } from "../../ui/page.tsx";
+import { InsightsCard } from "../insights/insights-card.tsx";
 import { RepositoryRows } from "./repository-rows.tsx";
 
 /** @param status show repositories of this status alone; null shows all */
@@ -30,6 +31,12 @@ export function ImagesPage({ status }: { status: ImageStatus | null }) {
             <RepositoryRows repositories={data.repositories} status={status} />
           )}
         </Card>
+      )}
+      {data === undefined || data.repositories.length === 0 ? null : (
+        <section aria-label="How sessions began" className="mt-8">
+          <SectionTitle>How sessions began</SectionTitle>
+          <InsightsCard repository={null} />
+        </section>
       )}
     </Page>
   );

@@ -4,7 +4,7 @@ import { Link } from "@tanstack/react-router";
 import { ArrowLeft, Lock } from "lucide-react";
 import { type ReactNode, useEffect, useRef } from "react";
 import { useTitle } from "../../lib/clock.ts";
-import { buildsKey, imagesKey } from "../../lib/feed.ts";
+import { buildsKey, imagesKey, insightsKey } from "../../lib/feed.ts";
 import { useRepositories, useSessions } from "../../lib/queries.ts";
 import { useServices } from "../../lib/services.tsx";
 import { imageWords, isBuildFinal, isSessionEnded } from "../../lib/words.ts";
@@ -108,15 +108,18 @@ function useListsReadAgain({ owner, name, image }: RepositoryView): void {
   const { data } = useSessions();
   const { active, latestBuild, lastCheck, pin, failing, settings } = image;
   const built = latestBuild === null ? "" : `${latestBuild.id} ${isBuildFinal(latestBuild) ? latestBuild.status : ""}`;
-  const running = data?.sessions
-    .filter((each) => each.repository.owner === owner && each.repository.name === name && !isSessionEnded(each.status))
+  const own = data?.sessions.filter((each) => each.repository.owner === owner && each.repository.name === name);
+  const running = own
+    ?.filter((each) => !isSessionEnded(each.status))
     .map((each) => each.id)
     .join();
+  const begun = own?.map((each) => `${each.id} ${each.startMs} ${each.status === "failed"}`).join() ?? null;
   const buildsStamp = `${built} ${lastCheck?.at} ${failing?.count} ${image.enabled}`;
   // Until the sessions are known there is nothing that they could differ from.
   const imagesStamp =
     running === undefined ? null : `${built} ${active?.id} ${pin?.at} ${image.enabled} ${settings.keptImages} ${running}`;
   useOnChange(buildsStamp, () => void queryClient.invalidateQueries({ queryKey: buildsKey({ owner, name }) }));
+  useOnChange(begun, () => void queryClient.invalidateQueries({ queryKey: insightsKey({ owner, name }) }));
   useOnChange(imagesStamp, () => void queryClient.invalidateQueries({ queryKey: imagesKey({ owner, name }) }));
 }
 

@@ -1,5 +1,5 @@
 /** How a session started: its receipt, the boot phases as they happen, the commits, and why it was cold. */
-import { type Phase, type PhaseRecord, type SessionView, type StartReceipt } from "@open-inspect/protocol";
+import { type Behind, type Phase, type PhaseRecord, type SessionView, type StartReceipt } from "@open-inspect/protocol";
 import { Link } from "@tanstack/react-router";
 import { Snowflake } from "lucide-react";
 import { useNow } from "../../lib/clock.ts";
@@ -52,12 +52,22 @@ export function StartCard({ session }: { session: SessionView }) {
         </Fact>
         <Fact name="Baked commit">{baked === null ? "none" : <Commit sha={baked} />}</Fact>
         <Fact name="Synced commit">{session.syncedSha === null ? "not yet" : <Commit sha={session.syncedSha} />}</Fact>
+        {session.behind == null ? null : (
+          <Fact name="Behind before the sync">{describeBehind(session.behind, session.createdAt)}</Fact>
+        )}
         <Fact name="Setup" className="max-sm:col-span-2">
           {setup ?? "not known yet"}
         </Fact>
       </dl>
     </Card>
   );
+}
+
+/** @param at when the session was asked for */
+function describeBehind({ commits, oldestAt }: Behind, at: number): string {
+  if (commits === 0) return "not at all";
+  const words = `${commits.toLocaleString("en")} ${commits === 1 ? "commit" : "commits"}`;
+  return oldestAt === null ? words : `${words}, ${formatDuration(Math.max(0, at - oldestAt))}`;
 }
 
 /** The agent takes the workspace up when setup is done with it: until then its bar grows with setup's. */
