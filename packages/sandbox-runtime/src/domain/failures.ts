@@ -87,7 +87,13 @@ export function explainGit(input: {
         "Try again; for a very large repository raise the git limit.",
       );
     case "disk":
-      return failure("disk_full", `${doing} ${cloneUrl} failed: no space was left on the disk.`, shortageHints.disk);
+      return failure(
+        "disk_full",
+        `${doing} ${cloneUrl} failed: no space was left on the disk.`,
+        phase === "clone"
+          ? "The repository needs more disk than the sandbox has: take large files out of it."
+          : shortageHints.disk,
+      );
     case "network":
       return failure(general, `${doing} ${cloneUrl} failed: the git server could not be reached.`, "Try again in a moment.");
     case "other":
