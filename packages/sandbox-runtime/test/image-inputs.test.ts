@@ -120,6 +120,17 @@ describe("with an image.json", () => {
     expect(file).toMatchObject({ ignorePaths: ["docs/**"] });
   });
 
+  test("brackets and backslashes in a glob stand for themselves", async () => {
+    track({
+      ".openinspect/image.json": JSON.stringify({ inputs: ["pages/[id]/*.lock", "a\\b"] }),
+      "pages/[id]/x.lock": "1",
+      "pages/i/x.lock": "1",
+      "a\\b": "1",
+      ab: "1",
+    });
+    expect(await paths()).toEqual(["a\\b", "pages/[id]/x.lock"]);
+  });
+
   test("an empty list means no files, and a file that fits two globs is listed once", async () => {
     track({ ".openinspect/image.json": '{ "inputs": [] }', "package-lock.json": "1" });
     expect(await paths()).toEqual([]);

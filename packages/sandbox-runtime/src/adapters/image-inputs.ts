@@ -77,7 +77,8 @@ async function readImageFile(workspace: string): Promise<RepositoryImageFile> {
 /** Paths that git knows, sorted: what setup made is no input. */
 async function listTracked(workspace: string, globs: readonly string[], env: NodeJS.ProcessEnv): Promise<string[]> {
   if (globs.length === 0) return [];
-  const specs = globs.map((glob) => `:(glob)${glob}`);
+  // Of what git takes for special only the stars and the question mark are: folders of web frameworks are named `[id]`.
+  const specs = globs.map((glob) => `:(glob)${glob.replace(/[[\]\\]/g, "\\$&")}`);
   const args = ["-c", `safe.directory=${workspace}`, "-c", "core.fsmonitor=false", "ls-files", "-z", "--", ...specs];
   const result: CommandResult = await runCommand("git", args, { cwd: workspace, env, timeoutMs: listTimeoutMs });
   if (result.exitCode !== 0)
