@@ -130,6 +130,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     // One person waits for a handful of builds.
     TICK_JITTER_MS: "0",
     CONTROL_PLANE_URL: at(ingressPort),
+    DASHBOARD_URL: at(worker),
     GATEWAY_URL: at(gateway),
     GITHUB_API_URL: at(github),
     GITHUB_APP_ID: `${credentials.githubAppId}`,

@@ -23,6 +23,7 @@ export default defineConfig({
             BUILDS_AT_ONCE: "2",
             TEST_MIGRATIONS: await readD1Migrations(here("./migrations")),
             CONTROL_PLANE_URL: "http://127.0.0.1:8787",
+            DASHBOARD_URL: "http://dashboard.test",
             GATEWAY_URL: "http://gateway.test",
             GITHUB_API_URL: "http://github.test",
             GITHUB_APP_ID: "1",

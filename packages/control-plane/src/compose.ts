@@ -24,7 +24,7 @@ export function notifierOf(env: Env): Notifier {
   return createNotifier({
     db: env.DB,
     sealer: createTargetSealer(config.MODAL_API_SECRET),
-    origin: config.CONTROL_PLANE_URL,
+    origin: config.DASHBOARD_URL || config.CONTROL_PLANE_URL,
     isDevelopment: Boolean(config.DEVELOPER_IDENTITY),
     now: Date.now,
   });

@@ -16,6 +16,7 @@ export interface Env {
   FEED: DurableObjectNamespace<FeedObject>;
   HEAD_CHECKS: Queue<HeadCheckMessage>;
   CONTROL_PLANE_URL: string;
+  DASHBOARD_URL: string;
   GATEWAY_URL: string;
   GITHUB_API_URL: string;
   GITHUB_APP_ID: string;
@@ -55,6 +56,8 @@ const configSchema = z
   .object({
     /** where sandboxes reach this Worker */
     CONTROL_PLANE_URL: httpUrl,
+    /** where people see the dashboard, for links in notifications; empty where that is CONTROL_PLANE_URL */
+    DASHBOARD_URL: z.union([z.literal(""), httpUrl]).optional(),
     GATEWAY_URL: httpUrl,
     GITHUB_API_URL: httpUrl,
     GITHUB_APP_ID: z.string().regex(/^\d+$/, { error: "must be the number of the GitHub App" }),

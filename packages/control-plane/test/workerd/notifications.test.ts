@@ -77,7 +77,7 @@ it("[NO1] [NO2] a new failure is told once, and the recovery; after it a failure
       sha: someSha("a"),
       failure: { code: "setup_failed", message: "it broke", hint: "mend it", phase: "setup" },
     },
-    url: `http://127.0.0.1:8787/builds/${failed}`,
+    url: `http://dashboard.test/builds/${failed}`,
   });
   expect(hook?.headers).toMatchObject({ "open-inspect-event": "image.failing", "open-inspect-delivery": `${failed}.failing` });
   const [, seconds = "", mac] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(hook?.headers["open-inspect-signature"] ?? "") ?? [];
