@@ -20,7 +20,7 @@ const componentName = (exportName: string): string => {
 };
 
 function namedSchemas(): [string, z.ZodType][] {
-  const all: [string, unknown][] = [api, build, insights, notifications, session].flatMap((module) => Object.entries(module));
+  const all: [string, unknown][] = [build, session, insights, notifications, api].flatMap((module) => Object.entries(module));
   const found = all
     .filter((entry): entry is [string, z.ZodType] => entry[1] instanceof z.ZodType)
     // Queries and path parameters are described one by one where they are used.

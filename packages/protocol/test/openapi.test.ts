@@ -1,7 +1,21 @@
 /** The OpenAPI document: valid by the specification's own schema, whole, and as strict as the parsers. */
 import { Validator } from "@seriousme/openapi-schema-validator";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import addFormats from "ajv-formats";
 import { expect, it } from "vitest";
-import { apiRoutes, createOpenApi, errorStatuses, methodsByPath } from "../src/index.ts";
+import { type z } from "zod";
+import {
+  activateImageRequestSchema,
+  apiRoutes,
+  createOpenApi,
+  createSessionRequestSchema,
+  errorBodySchema,
+  errorStatuses,
+  imageSettingsSchema,
+  logEntrySchema,
+  methodsByPath,
+  putNotificationTargetSchema,
+} from "../src/index.ts";
 
 const document = createOpenApi({ origin: "https://open-inspect.example", version: "1.2.3" });
 const text = JSON.stringify(document);
@@ -60,4 +74,96 @@ it("methods are known by whole paths", () => {
   expect(methodsOf("/api/openapi.json")).toEqual(["GET"]);
   expect(methodsOf("/api/openapi-json")).toBeUndefined();
   expect(methodsOf("/api/builds/bld_1/nothing")).toBeUndefined();
+});
+
+/** Validates by the document alone, as a client of another language would. */
+function createClient() {
+  const ajv = new Ajv2020({ strict: false, allErrors: true });
+  addFormats(ajv);
+  ajv.addSchema(document, "document");
+  return (name: string) => {
+    const validate = ajv.getSchema(`document#/components/schemas/${name}`);
+    if (!validate) throw new Error(`no schema ${name}`);
+    return (value: unknown): boolean => validate(value) === true;
+  };
+}
+
+it("every component is a JSON schema that compiles", () => {
+  const client = createClient();
+  const { schemas } = document.components as { schemas: object };
+  expect(Object.keys(schemas).length).toBeGreaterThan(25);
+  for (const name of Object.keys(schemas)) expect(client(name), name).toBeTypeOf("function");
+});
+
+it("the document takes and refuses what the parsers do", () => {
+  const client = createClient();
+  const samples: [string, z.ZodType, unknown[]][] = [
+    [
+      "CreateSessionRequest",
+      createSessionRequestSchema,
+      [
+        { repository: "acme/shop" },
+        { repository: { owner: "acme", name: "shop" }, branch: "main", prompt: "go" },
+        { repository: "shop" },
+        { repository: "acme/shop", colour: "red" },
+        { prompt: "go" },
+      ],
+    ],
+    [
+      "ActivateImageRequest",
+      activateImageRequestSchema,
+      [
+        { reason: "r" },
+        { reason: "r", until: null },
+        { reason: "r", until: 1 },
+        { reason: "" },
+        { reason: "r", until: "soon" },
+        {},
+      ],
+    ],
+    [
+      "ImageSettings",
+      imageSettingsSchema,
+      [
+        { limitMinutes: 30, keptImages: 3, rebuildMode: "auto" },
+        { limitMinutes: 61, keptImages: 3, rebuildMode: "auto" },
+        { limitMinutes: 30.5, keptImages: 3, rebuildMode: "auto" },
+        { limitMinutes: 30, keptImages: 3, rebuildMode: "never" },
+      ],
+    ],
+    [
+      "PutNotificationTarget",
+      putNotificationTargetSchema,
+      [
+        { format: "slack", url: "https://hooks.slack.com/x" },
+        { format: "json", url: "https://a.example/", secret: "short" },
+        { format: "smoke", url: "https://a.example/" },
+        { format: "json", url: "no url" },
+      ],
+    ],
+    [
+      "ErrorBody",
+      errorBodySchema,
+      [
+        { error: { code: "conflict", message: "m", hint: "h" } },
+        { error: { code: "nonsense", message: "m", hint: "h" } },
+        { error: {} },
+      ],
+    ],
+    [
+      "LogEntry",
+      logEntrySchema,
+      [
+        { seq: 1, at: 1, phase: "setup", stream: "stdout", text: "x" },
+        { seq: -1, at: 1, phase: "setup", stream: "stdout", text: "x" },
+        { seq: 1, at: 1, phase: "lunch", stream: "stdout", text: "x" },
+      ],
+    ],
+  ];
+  for (const [name, schema, values] of samples) {
+    const takes = client(name);
+    const taken = values.map((value) => schema.safeParse(value).success);
+    expect(values.map(takes), name).toEqual(taken);
+    expect(new Set(taken).size, `${name} has samples of both kinds`).toBe(2);
+  }
 });
