@@ -277,6 +277,30 @@ it("[LG1] a gap counts bytes, also those that a gap of the sandbox stood for, an
   });
 });
 
+it("[LG1] a gap is between whole lines, however the output was cut into entries", async () => {
+  await inObject((storage) => {
+    const logs = createLogStore(storage.sql, { headBytes: 1_000, tailBytes: 2_000 });
+    const text = Array.from({ length: 2_000 }, (_, index) => `line ${index}\n`).join("");
+    // Four of five entries end within a line.
+    for (let at = 0; at < text.length; ) {
+      const next = at % 5 === 0 ? text.indexOf("\n", at) + 1 : Math.min(at + 37, text.length);
+      logs.append("b", line(text.slice(at, next)));
+      at = next;
+    }
+    const { entries } = logs.read("b", 0, 1_000_000);
+    const shown = entries.map(({ stream, text: piece }) => (stream === "gap" ? "GAP\n" : piece)).join("");
+    const numbers = shown.trim().split("\n");
+    const gapAt = numbers.indexOf("GAP");
+    expect(gapAt).toBeGreaterThan(0);
+    for (const [index, one] of numbers.entries()) {
+      if (index === gapAt) continue;
+      const expected = index < gapAt ? index : 2_000 - numbers.length + index;
+      expect(one).toBe(`line ${expected}`);
+    }
+    expect(shown.length).toBeLessThanOrEqual(1_000 + 2_000 + 2 * 500);
+  });
+});
+
 it("[LG2] reading on from a cursor neither leaves out nor repeats, and pages end", async () => {
   await inObject((storage) => {
     const logs = createLogStore(storage.sql, { headBytes: 1_000_000, tailBytes: 1_000_000 });

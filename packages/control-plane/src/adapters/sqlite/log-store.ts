@@ -28,6 +28,8 @@ type Row = { seq: number; at: number; phase: string; stream: string; text: strin
 
 const encoder = new TextEncoder();
 const bytesOf = (text: string): number => encoder.encode(text).byteLength;
+/** How far beyond a cap an entry is looked for that ends with a line, so that a gap cuts none. */
+const lineReachBytes = 128 * 1024;
 /** A gap that is left out stands for the bytes that it tells of. */
 const gapBytes = (text: string): number => Number.parseInt(text, 10) || 0;
 
@@ -42,6 +44,7 @@ export function createLogStore(sql: SqlStorage, caps: { headBytes: number; tailB
     );
   `);
   const extents = new Map<string, Extent>();
+  const reach = Math.min(lineReachBytes, caps.tailBytes / 4);
 
   function extentOf(owner: string): Extent {
     const known = extents.get(owner);
@@ -79,16 +82,19 @@ export function createLogStore(sql: SqlStorage, caps: { headBytes: number; tailB
     return extent;
   }
 
-  /** Drops the oldest of the tail until a tenth of it is free, so that dropping is rare. */
+  /** Drops the oldest of the tail until a tenth of it is free, so that dropping is rare, and then to the end of a line. */
   function trim(owner: string, extent: Extent): void {
     const from = Math.max(extent.headEnd ?? 0, extent.droppedThrough);
     const goal = caps.tailBytes * 0.9;
-    for (const row of sql.exec<{ seq: number; bytes: number; gap: string | null }>(
-      "SELECT seq, octet_length(text) AS bytes, iif(stream = 'gap', text, NULL) AS gap FROM log WHERE owner = ? AND seq > ? ORDER BY seq",
+    let endsLine = true;
+    for (const row of sql.exec<{ seq: number; bytes: number; end: string; gap: string | null }>(
+      `SELECT seq, octet_length(text) AS bytes, substr(text, -1) AS end, iif(stream = 'gap', text, NULL) AS gap
+         FROM log WHERE owner = ? AND seq > ? ORDER BY seq`,
       owner,
       from,
     )) {
-      if (extent.tailBytes <= goal) break;
+      if (extent.tailBytes <= goal && (endsLine || extent.tailBytes <= goal - reach)) break;
+      endsLine = row.end === "\n" || row.gap !== null;
       extent.tailBytes -= row.bytes;
       extent.droppedBytes += row.gap === null ? row.bytes : gapBytes(row.gap);
       extent.droppedThrough = row.seq;
@@ -130,7 +136,8 @@ export function createLogStore(sql: SqlStorage, caps: { headBytes: number; tailB
       );
       if (extent.headEnd === null) {
         extent.headBytes += bytesOf(text);
-        if (extent.headBytes >= caps.headBytes) {
+        const isFull = extent.headBytes >= caps.headBytes;
+        if (isFull && (text.endsWith("\n") || extent.headBytes >= caps.headBytes + reach)) {
           extent.headEnd = seq;
           saveExtent(owner, extent);
         }
