@@ -3,7 +3,7 @@
  *
  * `npm run emulators -- --json [--data DIR] [--modal-port N] [--github-port N] [--model-port N] [--forward-port N]… [--webhook-url URL]
  * [--engine namespaces|directory] [--repo PATH]…`. With `--json` standard output is one line `{ "modal", "github", "model" }`; everything else goes to standard error and, for
- * programs, to `emulators.json` in the data folder. SIGINT and SIGTERM end it; without `--data` the data goes with it.
+ * programs, to `emulators.json` in the data folder (also `tunnelCaFile`, for TLS to tunnels of sandboxes). SIGINT and SIGTERM end it; without `--data` the data goes with it.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -104,7 +104,8 @@ async function startAll() {
 
   const urls = { modal: modal.url, github: github.url, model: model.url };
   const { isolation, detail } = engine.describe();
-  writeFileSync(join(dataDir, "emulators.json"), JSON.stringify({ ...urls, modalAdmin: modal.adminUrl, isolation, detail }));
+  const more = { modalAdmin: modal.adminUrl, tunnelCaFile: modal.tunnelCaFile, isolation, detail };
+  writeFileSync(join(dataDir, "emulators.json"), JSON.stringify({ ...urls, ...more }));
   say(`sandboxes: isolation ${isolation} (${detail})`);
   say(`credentials of these emulators: ${join(dataDir, "credentials.json")}`);
   if (values.json) process.stdout.write(`${JSON.stringify(urls)}\n`);

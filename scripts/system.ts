@@ -176,11 +176,10 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     ingress = await startSandboxIngress(ingressPort, worker);
     await ready.emulators();
     const emulators = JSON.parse(readFileSync(join(dataDir, "emulators.json"), "utf8"));
-    if (emulators.isolation === "none") {
-      if (options.base === "debian")
-        throw new Error("The Debian base needs Linux namespaces, and none are to be had here. Start with --base local.");
-      workerVars.INSTALLATION_NOTICE = `isolation: none. Sandboxes on this machine are not confined (${emulators.detail}). Run only code that you trust.`;
-    }
+    if (emulators.isolation === "none" && options.base === "debian")
+      throw new Error("The Debian base needs Linux namespaces, and none are to be had here. Start with --base local.");
+    const notice = isolationNotice(emulators.isolation, emulators.detail);
+    if (notice !== null) workerVars.INSTALLATION_NOTICE = notice;
     writeEnvFile(join(dataDir, "worker.env"), workerVars);
     await Promise.all([ready.gateway(), ready.worker()]);
     return {
@@ -211,6 +210,13 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     await stopAll();
     throw error;
   }
+}
+
+/** What every page says where sandboxes are less confined than they should be; null where nothing is missing. */
+export function isolationNotice(isolation: string, detail: string): string | null {
+  if (isolation === "namespaces") return null;
+  const what = isolation === "none" ? "are not confined" : "are confined without a filter of system calls";
+  return `isolation: ${isolation}. Sandboxes on this machine ${what} (${detail}). Run only code that you trust.`;
 }
 
 /** Values may span lines (keys do). */

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { untilImageOf } from "../api.ts";
 import { pushCommit } from "../person.ts";
+import { isolationNotice } from "../system.ts";
 import { startTestSystem, type TestSystem } from "./support.ts";
 
 let running: TestSystem;
@@ -31,4 +32,11 @@ it("builds images all the same", async () => {
   expect(active.sha).toBe(sha);
   await running.api.setImage(repository, false);
   await running.untilNoSandboxes();
+});
+
+it("says which part of the isolation is missing, and nothing where none is", () => {
+  expect(isolationNotice("namespaces", "bwrap")).toBeNull();
+  expect(isolationNotice("namespaces, no seccomp", "bwrap")).toMatch(
+    /^isolation: namespaces, no seccomp\. .*system calls.*trust/,
+  );
 });
