@@ -1,13 +1,16 @@
 /** The REST API as the scripts use it: every answer parsed by the protocol's schema. */
 import { type z } from "zod";
 import {
+  type ActivateImageRequest,
   branchListSchema,
   buildAcceptedSchema,
+  buildListSchema,
   buildLogsSchema,
   buildViewSchema,
   type CreateSessionRequest,
   errorBodySchema,
   type ImageSettings,
+  imageListSchema,
   imageStateSchema,
   repositoryListSchema,
   type SessionView,
@@ -41,6 +44,14 @@ export function createApi(url: string) {
     rebuild: (repository: string) => call(buildAcceptedSchema, "POST", `${imagePath(repository)}/builds`),
     setSettings: (repository: string, settings: ImageSettings) =>
       call(imageStateSchema, "PUT", `${imagePath(repository)}/settings`, settings),
+    images: async (repository: string) =>
+      (await call(imageListSchema, "GET", `/images?repository=${encodeURIComponent(repository)}`)).images,
+    activateImage: (id: string, request: ActivateImageRequest) =>
+      call(imageStateSchema, "POST", `/images/${id}/activate`, request),
+    unpinImage: (repository: string) => call(imageStateSchema, "DELETE", `${imagePath(repository)}/pin`),
+    builds: async (repository: string) =>
+      (await call(buildListSchema, "GET", `/builds?repository=${encodeURIComponent(repository)}`)).builds,
+    cancelBuild: (id: string) => call(buildAcceptedSchema, "POST", `/builds/${id}/cancel`),
     build: (id: string) => call(buildViewSchema, "GET", `/builds/${id}`),
     buildLogs: (id: string, after = 0) => call(buildLogsSchema, "GET", `/builds/${id}/logs?after=${after}`),
     startSession: (request: CreateSessionRequest) => call(sessionViewSchema, "POST", "/sessions", request),

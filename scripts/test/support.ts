@@ -28,15 +28,20 @@ export interface TestSystem {
   clearFaults(): Promise<void>;
   /** sandboxes that run at the provider now */
   runningSandboxes(): Promise<{ id: string; name: string }[]>;
+  /** every sandbox that the provider remembers, ended ones too */
+  allSandboxes(): Promise<{ id: string; name: string; imageId: string }[]>;
   untilNoSandboxes(): Promise<void>;
+  /** ids of the snapshots that the provider has */
+  snapshots(): Promise<string[]>;
   /** Ends a sandbox from outside, as a crash of its machine would. */
   killSandbox(id: string): Promise<void>;
   close(): Promise<void>;
 }
 
 const sandboxesSchema = z.object({
-  sandboxes: z.array(z.object({ id: z.string(), name: z.string().nullable(), status: z.string() })),
+  sandboxes: z.array(z.object({ id: z.string(), name: z.string().nullable(), imageId: z.string(), status: z.string() })),
 });
+const imagesSchema = z.object({ images: z.array(z.object({ id: z.string(), origin: z.object({ kind: z.string() }) })) });
 
 export async function startTestSystem(options: Pick<SystemOptions, "vars" | "base" | "engine"> = {}): Promise<TestSystem> {
   const dataDir = mkdtempSync(join(tmpdir(), "open-inspect-test-"));
@@ -61,11 +66,12 @@ export async function startTestSystem(options: Pick<SystemOptions, "vars" | "bas
     });
     if (!answer.ok) throw new Error(`${url} answered ${answer.status}: ${await answer.text()}`);
   }
-  async function runningSandboxes() {
+  async function allSandboxes() {
     const answer = await fetch(`${system.modalAdminUrl}/sandboxes`);
     const { sandboxes } = sandboxesSchema.parse(await answer.json());
-    return sandboxes.filter((one) => one.status === "running").map(({ id, name }) => ({ id, name: name ?? "" }));
+    return sandboxes.map((one) => ({ ...one, name: one.name ?? "" }));
   }
+  const runningSandboxes = async () => (await allSandboxes()).filter((one) => one.status === "running");
   return {
     system,
     api: createApi(system.url),
@@ -86,6 +92,12 @@ export async function startTestSystem(options: Pick<SystemOptions, "vars" | "bas
       await fetch(`${system.githubUrl}/__emulator/faults`, { method: "DELETE", headers });
     },
     runningSandboxes,
+    allSandboxes,
+    async snapshots() {
+      const answer = await fetch(`${system.modalAdminUrl}/images`);
+      const { images } = imagesSchema.parse(await answer.json());
+      return images.filter((one) => one.origin.kind === "snapshot").map((one) => one.id);
+    },
     untilNoSandboxes: () =>
       until("no sandbox left", 30_000, async () => ((await runningSandboxes()).length === 0 ? true : null)).then(() => undefined),
     killSandbox: (id) => post(`${system.modalAdminUrl}/sandboxes/${id}/kill`, { reason: "died" }),

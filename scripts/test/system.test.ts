@@ -2,7 +2,9 @@
 import { afterAll, beforeAll } from "vitest";
 import { startTestSystem, type TestSystem } from "./support.ts";
 import { faults } from "./system/faults.ts";
+import { kills } from "./system/kills.ts";
 import { mainFlow } from "./system/main-flow.ts";
+import { pipeline } from "./system/pipeline.ts";
 import { resilience } from "./system/resilience.ts";
 
 /** Long enough for a build of a small repository on a busy machine, short enough to wait for. */
@@ -15,5 +17,7 @@ beforeAll(async () => {
 afterAll(() => running?.close());
 
 mainFlow(() => running);
+pipeline(() => running);
 resilience(() => running);
+kills(() => running);
 faults(() => running, buildLimitMs);
