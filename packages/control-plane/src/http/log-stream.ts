@@ -26,8 +26,8 @@ export function buildLogSource(env: Env, scope: string, buildId: string): LogSou
     read: (after) => object.readLogs(buildId, after),
     view: async () => (await findBuild(env.DB, buildId))?.build ?? null,
     async watch(changed, lost) {
-      // A socket that the object need not stay awake for. The log is not wanted over it: nobody could tell it to wait.
-      const { webSocket } = await object.fetch(upgradeRequest(`/events?build=${buildId}&after=${Number.MAX_SAFE_INTEGER}`));
+      // A socket that the object need not stay awake for. The log does not come over it: nobody could tell it to wait.
+      const { webSocket } = await object.fetch(upgradeRequest(`/events?build=${buildId}&quiet`));
       if (!webSocket) throw new Error("The build's object refused to be watched.");
       webSocket.addEventListener("message", ({ data }) => changed(viewIn(String(data))));
       webSocket.addEventListener("close", lost);

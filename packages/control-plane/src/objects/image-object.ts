@@ -40,6 +40,8 @@ const now = () => Date.now();
 const settleMs = 1_000;
 const logPageBytes = 512 * 1024;
 
+const quietTopic = (buildId: string): string => `${buildId}:quiet`;
+
 export class ImageObject extends DurableObject<Env> {
   private readonly log = createLog({ object: "image", id: this.ctx.id.toString() });
   private readonly config = readConfig(this.env);
@@ -181,7 +183,7 @@ export class ImageObject extends DurableObject<Env> {
     return { entries, next, complete: end && live?.id !== buildId && waiting?.id !== buildId };
   }
 
-  /** Upgrades, checked by the Worker: `/bridge/<attempt>?build=`, or `/events?build=&after=`. */
+  /** Upgrades, checked by the Worker: `/bridge/<attempt>?build=`, `/events?build=&after=`, or `/events?build=&quiet`. */
   override async fetch(request: Request): Promise<Response> {
     const url = new URL(request.url);
     const buildId = url.searchParams.get("build") ?? "";
@@ -190,7 +192,7 @@ export class ImageObject extends DurableObject<Env> {
     if (kind === "bridge")
       return this.bridge.upgrade(attempt, live?.id === buildId ? { live: attemptOf(live) } : { over: "the build is over" });
     const stored = await findBuild(this.env.DB, buildId);
-    const after = Number(url.searchParams.get("after") ?? 0);
+    const after = url.searchParams.has("quiet") ? null : Number(url.searchParams.get("after") ?? 0);
     return acceptSocket((socket) => this.watch(socket, buildId, after, stored?.build ?? null));
   }
 
@@ -234,7 +236,13 @@ export class ImageObject extends DurableObject<Env> {
     }
     const { phase, stream, text } = event;
     const entry = this.logs.append(live.id, { at, phase, stream, text });
-    this.viewers.send(live.id, { type: "log", entries: [entry] } satisfies BuildEvent);
+    this.send(live.id, { type: "log", entries: [entry] });
+  }
+
+  /** Who reads the log by itself is told only that there is more of it. */
+  private send(buildId: string, event: BuildEvent): void {
+    this.viewers.send(buildId, event);
+    this.viewers.send(quietTopic(buildId), event.type === "log" ? { type: "more" } : event);
   }
 
   private lastLines(): string[] {
@@ -249,7 +257,7 @@ export class ImageObject extends DurableObject<Env> {
       const text = over.failure ? `The build failed: ${over.failure.message}\n` : `The build ended: ${over.status}.\n`;
       const phase = over.failure?.phase ?? (before.live && runningPhase(before.live.phases)) ?? "sandbox";
       const entry = this.logs.append(over.id, { at: now(), phase, stream: "system", text });
-      this.viewers.send(over.id, { type: "log", entries: [entry] } satisfies BuildEvent);
+      this.send(over.id, { type: "log", entries: [entry] });
     }
     const { live } = after;
     if (!live) return;
@@ -261,22 +269,25 @@ export class ImageObject extends DurableObject<Env> {
     const told = before.live?.id === live.id ? before.live.note : null;
     if (live.note === null || live.note === told) return;
     const entry = this.logs.append(live.id, { at: now(), phase, stream: "system", text: `${live.note}\n` });
-    this.viewers.send(live.id, { type: "log", entries: [entry] } satisfies BuildEvent);
+    this.send(live.id, { type: "log", entries: [entry] });
   }
 
   private show(before: ScopeState, after: ScopeState): void {
     if (before === after) return;
     const attempt = attemptOf(before.live);
     if (attempt !== null && attempt !== attemptOf(after.live)) this.bridge.end(attempt);
-    for (const build of buildViews(after)) this.viewers.send(build.id, { type: "build", build } satisfies BuildEvent);
+    for (const build of buildViews(after)) this.send(build.id, { type: "build", build });
   }
 
-  /** @param stored the build as D1 has it, for builds that this object remembers no more */
-  private watch(socket: WebSocket, buildId: string, after: number, stored: BuildView | null): void {
-    this.viewers.accept(socket, buildId);
+  /**
+   * @param after the log since then is sent; null: none of it ever is, only word that there is more
+   * @param stored the build as D1 has it, for builds that this object remembers no more
+   */
+  private watch(socket: WebSocket, buildId: string, after: number | null, stored: BuildView | null): void {
+    this.viewers.accept(socket, after === null ? quietTopic(buildId) : buildId);
     const build = buildViews(this.runner.state()).find((one) => one.id === buildId) ?? stored;
     if (build) sendText(socket, JSON.stringify({ type: "build", build } satisfies BuildEvent));
-    for (let cursor = after; ; ) {
+    for (let cursor = after; cursor !== null; ) {
       const { entries, next, end } = this.logs.read(buildId, cursor, logPageBytes);
       if (entries.length > 0) sendText(socket, JSON.stringify({ type: "log", entries } satisfies BuildEvent));
       if (end) return;

@@ -3,6 +3,7 @@ import { evictDurableObject } from "cloudflare:test";
 import { type BuildLogs, type BuildView, buildViewSchema, type ImageState, logEntrySchema } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import { createEventStream, type LogSource } from "../../src/http/log-stream.ts";
+import { upgradeRequest } from "../../src/http/upgrade.ts";
 import {
   call,
   connectRuntime,
@@ -114,6 +115,20 @@ it("[AP14] a wrong cursor is refused, and a log downloads as one text with its c
   expect(response.headers.get("content-type")).toBe("text/plain; charset=utf-8");
   expect(response.headers.get("content-disposition")).toBe(`attachment; filename="${id}.log.txt"`);
   expect(await response.text()).toContain("\u001b[32mgreen\u001b[0m and more\n");
+});
+
+it("[AP14] what signals that there is more carries none of the log", async () => {
+  const { id, runtime } = await startBuild();
+  const { webSocket } = await imageObject().fetch(upgradeRequest(`/events?build=${id}&quiet`));
+  const messages: string[] = [];
+  webSocket?.addEventListener("message", ({ data }) => void messages.push(String(data)));
+  webSocket?.accept();
+  for (let line = 0; line < 5; line++) print(runtime, `a long line ${"x".repeat(10_000)}\n`);
+  await stored(runtime);
+  await eventually(async () => messages.filter((one) => one === '{"type":"more"}').length >= 5, "five signals");
+  expect(messages[0]).toContain('"type":"build"');
+  expect(messages.join("")).not.toContain("a long line");
+  webSocket?.close();
 });
 
 const someView = (): BuildView =>
