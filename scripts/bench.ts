@@ -1,17 +1,19 @@
 /**
  * `npm run bench -- NAME [--json]`: measures, asserts nothing. Every figure is a ratio or a time of things run side by side in this one run.
- * Names: `start`, `logs`.
+ * Names: `start`, `rebuild`, `logs`, `tick`.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { benchLogs } from "./bench/logs.ts";
+import { benchRebuild } from "./bench/rebuild.ts";
 import { benchStart } from "./bench/start.ts";
+import { benchTick } from "./bench/tick.ts";
 import { onInterruption } from "./interruption.ts";
 import { startSystem } from "./system.ts";
 
-const benches = { start: benchStart, logs: benchLogs };
+const benches = { start: benchStart, logs: benchLogs, rebuild: benchRebuild };
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -21,13 +23,14 @@ const { values, positionals } = parseArgs({
   },
 });
 const name = positionals[0] ?? "";
-if (!(name in benches)) {
-  console.error(`Unknown bench "${name}". There are: ${Object.keys(benches).join(", ")}`);
+if (!(name in benches) && name !== "tick") {
+  console.error(`Unknown bench "${name}". There are: ${Object.keys(benches).join(", ")}, tick`);
   process.exit(2);
 }
 
 const dataDir = mkdtempSync(join(tmpdir(), "open-inspect-bench-"));
 const say = (line: string) => process.stderr.write(`${line}\n`);
+const print = (result: object) => (values.json ? process.stdout.write(`${JSON.stringify(result)}\n`) : console.table(result));
 let code = 0;
 let ending = false;
 async function finish(status: number) {
@@ -36,6 +39,17 @@ async function finish(status: number) {
   await system.stop();
   rmSync(dataDir, { recursive: true, force: true });
   process.exit(status);
+}
+if (name === "tick") {
+  // It runs a Worker of its own over a database that it fills itself.
+  try {
+    print(await benchTick({ dataDir, say }));
+  } catch (error) {
+    say(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    code = 1;
+  }
+  rmSync(dataDir, { recursive: true, force: true });
+  process.exit(code);
 }
 const system = await startSystem({ dataDir, port: 0, webhooks: false, log: (line, part) => part === null && say(line) });
 onInterruption(() => void finish(130));
@@ -47,8 +61,7 @@ try {
     runs: Number(values.runs),
     say,
   });
-  if (values.json) process.stdout.write(`${JSON.stringify(result)}\n`);
-  else console.table(result);
+  print(result);
 } catch (error) {
   say(error instanceof Error ? (error.stack ?? error.message) : String(error));
   code = 1;

@@ -34,7 +34,10 @@ export async function checkInstallation(env: Env, message: HeadCheckMessage, log
   for (let page = 0; page < limits.pagesPerMessage; page++) {
     const rows = await createTickRows(env.DB).page(installationId, after, limits.headsPerPage);
     const last = rows.at(-1);
-    if (!last) return;
+    if (!last) {
+      log.info("installation.checked", { installationId, tookMs: Date.now() - tickAt });
+      return;
+    }
     const read = await reader.readPage(rows);
     await installations.saveAllowance(installationId, reader.allowance());
     if (read.isLost) {
@@ -48,7 +51,10 @@ export async function checkInstallation(env: Env, message: HeadCheckMessage, log
       return resumeLater(env, { message: { ...message, after }, reader, pendingAt: known.resumesAt, log });
     }
     after = last.scope;
-    if (rows.length < limits.headsPerPage) return;
+    if (rows.length < limits.headsPerPage) {
+      log.info("installation.checked", { installationId, tookMs: Date.now() - tickAt });
+      return;
+    }
   }
   await env.HEAD_CHECKS.send({ ...message, after });
 }
