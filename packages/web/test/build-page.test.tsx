@@ -50,6 +50,23 @@ it("a long log keeps a bounded page and brings back earlier lines on request", a
   expect(await drawn()).toBe(4_000);
 });
 
+it("what is being read stays while the log grows, once following has ended", async () => {
+  const { user, sockets } = openBuild(runningBuild());
+  await log();
+  const lines = (from: number, count: number) =>
+    Array.from({ length: count }, (_, index) => logEntry(from + index, `line ${from + index}\n`));
+  const socket = sockets.of(`/api${path}/events`);
+  socket.send({ type: "log", entries: lines(1, 2_100) });
+  await screen.findByText("2,100 lines");
+  await user.click(screen.getByRole("checkbox", { name: "Follow" }));
+  socket.send({ type: "log", entries: lines(2_101, 900) });
+  await screen.findByText("3,000 lines");
+  const drawn = async () => (await log()).querySelectorAll("[data-stream]").length;
+  expect(await drawn()).toBe(3_000);
+  await user.click(screen.getByRole("checkbox", { name: "Follow" }));
+  expect(await drawn()).toBe(2_000);
+});
+
 it("a failed build shows its cause and lines at once", async () => {
   openBuild(build({ status: "failed", failure: setupFailure }));
   expect(await screen.findByText(/ended with exit code 2/)).toBeTruthy();

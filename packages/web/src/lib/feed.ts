@@ -14,8 +14,8 @@ export const imagesKey = (repository: RepositoryRef) => ["images", repository.ow
 export const buildsKey = (repository: RepositoryRef) => ["builds", repository.owner, repository.name] as const;
 export const insightsKey = (repository: RepositoryRef | null) => ["insights", repository?.owner, repository?.name] as const;
 
-/** What the feed does not carry in whole: after a cut it may have missed a change. */
-const readAgain = new Set<unknown>(["repositories", "sessions", "images", "builds", "insights"]);
+/** After a cut the feed may have missed a change. Lists that hang on these two are read again when these have changed. */
+const readAgain = new Set<unknown>([repositoriesKey[0], sessionsKey[0]]);
 
 /** The most messages that are kept for lists which are being read. */
 const keptMessages = 500;
@@ -45,7 +45,7 @@ export function mergeSession(list: SessionList, message: FeedMessage): SessionLi
 }
 
 export interface Feed {
-  /** writes one message into the cache; `hello` (sent on every connection) has every list read again */
+  /** writes one message into the cache; `hello` (sent on every connection) has both lists read again */
   apply(message: FeedMessage): void;
   /** reads a list and lays over it what the feed said while the answer was on its way */
   read<T>(load: () => Promise<T>, merge: (list: T, message: FeedMessage) => T): Promise<T>;

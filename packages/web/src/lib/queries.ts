@@ -9,6 +9,7 @@ const keptFresh = { staleTime: Number.POSITIVE_INFINITY } as const;
 
 /** Lists that the feed does not carry are read again whenever their page is opened. */
 const listsStaleMs = 1_000;
+const retiredPollMs = 10_000;
 
 export const sessionKey = (id: string) => ["session", id] as const;
 export const buildKey = (id: string) => ["build", id] as const;
@@ -78,6 +79,8 @@ export function useKeptImages(repository: RepositoryRef) {
     queryKey: imagesKey(repository),
     queryFn: ({ signal }) => api.listImages(repository, signal),
     staleTime: listsStaleMs,
+    // One that is retired goes when the provider has deleted it, of which nobody tells.
+    refetchInterval: (query) => (query.state.data?.images.some(({ state }) => state === "retired") ? retiredPollMs : false),
   });
 }
 

@@ -31,12 +31,15 @@ export function LogView({ buffer, label, empty, follow: followAtFirst = true, ph
   const { lines, dropped } = useSyncExternalStore(buffer.subscribe, buffer.snapshot);
   const [follow, setFollow] = useState(followAtFirst);
   const [extra, setExtra] = useState(0);
+  /** the first line that was drawn when following ended: what is being read must not slip away as the log grows */
+  const [held, setHeld] = useState<number | null>(null);
   const region = useRef<HTMLElement>(null);
   const previousTop = useRef(0);
   const search = useLogSearch(lines);
 
   // Chunks keep their borders as the log grows, so that a finished one is drawn once.
-  const from = Math.max(0, Math.floor((lines.length - shownLines - extra) / chunkLines) * chunkLines);
+  const newest = Math.max(0, Math.floor((lines.length - shownLines - extra) / chunkLines) * chunkLines);
+  const from = held === null ? newest : Math.min(newest, held);
   const chunks: { key: string; lines: readonly LogLine[]; matches: readonly LogMatch[] }[] = [];
   let match = search.matches.findIndex(({ index }) => index >= from);
   for (let index = from; index < lines.length; index += chunkLines) {
@@ -63,19 +66,24 @@ export function LogView({ buffer, label, empty, follow: followAtFirst = true, ph
     return () => cancelAnimationFrame(frame);
   }, [search.current]);
 
+  function changeFollow(next: boolean): void {
+    setFollow(next);
+    setHeld(next ? null : from);
+  }
+
   function onScroll(): void {
     const element = region.current;
     if (element === null) return;
     const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < 24;
-    if (atEnd) setFollow(true);
-    else if (element.scrollTop < previousTop.current) setFollow(false);
+    if (atEnd && !follow) changeFollow(true);
+    else if (!atEnd && follow && element.scrollTop < previousTop.current) changeFollow(false);
     previousTop.current = element.scrollTop;
   }
 
   function step(by: 1 | -1): void {
     const reached = search.step(by);
     if (reached === null) return;
-    setFollow(false);
+    changeFollow(false);
     if (reached.index < from) setExtra(lines.length - shownLines - reached.index);
   }
 
@@ -96,7 +104,7 @@ export function LogView({ buffer, label, empty, follow: followAtFirst = true, ph
               type="checkbox"
               className="accent-accent"
               checked={follow}
-              onChange={(event) => setFollow(event.target.checked)}
+              onChange={(event) => changeFollow(event.target.checked)}
             />
             Follow
           </label>

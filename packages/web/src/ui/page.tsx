@@ -118,10 +118,10 @@ export function ErrorNotice({ error, onRetry, className }: { error: unknown; onR
     <div
       role="alert"
       data-code={code}
-      className={cn("flex items-start gap-2.5 rounded-md bg-bad-soft px-3.5 py-2.5 text-sm", className)}
+      className={cn("flex flex-wrap items-start gap-2.5 rounded-md bg-bad-soft px-3.5 py-2.5 text-sm", className)}
     >
       <CircleAlert aria-hidden="true" className="mt-0.5 size-4 shrink-0 text-bad" />
-      <div className="min-w-0 flex-1 break-words">
+      <div className="min-w-0 flex-1 basis-48 break-words">
         <p className="font-medium text-bad">{message}</p>
         {hint ? <p className="text-fg/80">{hint}</p> : null}
       </div>
