@@ -134,7 +134,7 @@ export const workspaceInputsSchema = z.object({
   refresh: digestSchema.nullable(),
   /** lockfiles, or what the globs of `.openinspect/image.json` name; sorted by path */
   files: z.array(z.object({ path: repositoryPathSchema, digest: digestSchema })).max(inputFilesMax),
-  /** more files fit the globs than are listed; `digest` of the inputs covers all of them */
+  /** more files fit the globs than are listed; `digest` of the inputs knows how many, not what is in them */
   omittedFiles: z.number().int().nonnegative(),
 });
 export type WorkspaceInputs = z.infer<typeof workspaceInputsSchema>;
