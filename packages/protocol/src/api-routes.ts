@@ -2,8 +2,10 @@
  * Every route of the REST API with what it takes and answers: the one list that the document at `/api/openapi.json` and the honest
  * 405 are made from. Data only; how a route is served is the control plane's business.
  */
+
 import { z } from "zod";
 import { type ErrorCode } from "./errors.ts";
+import { githubPushSchema } from "./github-events.ts";
 import {
   activateImageRequestSchema,
   branchListSchema,
@@ -14,7 +16,6 @@ import {
   buildLogsSchema,
   createSessionRequestSchema,
   feedMessageSchema,
-  githubPushSchema,
   healthSchema,
   imageListSchema,
   imageStateSchema,

@@ -202,13 +202,7 @@ export const buildEventSchema = z.discriminatedUnion("type", [
 ]);
 export type BuildEvent = z.infer<typeof buildEventSchema>;
 
-/** `POST /webhooks/github`: what of a push event is read. Other events are acknowledged and ignored. */
-export const githubPushSchema = z.object({
-  ref: z.string(),
-  after: z.string(),
-  deleted: z.boolean().optional(),
-  repository: z.object({ name: z.string(), owner: z.object({ login: z.string() }), default_branch: z.string() }),
-});
+/** `POST /webhooks/github`. */
 export const webhookAcceptedSchema = z.object({ accepted: z.boolean(), reason: z.string() });
 
 export const sessionParamsSchema = z.object({ id: sessionIdSchema });

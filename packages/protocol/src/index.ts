@@ -3,6 +3,7 @@ export * from "./api-routes.ts";
 export * from "./bridge.ts";
 export * from "./errors.ts";
 export * from "./gateway.ts";
+export * from "./github-events.ts";
 export * from "./http-api.ts";
 export * from "./ids.ts";
 export * from "./image-build.ts";

@@ -1,17 +1,28 @@
-/** `POST /api/webhooks/github`: a signed push to the default branch starts a build. Everything else is acknowledged and ignored. */
-import { githubPushSchema, imageScopeOf, shaSchema, type webhookAcceptedSchema } from "@open-inspect/protocol";
+/**
+ * `POST /api/webhooks/github`: checks who sent it and whether it came before. A push to the default branch starts a build, what happens to
+ * a repository or an installation is followed, everything else is acknowledged and ignored.
+ */
+import {
+  githubInstallationEventSchema,
+  githubInstallationRepositoriesSchema,
+  githubPushSchema,
+  githubRepositoryEventSchema,
+} from "@open-inspect/protocol";
 import { type Context } from "hono";
-import { type z } from "zod";
-import { createRepositories } from "../adapters/d1/repositories.ts";
 import { createWebhookDeliveries } from "../adapters/d1/webhook-deliveries.ts";
 import { gitHubOf } from "../compose.ts";
 import { limits } from "../domain/deadlines.ts";
 import { readConfig } from "../env.ts";
 import { type App } from "./app-types.ts";
 import { ApiError } from "./errors.ts";
+import {
+  type Accepted,
+  takeInstallationEvent,
+  takeInstallationRepositories,
+  takePush,
+  takeRepositoryEvent,
+} from "./github-events.ts";
 import { parse, readText } from "./validation.ts";
-
-type Accepted = z.infer<typeof webhookAcceptedSchema>;
 
 export async function githubWebhook(c: Context<App>): Promise<Response> {
   const body = await readText(c, limits.webhookBodyBytes);
@@ -28,28 +39,33 @@ export async function githubWebhook(c: Context<App>): Promise<Response> {
       "Set the same secret at the GitHub App and as GITHUB_WEBHOOK_SECRET.",
     );
   }
-  const ignored = (reason: string) => c.json({ accepted: false, reason } satisfies Accepted, 202);
-  if (c.req.header("x-github-event") !== "push") return ignored("only push events start builds");
-  const push = parse(githubPushSchema, parseJson(body), "push event");
   const delivery = c.req.header("x-github-delivery");
   if (!delivery) throw new ApiError("invalid_request", "The delivery has no id.", "Send the header x-github-delivery.");
-  const head = shaSchema.safeParse(push.after);
-  if (push.ref !== `refs/heads/${push.repository.default_branch}`) return ignored("not the default branch");
-  if (push.deleted || !head.success) return ignored("the branch was deleted");
-  const { name, owner } = push.repository;
-  const known = createRepositories(c.env.DB);
-  const found = await known.find({ owner: owner.login, name });
-  if (!found) return ignored("the repository is not known");
-  if (!found.view.image.enabled) return ignored("pre-built images are switched off for the repository");
   const deliveries = createWebhookDeliveries(c.env.DB);
-  if (await deliveries.has(delivery)) return ignored("this delivery was accepted before");
-  const branch = push.repository.default_branch;
-  const target = { ...found.target, branch };
-  if (found.target.branch !== branch) await known.setDefaultBranch(imageScopeOf(target), branch);
-  const build = await c.env.IMAGES.getByName(imageScopeOf(target)).trigger("push", target, head.data, null);
-  // Noted last: a delivery that failed half-way is done again when GitHub sends it again, and a second build request is harmless.
-  await deliveries.accept(delivery, Date.now());
-  return c.json({ accepted: true, reason: build ? `build ${build.id}` : "nothing to build" } satisfies Accepted, 202);
+  const answer = (accepted: Accepted) => c.json(accepted, 202);
+  if (await deliveries.has(delivery)) return answer({ accepted: false, reason: "this delivery was accepted before" });
+  const accepted = await take(c, c.req.header("x-github-event") ?? "", parseJson(body));
+  // Noted last: a delivery that failed half-way is done again when GitHub sends it again, and doing it twice is harmless.
+  if (accepted.accepted) await deliveries.accept(delivery, Date.now());
+  return answer(accepted);
+}
+
+function take(c: Context<App>, event: string, body: unknown): Promise<Accepted> {
+  switch (event) {
+    case "push":
+      return takePush(c.env, parse(githubPushSchema, body, "push event"));
+    case "repository":
+      return takeRepositoryEvent(c.env, parse(githubRepositoryEventSchema, body, "repository event"));
+    case "installation":
+      return takeInstallationEvent(c.env, parse(githubInstallationEventSchema, body, "installation event"));
+    case "installation_repositories": {
+      const background = (work: Promise<unknown>) => c.executionCtx.waitUntil(work);
+      const change = parse(githubInstallationRepositoriesSchema, body, "installation_repositories event");
+      return takeInstallationRepositories(c.env, change, background);
+    }
+    default:
+      return Promise.resolve({ accepted: false, reason: "nothing is done about such events" });
+  }
 }
 
 function parseJson(text: string): unknown {

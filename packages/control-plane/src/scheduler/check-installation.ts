@@ -7,7 +7,6 @@ import { createHeadChecks, type HeadCheckRow } from "../adapters/d1/head-checks.
 import { createHeadSightings } from "../adapters/d1/head-sightings.ts";
 import { createInstallations } from "../adapters/d1/installations.ts";
 import { createRepositories } from "../adapters/d1/repositories.ts";
-import { createSkippedChecks, type NewSkip } from "../adapters/d1/skipped-checks.ts";
 import { createTickRows, type TickRow } from "../adapters/d1/tick-rows.ts";
 import { gitHubOf } from "../compose.ts";
 import { allowedAt } from "../domain/allowance.ts";
@@ -16,11 +15,11 @@ import { isIgnored } from "../domain/ignored-paths.ts";
 import { type Head } from "../domain/image-messages.ts";
 import { type HeadCheckMessage, type Log } from "../domain/ports.ts";
 import { sightingOf } from "../domain/sightings.ts";
-import { planCheck, planSkip } from "../domain/tick-plan.ts";
+import { planCheck } from "../domain/tick-plan.ts";
 import { type Env, readConfig } from "../env.ts";
-import { newId } from "../objects/ids.ts";
 import { loseInstallation, resolveMissing } from "../repository-changes.ts";
 import { createHeadReader, type HeadReader, type ReadPage } from "./heads.ts";
+import { type RecordedCheck, recordChecks } from "./record.ts";
 
 /** A message is delayed at most this long: the next tick comes anyway. */
 const resumeMaxMs = 12 * 60 * 60_000;
@@ -84,7 +83,7 @@ interface Page {
 async function settlePage(env: Env, { rows, read, reader, tickAt, log }: Page): Promise<void> {
   const { RUNTIME_FLOOR } = readConfig(env);
   const now = Date.now();
-  const recorded: { row: TickRow; head: Head | null; outcome: HeadCheckOutcome }[] = [];
+  const recorded: RecordedCheck[] = [];
   const woken: { row: TickRow; head: Head }[] = [];
   const compared: { row: TickRow; head: Head; base: string }[] = [];
   /** not where they were, with the name to look for */
@@ -114,7 +113,7 @@ async function settlePage(env: Env, { rows, read, reader, tickAt, log }: Page): 
     else woken.push({ row, head });
   });
   await createRepositories(env.DB).setArchived(archived);
-  await record(env, recorded, tickAt, now);
+  await recordChecks(env, recorded, tickAt, now);
   const seen = [...recorded, ...woken].flatMap(({ row, head }) =>
     head && head.sha !== row.seenSha && head.sha !== row.activeSha
       ? [sightingOf("tick", { scope: row.scope, sha: head.sha, at: now, pushedAt: null })]
@@ -142,38 +141,6 @@ async function wake(env: Env, scope: string, head: Head, log: Log): Promise<Head
       if (tries === 2) return "unavailable";
     }
   }
-}
-
-async function record(
-  env: Env,
-  recorded: readonly { row: TickRow; head: Head | null; outcome: HeadCheckOutcome }[],
-  tickAt: number,
-  at: number,
-): Promise<void> {
-  const checks: HeadCheckRow[] = recorded.map(({ row, head, outcome }) => ({
-    ...{ scope: row.scope, at, sha: head?.sha ?? null, outcome },
-  }));
-  await createHeadChecks(env.DB).save(checks);
-  const fresh: NewSkip[] = [];
-  const again: string[] = [];
-  for (const { row, head, outcome } of recorded) {
-    const skip = head && planSkip(row, outcome, head.sha);
-    if (!head || !skip) continue;
-    const { scope, owner, name, activeSha: fromSha } = row;
-    if (skip.again) again.push(skip.again);
-    else
-      fresh.push({
-        id: newId("build", at),
-        scope,
-        owner,
-        name,
-        reason: skip.reason,
-        branch: head.branch,
-        sha: head.sha,
-        fromSha,
-      });
-  }
-  await createSkippedChecks(env.DB).save({ fresh, ids: again }, tickAt, at);
 }
 
 /** Does the work for every item, so many of them side by side, in their order. */

@@ -35,7 +35,7 @@ const pageSchema = z.array(
 );
 export type TickRow = z.output<typeof pageSchema>[number];
 
-const pageSql = `
+const factsSql = `
   SELECT r.scope, r.owner, r.name, r.default_branch AS defaultBranch, r.archived, h.sha AS seenSha,
     i.sha AS activeSha, i.branch AS activeBranch, i.expires_at AS expiresAt, i.runtime_revision AS runtimeRevision,
     i.ignore_paths AS ignorePaths, s.failing, s.pin,
@@ -47,8 +47,7 @@ const pageSql = `
   LEFT JOIN builds b ON b.id = s.latest_build_id
   LEFT JOIN head_checks h ON h.scope = r.scope
   LEFT JOIN skipped_checks k ON k.id = (SELECT id FROM skipped_checks WHERE scope = r.scope ORDER BY last_at DESC LIMIT 1)
-  WHERE r.installation_id = ?1 AND r.scope > ?2 AND r.gone_at IS NULL AND s.enabled = 1
-  ORDER BY r.scope LIMIT ?3`;
+  WHERE r.gone_at IS NULL AND s.enabled = 1`;
 
 export function createTickRows(d1: D1Database) {
   return {
@@ -64,8 +63,16 @@ export function createTickRows(d1: D1Database) {
     },
     /** In the order of their scopes, beginning behind one of them. */
     async page(installationId: number, after: string, limit: number): Promise<TickRow[]> {
-      const { results } = await d1.prepare(pageSql).bind(installationId, after, limit).all();
+      const { results } = await d1
+        .prepare(`${factsSql} AND r.installation_id = ?1 AND r.scope > ?2 ORDER BY r.scope LIMIT ?3`)
+        .bind(installationId, after, limit)
+        .all();
       return pageSchema.parse(results);
+    },
+    /** One repository; null where it is unknown or switched off. */
+    async find(scope: string): Promise<TickRow | null> {
+      const { results } = await d1.prepare(`${factsSql} AND r.scope = ?1`).bind(scope).all();
+      return pageSchema.parse(results)[0] ?? null;
     },
   };
 }

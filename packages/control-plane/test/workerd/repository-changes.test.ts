@@ -1,0 +1,163 @@
+/** Renamed, archived and deleted repositories, lost installations and ignored pushes: told by webhooks, and found without them. */
+import { env, exports } from "cloudflare:workers";
+import { type BuildList, type RepositoryList } from "@open-inspect/protocol";
+import { expect, it } from "vitest";
+import { createInstallations } from "../../src/adapters/d1/installations.ts";
+import { tick } from "../../src/scheduler.ts";
+import { type FakeRepository } from "../fakes/github.ts";
+import { github, json, origin, passTime, someSha } from "./harness.ts";
+import { checkInstallation, enableMany, nameOf, outcomes, scopeOf, skippedRows } from "./tick-world.ts";
+
+let serial = 0;
+
+/** A genuine delivery. */
+async function deliver(event: string, content: object): Promise<{ accepted: boolean; reason: string }> {
+  const body = JSON.stringify(content);
+  const secret = new TextEncoder().encode("a-webhook-secret-of-the-tests");
+  const key = await crypto.subtle.importKey("raw", secret, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+  const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, new TextEncoder().encode(body)));
+  const response = await exports.default.fetch(`${origin}/api/webhooks/github`, {
+    method: "POST",
+    body,
+    headers: {
+      "content-type": "application/json",
+      "x-github-event": event,
+      "x-github-delivery": `delivery-of-changes-${++serial}`,
+      "x-hub-signature-256": `sha256=${Array.from(mac, (byte) => byte.toString(16).padStart(2, "0")).join("")}`,
+    },
+  });
+  expect(response.status).toBe(202);
+  return response.json();
+}
+
+const repositoryEvent = (action: string, name: string, more: object = {}) => ({
+  action,
+  repository: {
+    ...{ id: 1_000, name, owner: { login: "acme" }, default_branch: "main", private: false, archived: action === "archived" },
+    clone_url: `http://github.test/acme/${name}.git`,
+  },
+  installation: { id: 7 },
+  ...more,
+});
+const renamed: FakeRepository = {
+  ...{ id: 1_000, owner: "acme", name: "better", defaultBranch: "main", branches: { main: someSha("a") } },
+  formerly: `acme/${nameOf(0)}`,
+};
+
+async function expectRenamed(): Promise<void> {
+  const { results } = await env.DB.prepare(
+    "SELECT s.scope, s.enabled, r.gone_at IS NULL AS listed FROM image_scopes s JOIN repositories r ON r.scope = s.scope ORDER BY s.scope",
+  ).all();
+  expect(results).toEqual([
+    { scope: "repo:acme/better", enabled: 1, listed: 1 },
+    { scope: scopeOf(0), enabled: expect.anything(), listed: 0 },
+  ]);
+  const settings = await env.DB.prepare("SELECT settings FROM image_scopes WHERE scope = 'repo:acme/better'").first<string>(
+    "settings",
+  );
+  expect(JSON.parse(settings ?? "{}")).toMatchObject({ keptImages: 7 });
+}
+const setSettings = () =>
+  env.DB.prepare('UPDATE image_scopes SET settings = \'{"limitMinutes":5,"keptImages":7,"rebuildMode":"clean"}\'').run();
+
+it("[TK13] a rename takes switch and settings along: told by the webhook", async () => {
+  await enableMany(1);
+  await setSettings();
+  await github({ do: "repositories", repositories: [renamed] });
+  const changes = { repository: { name: { from: nameOf(0) } } };
+  expect((await deliver("repository", repositoryEvent("renamed", "better", { changes }))).accepted).toBe(true);
+  await expectRenamed();
+});
+
+it("[TK13] a rename takes switch and settings along: found by the tick", async () => {
+  await enableMany(1);
+  await setSettings();
+  await github({ do: "repositories", repositories: [renamed] });
+  await checkInstallation();
+  await expectRenamed();
+});
+
+it("[TK13] a rename takes switch and settings along: found by the sync", async () => {
+  await enableMany(1);
+  await setSettings();
+  await github({ do: "repositories", repositories: [renamed] });
+  const { body } = await json<RepositoryList>("GET", "/api/repositories?sync=force");
+  expect(body.repositories.map((one) => one.name)).toEqual(["better"]);
+  await expectRenamed();
+});
+
+it("[TK14] an archived repository says so at once, and a deleted one leaves the list: by webhook, and by the tick", async () => {
+  await enableMany(3);
+  await checkInstallation();
+  await deliver("repository", repositoryEvent("archived", nameOf(0)));
+  expect((await outcomes()).get(scopeOf(0))).toEqual({ outcome: "archived", sha: someSha("a") });
+  await deliver("repository", repositoryEvent("deleted", nameOf(1)));
+  await github({ do: "repositories", repositories: [{ ...renamed, name: nameOf(0), formerly: "acme/none", archived: true }] });
+  await checkInstallation();
+  const listed = await env.DB.prepare("SELECT scope, archived FROM repositories WHERE gone_at IS NULL").all();
+  expect(listed.results).toEqual([{ scope: scopeOf(0), archived: 1 }]);
+  // Settings stay for when it comes back.
+  expect(await env.DB.prepare("SELECT count(*) AS n FROM image_scopes WHERE enabled = 1").first<number>("n")).toBe(3);
+});
+
+it("[TK11] a lost installation: told by the webhook, and found by the sync", async () => {
+  await enableMany(2);
+  await checkInstallation();
+  await deliver("installation", { action: "suspend", installation: { id: 7 } });
+  expect([...(await outcomes()).values()].map((one) => one.outcome)).toEqual(["unavailable", "unavailable"]);
+  await deliver("installation", { action: "unsuspend", installation: { id: 7 } });
+  expect((await createInstallations(env.DB).find(7)).lostAt).toBeNull();
+  await github({ do: "lost", lost: true });
+  passTime(60_000);
+  const { body } = await json<RepositoryList>("GET", "/api/repositories?sync=force");
+  expect(body.repositories.map((one) => one.image.lastCheck?.outcome)).toEqual(["unavailable", "unavailable"]);
+  expect((await createInstallations(env.DB).find(7)).lostAt).not.toBeNull();
+});
+
+const push = (commits: { added?: string[]; modified?: string[] }[], more: object = {}) =>
+  deliver("push", {
+    ...{ ref: "refs/heads/main", before: someSha("a"), after: someSha("b"), commits },
+    repository: { name: nameOf(0), owner: { login: "acme" }, default_branch: "main", pushed_at: 1_700_000_000 },
+    ...more,
+  });
+
+it("[TK12] [WH3] a push of ignored paths is a skipped row: by its own list where that is whole, else by a comparison", async () => {
+  await enableMany(1, () => ({ comparison: { status: "ahead", files: ["docs/a.md"] } }), ["docs/**"]);
+  const before = (await github({ do: "state" })).calls.length;
+  expect((await push([{ modified: ["docs/a.md"] }])).reason).toContain("ignored");
+  expect((await github({ do: "state" })).calls).toHaveLength(before);
+  expect(await skippedRows()).toEqual([
+    expect.objectContaining({ reason: "ignored_paths", sha: someSha("b"), fromSha: someSha("a") }),
+  ]);
+  const { body } = await json<BuildList>("GET", `/api/builds?repository=acme/${nameOf(0)}`);
+  expect(body.builds).toEqual([expect.objectContaining({ status: "skipped", skipped: { reason: "ignored_paths", count: 1 } })]);
+  // A merge names no files: GitHub is asked.
+  expect((await push([{}], { after: someSha("c") })).reason).toContain("ignored");
+  expect((await github({ do: "state" })).calls.at(-1)).toContain("/compare/");
+  expect((await push([{ modified: ["src/a.ts"] }], { after: someSha("d") })).reason).not.toContain("ignored");
+});
+
+it("[TK12] a force push is another head like any other, and is built", async () => {
+  const forced = { branches: { main: someSha("b") }, comparison: { status: "diverged", files: ["docs/a.md"] } };
+  await enableMany(1, () => forced, ["docs/**"]);
+  await checkInstallation();
+  expect(await skippedRows()).toEqual([]);
+});
+
+it("[WH3] the ledger keeps who saw a head first, and when the others did", async () => {
+  await enableMany(1);
+  await push([{ modified: ["src/a.ts"] }]);
+  await github({
+    do: "repositories",
+    repositories: [0].map(() => ({ ...renamed, name: nameOf(0), formerly: "acme/none", branches: { main: someSha("b") } })),
+  });
+  passTime(5_000);
+  await checkInstallation();
+  const row = await env.DB.prepare("SELECT * FROM head_sightings WHERE sha = ?").bind(someSha("b")).first();
+  expect(row).toMatchObject({ scope: scopeOf(0), first_by: "push", pushed_at: 1_700_000_000_000 });
+  expect(Number(row?.tick_at) - Number(row?.push_at)).toBeGreaterThanOrEqual(5_000);
+  expect(row?.first_at).toBe(row?.push_at);
+  passTime(91 * 86_400_000);
+  await tick(env);
+  expect(await env.DB.prepare("SELECT count(*) AS n FROM head_sightings").first<number>("n")).toBe(0);
+});

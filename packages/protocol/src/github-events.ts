@@ -1,0 +1,59 @@
+/** `POST /webhooks/github`: what of GitHub's events is read. Other events and fields are ignored. */
+import { z } from "zod";
+
+const namesSchema = z.array(z.string()).optional();
+const installationSchema = z.object({ id: z.number().int() });
+
+export const githubPushSchema = z.object({
+  ref: z.string(),
+  before: z.string().optional(),
+  after: z.string(),
+  deleted: z.boolean().optional(),
+  forced: z.boolean().optional(),
+  /** at most 2,048 */
+  commits: z.array(z.object({ added: namesSchema, removed: namesSchema, modified: namesSchema })).optional(),
+  repository: z.object({
+    name: z.string(),
+    owner: z.object({ login: z.string() }),
+    default_branch: z.string(),
+    /** seconds since the epoch */
+    pushed_at: z.union([z.number(), z.string()]).nullish(),
+  }),
+});
+export type GithubPush = z.infer<typeof githubPushSchema>;
+
+export const githubRepositoryEventSchema = z.object({
+  action: z.string(),
+  repository: z.object({
+    id: z.number().int(),
+    name: z.string(),
+    owner: z.object({ login: z.string() }),
+    default_branch: z.string().nullish(),
+    private: z.boolean(),
+    clone_url: z.string(),
+    archived: z.boolean().optional(),
+  }),
+  changes: z
+    .object({
+      repository: z.object({ name: z.object({ from: z.string() }) }).optional(),
+      owner: z
+        .object({
+          from: z.object({
+            user: z.object({ login: z.string() }).nullish(),
+            organization: z.object({ login: z.string() }).nullish(),
+          }),
+        })
+        .optional(),
+    })
+    .optional(),
+  installation: installationSchema.optional(),
+});
+export type GithubRepositoryEvent = z.infer<typeof githubRepositoryEventSchema>;
+
+export const githubInstallationEventSchema = z.object({ action: z.string(), installation: installationSchema });
+
+export const githubInstallationRepositoriesSchema = z.object({
+  action: z.string(),
+  installation: installationSchema,
+  repositories_removed: z.array(z.object({ full_name: z.string() })).default([]),
+});
