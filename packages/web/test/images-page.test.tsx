@@ -9,6 +9,7 @@ import {
   buildingImage,
   disabledImage,
   failedImage,
+  imageId,
   noImage,
   readyImage,
   repository,
@@ -64,6 +65,15 @@ describe("states", () => {
     expect((await row.findByText(/missing script: build/)).textContent).toBe(
       "npm error missing script: build\nsetup.sh: line 7: exited with 2",
     );
+  });
+
+  it("a pin and failures in a row are said in the row", async () => {
+    const pin = { imageId: imageId(1), reason: "newer ones break login", by: "ada", at: 0, until: null };
+    const failing = { count: 3, firstSha: null, firstAt: 0, nextTryAt: 0 };
+    openImages([repository("web", { ...failedImage(active()), pin, failing })]);
+    const row = await rowOf("web");
+    expect(row.getByText("pinned by ada").title).toBe("newer ones break login");
+    expect(row.getByText("3 attempts failed in a row")).toBeTruthy();
   });
 
   it("Failed beside an active image says that sessions keep starting from it", async () => {

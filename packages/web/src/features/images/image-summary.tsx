@@ -9,7 +9,7 @@ import { Commit } from "../../ui/commit.tsx";
 import { Facts } from "../../ui/facts.tsx";
 
 export function ImageSummary({ image, hasBranch }: { image: ImageState; hasBranch: boolean }) {
-  const { active, latestBuild, lastCheck } = image;
+  const { active, latestBuild, lastCheck, pin, failing } = image;
   const facts: ReactNode[] = [];
   const add = (key: string, content: ReactNode) => facts.push(<Fragment key={key}>{content}</Fragment>);
 
@@ -48,6 +48,8 @@ export function ImageSummary({ image, hasBranch }: { image: ImageState; hasBranc
       </>,
     );
   }
+  if (pin !== null && image.enabled) add("pin", <span title={pin.reason}>pinned by {pin.by}</span>);
+  if (failing !== null && failing.count > 1) add("failing", <>{failing.count} attempts failed in a row</>);
   if (image.status === "none") add("none", <>Switched on; no build has completed yet</>);
   if (image.status === "disabled") {
     add("disabled", hasBranch ? <>Sessions clone and set up from nothing</> : <>No branch yet: push a first commit</>);
