@@ -6,6 +6,7 @@ import { createLog } from "./adapters/log.ts";
 import { type HeadCheckMessage } from "./domain/ports.ts";
 import { type Env } from "./env.ts";
 import { checkInstallation } from "./scheduler/check-installation.ts";
+import { sweep } from "./scheduler/sweep.ts";
 
 const log = createLog({ part: "scheduler" });
 /** most messages that one send takes */
@@ -21,6 +22,7 @@ export async function tick(env: Env): Promise<void> {
   log.info("tick", { installations: ids.length });
   await createWebhookDeliveries(env.DB).prune(tickAt);
   await createHeadSightings(env.DB).prune(tickAt);
+  await sweep(env, log);
 }
 
 /** One batch of the queue. A message is acknowledged when everything that it found is written, also when GitHub did not answer. */

@@ -45,6 +45,8 @@ export const deadlines = {
   /** builds of one commit that fail for a reason of their own: the pause after the second, and the longest one */
   retryFirstMs: 60 * minuteMs,
   retryMaxMs: dayMs,
+  /** between two looks at a sandbox without an owner before it is ended */
+  strayGraceMs: 10 * minuteMs,
   /** images of a repository that was switched off are kept for this long */
   dormantMs: dayMs,
   /** between two looks whether an image that is to be deleted still has running sessions */
@@ -119,6 +121,8 @@ export const limits = {
   singleHeadsPerMessage: 100,
   /** repositories that one message asks for by name because they are not where they were */
   lookUpsPerMessage: 20,
+  /** sandboxes, images and repositories that one tick clears away, of each */
+  sweptPerTick: 50,
   /** comparisons of commits that run side by side */
   comparesAtOnce: 4,
 } as const;
