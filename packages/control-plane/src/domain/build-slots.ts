@@ -18,8 +18,11 @@ export interface Waiting {
   serial: number;
 }
 
-/** A person waits for the first three; the tick's builds fill what is left. */
-export function rankOf(trigger: BuildTrigger): number {
+/**
+ * A person waits for the first three; the tick's builds fill what is left, those first without which sessions start cold.
+ * @param belowFloor the image that there is has a runtime that is not used any more
+ */
+export function rankOf(trigger: BuildTrigger, belowFloor = false): number {
   switch (trigger) {
     case "refresh":
     case "enable":
@@ -28,7 +31,7 @@ export function rankOf(trigger: BuildTrigger): number {
     case "push":
       return 1;
     case "schedule":
-      return 2;
+      return belowFloor ? 2 : 3;
   }
 }
 

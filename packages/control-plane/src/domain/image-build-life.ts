@@ -7,7 +7,7 @@ import { type ModeDecision } from "./build-mode.ts";
 import { deadlines, limits, wholeSeconds } from "./deadlines.ts";
 import { extendSeries } from "./failure-series.ts";
 import { type ImageEffect } from "./image-messages.ts";
-import { type BuildRecord, endedRecord, type LiveBuild, type ScopeState } from "./image-scope-state.ts";
+import { activeImage, type BuildRecord, endedRecord, type LiveBuild, type ScopeState } from "./image-scope-state.ts";
 import { type StoredImage } from "./image-selection.ts";
 import { failOpenPhases, startPhase } from "./phases.ts";
 import { endSandbox, type SandboxEffect } from "./sandbox.ts";
@@ -165,5 +165,7 @@ export function buildInFull(state: ScopeState, live: LiveBuild, reason: ModeReas
 
 export function slotRequest(state: ScopeState, { id, trigger, requestedAt }: LiveBuild): ImageEffect {
   const scope = state.target ? imageScopeOf(state.target) : "";
-  return { type: "slot.request", buildId: id, scope, owner: state.target?.owner.toLowerCase() ?? "", trigger, requestedAt };
+  const owner = state.target?.owner.toLowerCase() ?? "";
+  const servingRevision = activeImage(state)?.runtimeRevision ?? null;
+  return { type: "slot.request", buildId: id, scope, owner, trigger, requestedAt, servingRevision };
 }

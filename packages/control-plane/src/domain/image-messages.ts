@@ -49,7 +49,16 @@ export interface Head {
 export type ImageEffect =
   | SandboxEffect
   /** a slot among the running builds of the installation; the answer is `slot.granted` */
-  | { type: "slot.request"; buildId: string; scope: string; owner: string; trigger: BuildTrigger; requestedAt: number }
+  | {
+      type: "slot.request";
+      buildId: string;
+      scope: string;
+      owner: string;
+      trigger: BuildTrigger;
+      requestedAt: number;
+      /** runtime of the image that serves meanwhile; null while none does */
+      servingRevision: number | null;
+    }
   | { type: "slot.release"; buildId: string }
   /** asks what a build would stand on */
   | { type: "build.plan"; buildId: string }

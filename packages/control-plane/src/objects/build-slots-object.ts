@@ -12,6 +12,8 @@ export interface SlotRequest {
   scope: string;
   owner: string;
   trigger: BuildTrigger;
+  /** the image that serves meanwhile has a runtime that is not used any more */
+  belowFloor?: boolean;
 }
 
 /** builds that are told at once that they may begin */
@@ -24,10 +26,10 @@ export class BuildSlotsObject extends DurableObject<Env> {
   private telling = new Set<string>();
 
   /** Safe to repeat: a build that waits keeps its place, one that has its slot is told again. */
-  async request({ buildId, scope, owner, trigger }: SlotRequest): Promise<void> {
-    const spreadMs = trigger === "schedule" ? this.config.TICK_JITTER_MS : 0;
+  async request({ buildId, scope, owner, trigger, belowFloor = false }: SlotRequest): Promise<void> {
+    const spreadMs = trigger === "schedule" && !belowFloor ? this.config.TICK_JITTER_MS : 0;
     const notBefore = Date.now() + jitterMs(scope, spreadMs);
-    this.slots.add({ buildId, scope, owner, rank: rankOf(trigger), notBefore });
+    this.slots.add({ buildId, scope, owner, rank: rankOf(trigger, belowFloor), notBefore });
     this.advance();
   }
 

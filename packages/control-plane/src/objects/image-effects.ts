@@ -86,8 +86,9 @@ export async function performImageEffect(effect: OwedImageEffect, world: ImageWo
   const { rows, dataPlane } = world;
   switch (effect.type) {
     case "slot.request": {
-      const { buildId, scope, owner, trigger } = effect;
-      return untilWritten(() => world.slots.request({ buildId, scope, owner, trigger }));
+      const { buildId, scope, owner, trigger, servingRevision } = effect;
+      const belowFloor = servingRevision !== null && servingRevision < world.config.RUNTIME_FLOOR;
+      return untilWritten(() => world.slots.request({ buildId, scope, owner, trigger, belowFloor }));
     }
     case "slot.release":
       return untilWritten(() => world.slots.release(effect.buildId));

@@ -27,7 +27,7 @@ it("[BS2] the owner with the fewest running builds, then whom a person waits for
   expect(chooseNext(firsts, new Map(), caps)?.buildId).toBe("a1");
   expect(chooseNext(firsts, new Map([["a", 1]]), caps)?.buildId).toBe("b2");
   expect(chooseNext([waiting("a", 1), waiting("b", 2, rankOf("refresh"))], new Map(), caps)?.buildId).toBe("b2");
-  expect([rankOf("enable"), rankOf("push"), rankOf("schedule")]).toEqual([0, 1, 2]);
+  expect([rankOf("enable"), rankOf("push"), rankOf("schedule")]).toEqual([0, 1, 3]);
 });
 
 it("[BS4] each repository has its own share of the spread, always the same, and they fill it", () => {

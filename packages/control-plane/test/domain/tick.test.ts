@@ -1,8 +1,12 @@
 /** The pure parts of a tick: the rate limit, what a row comes to, paths that are ignored. */
 import { expect, it } from "vitest";
 import { allowedAt, mergeAllowances, readAllowance, requestsLeft, unknownAllowance } from "../../src/domain/allowance.ts";
+import { rankOf } from "../../src/domain/build-slots.ts";
 import { isIgnored, matchesGlob } from "../../src/domain/ignored-paths.ts";
+import { stepImage } from "../../src/domain/image-scope.ts";
+import { emptyScope } from "../../src/domain/image-scope-state.ts";
 import { planCheck, planSkip, type TickRowFacts } from "../../src/domain/tick-plan.ts";
+import { storedImage } from "../fakes/stored-image.ts";
 
 const sha = (digit: string): string => digit.repeat(40);
 const day = 86_400_000;
@@ -99,4 +103,16 @@ it("[TK12] a force push, a change too large to be listed, and one other file are
   expect(isIgnored({ isAhead: false, paths: ["docs/a"] }, globs)).toBe(false);
   expect(isIgnored({ isAhead: true, paths: null }, globs)).toBe(false);
   expect(isIgnored({ isAhead: true, paths: ["docs/a"] }, [])).toBe(false);
+});
+
+it("[TK16] an image below the floor is renewed before the tick's other builds", () => {
+  expect(planCheck(row({ runtimeRevision: 1 }), head("a"), 2, 0)).toEqual({ do: "wake" });
+  expect(rankOf("schedule", true)).toBeLessThan(rankOf("schedule", false));
+  expect(rankOf("schedule", true)).toBeGreaterThan(rankOf("push"));
+  const image = storedImage({ sha: sha("a"), runtimeRevision: 1, expiresAt: 30 * day });
+  const target = { owner: "acme", name: "shop", branch: "main", private: false, cloneUrl: "http://x/y.git", installationId: 1 };
+  const state = { ...emptyScope, target, enabled: true, images: [image], activeId: image.id, order: 1 };
+  const plan = { buildId: "build_1", imageId: "image_2", attempts: ["1", "2", "3", "4"], limitMs: 60_000 };
+  const { effects } = stepImage(state, { type: "head", head: head("a"), runtimeFloor: 2, plan }, 0);
+  expect(effects).toContainEqual(expect.objectContaining({ type: "slot.request", trigger: "schedule", servingRevision: 1 }));
 });
