@@ -89,7 +89,7 @@ export function createApi(
 async function applyEtag(asked: string | undefined, method: string, response: Response): Promise<boolean> {
   if (method !== "GET" || response.status !== 200) return false;
   const body = await response.clone().arrayBuffer();
-  const etag = `W/"${createHash("sha256").update(new Uint8Array(body)).digest("hex")}"`;
+  const etag = response.headers.get("etag") ?? `W/"${createHash("sha256").update(new Uint8Array(body)).digest("hex")}"`;
   response.headers.set("etag", etag);
   response.headers.set("cache-control", "private, max-age=60, s-maxage=60");
   response.headers.set("vary", "Accept, Authorization");

@@ -225,6 +225,19 @@ test("an unchanged answer is 304 and costs nothing of the hourly allowance", asy
   expect(branches.status).toBe(200);
 });
 
+test("whoever knows the head asks with it as the entity tag", async () => {
+  const world = await startWorld();
+  await world.github.addRepository({ owner: "acme", name: "sample", empty: true });
+  const { sha } = await world.github.commit("acme", "sample", { message: "first", files: { a: "1" } });
+  const { octokit } = await world.asInstallation("acme");
+  const ask = (known: string) => {
+    const headers = { accept: "application/vnd.github.sha", "if-none-match": `"${known}"` };
+    return octokit.request("GET /repos/acme/sample/commits/heads/main", { headers });
+  };
+  expect((await ask("0".repeat(40))).data).toBe(sha);
+  expect((await failureOf(ask(sha))).status).toBe(304);
+});
+
 test("the hourly allowance is counted, ends in a 403, and comes back", async () => {
   let at = Date.now();
   const world = await startWorld({ now: () => at, rateLimit: { authenticated: 3, anonymous: 1 } });

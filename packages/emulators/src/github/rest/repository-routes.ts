@@ -107,7 +107,8 @@ export function addRepositoryRoutes(api: Hono<ApiEnv>, ports: ApiPorts): void {
     if (sha === null) throw apiError(422, `No commit found for SHA: ${c.req.param("ref")}`);
     const accepted = c.req.header("accept") ?? "";
     if (/application\/vnd\.github\.(v3\.)?sha/.test(accepted)) {
-      return c.body(sha, 200, { "content-type": "application/vnd.github.sha; charset=utf-8" });
+      // Who knows the commit can ask with it as the entity tag.
+      return c.body(sha, 200, { "content-type": "application/vnd.github.sha; charset=utf-8", etag: `"${sha}"` });
     }
     const [commit] = await readCommits(git, gitDir, ["-1", sha], options);
     if (commit === undefined) throw notFound();
