@@ -11,9 +11,11 @@ import {
   repositoryRefSchema,
 } from "@open-inspect/protocol";
 import { type Context, Hono } from "hono";
+import { createHeadSightings } from "../adapters/d1/head-sightings.ts";
 import { createRepositories } from "../adapters/d1/repositories.ts";
 import { gitHubOf } from "../compose.ts";
 import { type Target } from "../domain/image-scope-state.ts";
+import { sightingOf } from "../domain/sightings.ts";
 import { readConfig } from "../env.ts";
 import { findRepository, syncRepositories } from "../repository-sync.ts";
 import { type App } from "./app-types.ts";
@@ -53,6 +55,17 @@ async function readTarget(c: Context<App>, target: Target): Promise<{ target: Ta
   );
 }
 
+/** For the ledger: a head that neither image nor tick knows was found by a person. */
+async function noteSeen(
+  c: Context<App>,
+  { target, sha }: { target: Target; sha: string | null },
+  known: ImageState,
+): Promise<void> {
+  if (sha === null || sha === known.active?.sha || sha === known.lastCheck?.sha) return;
+  const seen = { scope: imageScopeOf(target), sha, at: Date.now(), pushedAt: null };
+  await createHeadSightings(c.env.DB).save([sightingOf("person", seen)]);
+}
+
 export const repositories = new Hono<App>()
   .get("/", async (c) => {
     const known = createRepositories(c.env.DB);
@@ -77,6 +90,7 @@ export const repositories = new Hono<App>()
     const { lastCheck } = view.image;
     if (!enabled) return c.json(view.image.enabled ? { ...(await object.switchOff()), lastCheck } : view.image);
     const now = await readTarget(c, target);
+    await noteSeen(c, now, view.image);
     return c.json({ ...(await object.switchOn(now.target, now.sha, c.var.person)), lastCheck });
   })
   .put("/:owner/:name/image/settings", async (c) => {
@@ -99,6 +113,7 @@ export const repositories = new Hono<App>()
     );
     if (!view.image.enabled) throw disabled;
     const now = await readTarget(c, target);
+    await noteSeen(c, now, view.image);
     const build = await c.env.IMAGES.getByName(imageScopeOf(target)).trigger("refresh", now.target, now.sha, c.var.person);
     if (!build) throw disabled;
     return c.json({ build } satisfies BuildAccepted, 202);

@@ -157,6 +157,13 @@ it("[WH3] the ledger keeps who saw a head first, and when the others did", async
   expect(row).toMatchObject({ scope: scopeOf(0), first_by: "push", pushed_at: 1_700_000_000_000 });
   expect(Number(row?.tick_at) - Number(row?.push_at)).toBeGreaterThanOrEqual(5_000);
   expect(row?.first_at).toBe(row?.push_at);
+  await github({
+    do: "repositories",
+    repositories: [{ ...renamed, name: nameOf(0), formerly: "acme/none", branches: { main: someSha("c") } }],
+  });
+  await json("POST", `/api/repositories/acme/${nameOf(0)}/image/builds`);
+  const person = await env.DB.prepare("SELECT first_by FROM head_sightings WHERE sha = ?").bind(someSha("c")).first("first_by");
+  expect(person).toBe("person");
   passTime(91 * 86_400_000);
   // With nothing to check behind the test's end.
   await env.DB.prepare("UPDATE image_scopes SET enabled = 0").run();
