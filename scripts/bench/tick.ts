@@ -208,10 +208,7 @@ function watchLog() {
   let waiting: { at: number; resolve: () => void } | null = null;
   return {
     line(line: string) {
-      if (!line.includes('"installation.checked"')) {
-        if (process.env.BENCH_DEBUG) process.stderr.write(`${line}\n`);
-        return;
-      }
+      if (!line.includes('"installation.checked"')) return;
       seen += 1;
       if (waiting && seen >= waiting.at) waiting.resolve();
     },
