@@ -92,7 +92,8 @@ export const apiRoutes: readonly ApiRoute[] = [
   },
   {
     ...{ method: "post", path: "/api/webhooks/github", operationId: "receiveGitHubWebhook", caller: "signature" },
-    summary: "Takes GitHub's events of pushes, repositories and installations; others are acknowledged and ignored. Signed in `x-hub-signature-256`.",
+    summary:
+      "Takes GitHub's events of pushes, repositories and installations; others are acknowledged and ignored. Signed in `x-hub-signature-256`.",
     body: githubPushSchema,
     answer: json(webhookAcceptedSchema, 202),
     errors: ["invalid_request", "payload_too_large", "signature_invalid"],
