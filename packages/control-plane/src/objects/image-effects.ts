@@ -34,7 +34,8 @@ const imagePolicies: Record<Exclude<OwedImageEffect["type"], keyof typeof sandbo
   publish: { tries: 3, firstPauseMs: 200, maxPauseMs: 2_000, limitMs: 10_000 },
 };
 
-export const imagePolicy = (effect: OwedImageEffect): EffectPolicy => ({ ...sandboxPolicies, ...imagePolicies })[effect.type];
+const policies: Record<OwedImageEffect["type"], EffectPolicy> = { ...sandboxPolicies, ...imagePolicies };
+export const imagePolicy = (effect: OwedImageEffect): EffectPolicy => policies[effect.type];
 
 export function imageAddress(effect: OwedImageEffect): { key: string; lane: string; delayMs: number } {
   switch (effect.type) {
