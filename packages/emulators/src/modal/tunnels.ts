@@ -33,7 +33,7 @@ export interface Tunnels {
 // the first of these that the guest has: standard input and output become the connection
 const relayScript = `P=$1
 if command -v socat >/dev/null 2>&1; then exec socat - "TCP:127.0.0.1:$P"; fi
-if command -v node >/dev/null 2>&1; then exec node -e 'const s=require("net").connect(+process.argv[1],"127.0.0.1");process.stdin.pipe(s);s.pipe(process.stdout);s.on("error",()=>process.exit(1));s.on("close",()=>process.exit(0))' "$P"; fi
+if command -v node >/dev/null 2>&1; then exec node -e 'const s=require("net").connect(+process.argv[1],"127.0.0.1");process.stdin.pipe(s);s.pipe(process.stdout);s.on("error",()=>process.exit(1));s.on("close",()=>process.stdout.write("",()=>process.exit(0)))' "$P"; fi
 if command -v python3 >/dev/null 2>&1; then exec python3 -c 'import os,socket,sys,threading
 s=socket.create_connection(("127.0.0.1",int(sys.argv[1])))
 def up():
