@@ -19,10 +19,8 @@ try {
   ensurePrograms(["git", "bwrap", "tini", "rg", "chromium"], ["git", "tini", "chromium"], console.log);
   buildDashboard(console.log);
   if (half !== "e2e") await vitest("sandboxes", ["modal-client", "sandbox-runtime", "emulators"], 3);
-  // End-to-end tests wait more than they compute: the checks fill the gaps.
-  await Promise.all([half === "e2e" ? null : check(), half === "unit" ? null : vitest("end to end", ["scripts"], 2)]);
-  // Alone: the runtime of these tests is one process, and what runs late in it is mistaken for what does not run.
-  if (half !== "e2e") await vitest("workerd and browser", ["protocol", "control-plane", "web"], null);
+  // End-to-end tests wait more than they compute: the others fill the gaps.
+  await Promise.all([half === "e2e" ? null : checksThenWorker(), half === "unit" ? null : vitest("end to end", ["scripts"], 2)]);
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   totals.failed++;
@@ -31,6 +29,11 @@ try {
 }
 console.log(`\n${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
 process.exit(totals.failed === 0 && totals.passed > 0 ? 0 : 1);
+
+async function checksThenWorker() {
+  await check();
+  await vitest("workerd and browser", ["protocol", "control-plane", "web"], 1);
+}
 
 async function check() {
   const { passed, failed } = await runChecks();
