@@ -1,10 +1,11 @@
-/** What is tested end to end on one running system, one part after the other: starting it is the dearest step of each. */
+/**
+ * What is tested end to end on one running system, one part after the other: starting it is the dearest step of each. The image pipeline
+ * has a system of its own in `pipeline.test.ts`, so that two workers have about the same to do.
+ */
 import { afterAll, beforeAll } from "vitest";
 import { startTestSystem, type TestSystem } from "./support.ts";
 import { faults } from "./system/faults.ts";
-import { kills } from "./system/kills.ts";
 import { mainFlow } from "./system/main-flow.ts";
-import { pipeline } from "./system/pipeline.ts";
 import { resilience } from "./system/resilience.ts";
 
 /** Long enough for a build of a small repository on a busy machine, short enough to wait for. */
@@ -17,7 +18,5 @@ beforeAll(async () => {
 afterAll(() => running?.close());
 
 mainFlow(() => running);
-pipeline(() => running);
 resilience(() => running);
-kills(() => running);
 faults(() => running, buildLimitMs);
