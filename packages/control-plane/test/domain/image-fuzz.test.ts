@@ -13,7 +13,6 @@ import {
   type Target,
 } from "../../src/domain/image-scope-state.ts";
 import { imageAddress, imagePolicy, type OwedImageEffect } from "../../src/objects/image-effects.ts";
-import { type EffectPolicy } from "../../src/objects/runner.ts";
 import { createMachineWorld, performOnSandboxes, running, type World } from "../fakes/machine-world.ts";
 import { createRandom, type Random } from "../fakes/random.ts";
 
@@ -26,14 +25,6 @@ const target: Target = {
   installationId: 1,
 };
 const someSha = (random: Random) => (random.pick(["a", "b", "c"]) ?? "a").repeat(40);
-
-/** A policy depends on the type alone; making one is dear when it is done by the million. */
-const policies = new Map<string, EffectPolicy>();
-function policyOf(effect: OwedImageEffect): EffectPolicy {
-  const policy = policies.get(effect.type) ?? imagePolicy(effect);
-  policies.set(effect.type, policy);
-  return policy;
-}
 
 /** the rows of D1 that the invariants speak of */
 interface Database {
@@ -61,7 +52,7 @@ function createScope(random: Random) {
       step: stepImage,
       initial: emptyScope,
       address: imageAddress,
-      policy: policyOf,
+      policy: imagePolicy,
       isWanted: (state, effect) =>
         effect.type === "record.scope" ||
         effect.type === "record.build" ||
