@@ -14,7 +14,6 @@ import {
   buildListQuerySchema,
   buildListSchema,
   buildLogsSchema,
-  createSessionRequestSchema,
   feedMessageSchema,
   healthSchema,
   imageListSchema,
@@ -23,8 +22,6 @@ import {
   putImageRequestSchema,
   putImageSettingsSchema,
   repositoryListSchema,
-  sessionEventSchema,
-  sessionListSchema,
   webhookAcceptedSchema,
 } from "./http-api.ts";
 import { buildIdSchema, imageIdSchema, ownerSchema, repositoryNameSchema, sessionIdSchema } from "./ids.ts";
@@ -38,7 +35,8 @@ import {
   notificationTestSchema,
   putNotificationTargetSchema,
 } from "./notifications.ts";
-import { sessionViewSchema } from "./session.ts";
+import { sessionEventSchema, sessionViewSchema } from "./session.ts";
+import { createSessionRequestSchema, sessionListSchema } from "./session-api.ts";
 
 export type ApiMethod = "get" | "put" | "post" | "delete";
 

@@ -6,9 +6,25 @@
  * applies each number once and acknowledges cumulatively. A newer socket replaces an older one.
  */
 import { z } from "zod";
-import { branchSchema, digestSchema, promptIdSchema, shaSchema, timestampSchema } from "./ids.ts";
+import {
+  attachmentSchema,
+  personSchema,
+  promptMaxLength,
+  promptPartSchema,
+  todoSchema,
+  usageSchema,
+  workspaceDiffSchema,
+} from "./conversation.ts";
+import {
+  branchSchema,
+  digestSchema,
+  promptIdSchema,
+  repositoryPathSchema,
+  sessionIdSchema,
+  shaSchema,
+  timestampSchema,
+} from "./ids.ts";
 import { failureSchema, phaseSchema, repositoryImageFileSchema, workspaceInputsSchema } from "./image-build.ts";
-import { promptPartSchema } from "./session.ts";
 
 export const bridgeProtocolVersion = 1;
 /** A frame above this is refused with close code `frameTooLarge`. */
@@ -80,6 +96,36 @@ export const runtimeEventSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("verify.finished"), sha: shaSchema, verifyRan: z.boolean() }),
   /** session mode: agent healthy and HEAD proved */
   z.object({ type: z.literal("session.ready"), sha: shaSchema, setupRan: z.boolean(), agentVersion: z.string() }),
+  /**
+   * session mode, from an image, before the workspace is reset: the files that differ between the baked commit and the branch's head. Only these
+   * stay closed to the agent's editing tools until the sync is proved. null: too many to tell, all stay closed
+   */
+  z.object({ type: z.literal("workspace.changed"), files: z.array(repositoryPathSchema).max(5_000).nullable() }),
+  /** the agent is healthy and its edit gate has proved itself: it may read; it may write when the gate is open */
+  z.object({ type: z.literal("agent.ready"), agentVersion: z.string(), gate: z.enum(["closed", "open"]) }),
+  /** after the sync: files that setup depends on are others than in the image */
+  z.object({
+    type: z.literal("setup.stale"),
+    files: z.array(repositoryPathSchema).max(50),
+    refresh: z.enum(["offered", "running", "done", "failed"]),
+  }),
+  /** the workspace as it differs from where the session began; sent when it has changed */
+  z.object({ type: z.literal("workspace.diff"), diff: workspaceDiffSchema }),
+  /** the agent's to-do list as a whole */
+  z.object({ type: z.literal("todos"), todos: z.array(todoSchema).max(200) }),
+  /** everything that the prompt has cost until now */
+  z.object({ type: z.literal("prompt.usage"), promptId: promptIdSchema, usage: usageSchema }),
+  /** the answer to a `push`, once for each `pushId` */
+  z.object({
+    type: z.literal("push.finished"),
+    pushId: z.string(),
+    outcome: z.discriminatedUnion("kind", [
+      z.object({ kind: z.literal("pushed"), branch: branchSchema, sha: shaSchema, commits: z.number().int().nonnegative() }),
+      /** the branch that would be pushed has no commit that the base does not have, and nothing is uncommitted */
+      z.object({ kind: z.literal("nothing") }),
+      z.object({ kind: z.literal("failed"), message: z.string() }),
+    ]),
+  }),
   z.object({ type: z.literal("agent.restarted"), attempt: z.number().int().positive(), reason: z.string() }),
   /** nothing more will come: the build or the session's start has failed. `isOutside`: another sandbox would meet the same cause */
   z.object({ type: z.literal("failed"), failure: failureSchema, isOutside: z.boolean().optional() }),
@@ -103,6 +149,30 @@ export const runtimeEventSchema = z.discriminatedUnion("type", [
 ]);
 export type RuntimeEvent = z.infer<typeof runtimeEventSchema>;
 
+/** What the agent's own tools may ask about sessions of the same repository. */
+export const agentSessionRequestSchema = z.discriminatedUnion("call", [
+  z.object({
+    call: z.literal("start"),
+    prompt: z.string().min(1).max(promptMaxLength),
+    branch: branchSchema.optional(),
+    model: z.string().optional(),
+  }),
+  /** sessions that this one began */
+  z.object({ call: z.literal("list") }),
+  z.object({ call: z.literal("read"), sessionId: sessionIdSchema }),
+]);
+export type AgentSessionRequest = z.infer<typeof agentSessionRequestSchema>;
+/** A session as the agent that began it sees it. */
+export const agentSessionStateSchema = z.object({
+  id: sessionIdSchema,
+  status: z.string(),
+  isWorking: z.boolean(),
+  title: z.string(),
+  url: z.string(),
+  /** the end of the last answer's text, in `read` only */
+  lastAnswer: z.string().nullable(),
+});
+
 /** Sandbox → control plane. */
 export const bridgeUpSchema = z.discriminatedUnion("type", [
   z.object({
@@ -117,8 +187,10 @@ export const bridgeUpSchema = z.discriminatedUnion("type", [
   }),
   z.object({ type: z.literal("event"), seq: z.number().int().positive(), at: timestampSchema, event: runtimeEventSchema }),
   z.object({ type: z.literal("heartbeat"), at: timestampSchema }),
-  /** asks for a git credential for this sandbox's one repository */
-  z.object({ type: z.literal("credential.request"), id: z.string() }),
+  /** asks for a git credential for this sandbox's one repository. `pushId`: to write, for the push that the control plane has asked for */
+  z.object({ type: z.literal("credential.request"), id: z.string(), pushId: z.string().optional() }),
+  /** the agent asks for another session, or for the state of one that it began. Answered once by `session.answer` with the same id */
+  z.object({ type: z.literal("session.request"), id: z.string(), request: agentSessionRequestSchema }),
 ]);
 export type BridgeUp = z.infer<typeof bridgeUpSchema>;
 
@@ -133,10 +205,29 @@ export const bridgeDownSchema = z.discriminatedUnion("type", [
     promptId: promptIdSchema,
     text: z.string().min(1),
     model: z.string().nullable(),
+    /** bytes are read from `<bridge URL as http(s)>/attachments/<id>` with the bridge's token */
+    attachments: z.array(attachmentSchema).optional(),
+    /** whoever asked; commits of this prompt carry the name */
+    author: personSchema.nullable().optional(),
     /** makes ids that the agent derives from the prompt repeatable */
     createdAt: timestampSchema,
   }),
   z.object({ type: z.literal("abort"), promptId: promptIdSchema }),
+  /** bring the workspace to the branch's head again (nothing was edited yet), and say `session.ready` again: a reserved sandbox has got its session */
+  z.object({ type: z.literal("sync"), branch: branchSchema.optional() }),
+  /** run `.openinspect/refresh.sh`, or setup.sh where there is none, beside the agent */
+  z.object({ type: z.literal("refresh") }),
+  /** commit what is not committed as `author`, push to `branch`, answer `push.finished`. The same `pushId` again answers the same */
+  z.object({
+    type: z.literal("push"),
+    pushId: z.string(),
+    branch: branchSchema,
+    message: z.string().min(1),
+    author: personSchema.nullable(),
+  }),
+  /** answers `session.request` */
+  z.object({ type: z.literal("session.answer"), id: z.string(), sessions: z.array(agentSessionStateSchema) }),
+  z.object({ type: z.literal("session.refused"), id: z.string(), message: z.string() }),
   /** end cleanly and exit */
   z.object({ type: z.literal("shutdown"), reason: z.string() }),
 ]);

@@ -1,6 +1,6 @@
 /** Bodies of the REST API and of the two browser sockets. Paths are below `/api`. */
 import { z } from "zod";
-import { branchSchema, repositoryRefSchema, sessionIdSchema, shaSchema, timestampSchema } from "./ids.ts";
+import { sessionIdSchema, shaSchema, timestampSchema } from "./ids.ts";
 import {
   buildViewSchema,
   failingSchema,
@@ -9,7 +9,7 @@ import {
   logEntrySchema,
   pinSchema,
 } from "./image-build.ts";
-import { sessionSummarySchema, sessionViewSchema } from "./session.ts";
+import { sessionSummarySchema } from "./session.ts";
 
 /** The dashboard's five words. */
 export const imageStatuses = ["ready", "building", "failed", "none", "disabled"] as const;
@@ -130,32 +130,6 @@ export const buildLogsSchema = z.object({
 });
 export type BuildLogs = z.infer<typeof buildLogsSchema>;
 
-/** The most characters of a prompt. */
-export const promptMaxLength = 100_000;
-
-/** `POST /sessions` → 201 with `SessionView`. Without a branch: the default branch. */
-export const createSessionRequestSchema = z.strictObject({
-  repository: z.union([
-    repositoryRefSchema,
-    z
-      .string()
-      .regex(/^[^/\s]+\/[^/\s]+$/, { error: "must be owner/name" })
-      .transform((fullName) => {
-        const [owner = "", name = ""] = fullName.split("/");
-        return { owner, name };
-      })
-      .pipe(repositoryRefSchema),
-  ]),
-  branch: branchSchema.optional(),
-  prompt: z.string().trim().min(1).max(promptMaxLength).optional(),
-  model: z.string().min(1).max(200).optional(),
-});
-export type CreateSessionRequest = z.input<typeof createSessionRequestSchema>;
-
-/** `GET /sessions`, newest first. */
-export const sessionListSchema = z.object({ sessions: z.array(sessionSummarySchema) });
-export type SessionList = z.infer<typeof sessionListSchema>;
-
 /** `GET /health`. */
 export const healthSchema = z.object({
   status: z.enum(["ok", "degraded"]),
@@ -179,23 +153,7 @@ export const feedMessageSchema = z.discriminatedUnion("type", [
 ]);
 export type FeedMessage = z.infer<typeof feedMessageSchema>;
 
-/**
- * `GET /sessions/:id/events` and `GET /builds/:id/events` (WebSocket, `?after=SEQ` for log entries already seen):
- * first the whole view and the log since the cursor, then each change. A view replaces the one before it.
- */
-export const sessionEventSchema = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("session"), session: sessionViewSchema }),
-  z.object({ type: z.literal("log"), entries: z.array(logEntrySchema) }),
-  /** text that a prompt's part grew by */
-  z.object({
-    type: z.literal("delta"),
-    promptId: z.string(),
-    partId: z.string(),
-    kind: z.enum(["text", "reasoning"]),
-    delta: z.string(),
-  }),
-]);
-export type SessionEvent = z.infer<typeof sessionEventSchema>;
+/** `GET /builds/:id/events` (WebSocket, `?after=SEQ` for log entries already seen): the view and the log since the cursor, then each change. */
 export const buildEventSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("build"), build: buildViewSchema }),
   z.object({ type: z.literal("log"), entries: z.array(logEntrySchema) }),

@@ -41,7 +41,18 @@ export type BuildTrigger = z.infer<typeof buildTriggerSchema>;
  * or, in an incremental build that has one, `.openinspect/refresh.sh` · `start` `.openinspect/start.sh` · `agent` until the agent is
  * healthy · `snapshot` of the filesystem · `verify` a throw-away sandbox that starts from the candidate.
  */
-export const phases = ["sandbox", "connect", "clone", "sync", "setup", "start", "agent", "snapshot", "verify"] as const;
+export const phases = [
+  "sandbox",
+  "connect",
+  "clone",
+  "sync",
+  "setup",
+  "start",
+  "agent",
+  "refresh",
+  "snapshot",
+  "verify",
+] as const;
 export const phaseSchema = z.enum(phases);
 export type Phase = z.infer<typeof phaseSchema>;
 

@@ -1,12 +1,14 @@
 /** The OpenAPI 3.1 document of the REST API, made from the routes and the very schemas that requests are parsed with. Pure. */
 import { z } from "zod";
 import { type ApiRoute, apiRoutes } from "./api-routes.ts";
+import * as conversation from "./conversation.ts";
 import { type ErrorCode, errorBodySchema, errorStatuses } from "./errors.ts";
 import * as api from "./http-api.ts";
 import * as build from "./image-build.ts";
 import * as insights from "./insights.ts";
 import * as notifications from "./notifications.ts";
 import * as session from "./session.ts";
+import * as sessionApi from "./session-api.ts";
 
 /** JSON as it goes over the wire. */
 export type JsonObject = { [key: string]: unknown };
@@ -20,7 +22,9 @@ const componentName = (exportName: string): string => {
 };
 
 function namedSchemas(): [string, z.ZodType][] {
-  const all: [string, unknown][] = [build, session, insights, notifications, api].flatMap((module) => Object.entries(module));
+  const all: [string, unknown][] = [build, conversation, session, insights, notifications, api, sessionApi].flatMap((module) =>
+    Object.entries(module),
+  );
   const found = all
     .filter((entry): entry is [string, z.ZodType] => entry[1] instanceof z.ZodType)
     // Queries and path parameters are described one by one where they are used.

@@ -83,8 +83,8 @@ export const runtimeConfigSchema = z.discriminatedUnion("mode", [
     mode: z.literal("session"),
     sessionId: sessionIdSchema,
     ...common,
-    /** image: the workspace is there and setup has run. base: neither. */
-    startFrom: z.enum(["image", "base"]),
+    /** image: the workspace is there and setup has run. base: neither. snapshot: this session's own workspace as it was left, which no sync may change. */
+    startFrom: z.enum(["image", "base", "snapshot"]),
     agent: agentConfigSchema,
     /** limit of `.openinspect/start.sh` */
     startHookTimeoutMs: z.number().int().positive(),

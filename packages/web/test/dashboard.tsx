@@ -78,7 +78,7 @@ export function openDashboard(path: string, routes: Routes) {
   const asked: Asked[] = [];
   const answers: Routes = {
     "GET /api/repositories": ok({ repositories: [] }),
-    "GET /api/sessions": ok({ sessions: [] }),
+    "GET /api/sessions": ok({ sessions: [], next: null }),
     "GET /api/insights?days=30": ok(insights()),
     ...routes,
   };

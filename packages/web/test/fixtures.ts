@@ -160,6 +160,14 @@ export function summary(number: number, over: Partial<SessionSummary> = {}): Ses
     startMs: 1_600,
     startedFrom: "image",
     title: `Session ${number}`,
+    isWorking: false,
+    activeAt: createdAt,
+    author: null,
+    usage: null,
+    promptCount: 0,
+    pullRequest: null,
+    parentId: null,
+    archivedAt: null,
     ...over,
   };
 }
@@ -189,6 +197,13 @@ export function session(over: Partial<SessionView> = {}): SessionView {
     setupRanInSession: false,
     receipt: receipt(),
     prompts: [],
+    fallbacks: [],
+    staleSetup: null,
+    idleStopAt: null,
+    snapshot: null,
+    models: [],
+    todos: [],
+    diff: null,
     failure: null,
     ...over,
   };

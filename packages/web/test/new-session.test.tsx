@@ -93,7 +93,7 @@ it("a failed newer build does not hide that the older image serves", async () =>
 });
 
 it("Ctrl+Enter in the prompt starts the session and leads to its page", async () => {
-  const created = session({ status: "starting", receipt: null, readyAt: null });
+  const created = session({ status: "syncing", receipt: null, readyAt: null });
   const { user, asked, router } = openForm("/sessions/new?repository=acme/web", {
     "POST /api/sessions": { status: 201, body: created },
   });

@@ -403,7 +403,7 @@ describe("sessions", () => {
       summary(3, { startMs: 1_000, repository: { owner: "acme", name: "api" } }),
     ];
     openRepository(readyImage(), {
-      routes: { "GET /api/sessions": ok({ sessions }), [`GET /api/sessions/${summary(1).id}`]: ok(session()) },
+      routes: { "GET /api/sessions": ok({ sessions, next: null }), [`GET /api/sessions/${summary(1).id}`]: ok(session()) },
     });
     await screen.findByText(/saved 37 s/);
     const rows = within(screen.getByRole("list", { name: "Newest sessions" })).getAllByRole("listitem");

@@ -78,22 +78,23 @@ it("a session from an image shows both commits and that setup was not re-run", a
 
 it("an agent that waits for setup says so while it waits", async () => {
   const at = Date.now() - 5_000;
-  const starting = { status: "starting", receipt: null, readyAt: null } as const;
+  const starting = { status: "syncing", receipt: null, readyAt: null } as const;
   const agent = phase("agent", at, null);
   const { sockets } = openSession(session({ ...starting, phases: [phase("setup", at, null), agent] }));
   await screen.findByText("waits for setup");
   const over = session({ ...starting, phases: [phase("setup", at, 4_000), agent] });
-  sockets.of(`/api${path}/events`).send({ type: "session", session: over });
+  sockets.of(`/api${path}/events`).send({ type: "snapshot", cursor: 0, session: over });
   await waitFor(() => expect(screen.queryByText("waits for setup")).toBeNull());
 });
 
 it("boot phases appear as they happen, and the running one ticks", async () => {
   const at = Date.now() - 5_000;
-  const starting = { status: "starting", receipt: null, readyAt: null } as const;
+  const starting = { status: "syncing", receipt: null, readyAt: null } as const;
   const { sockets } = openSession(session({ ...starting, phases: [phase("sandbox", at, 310)] }));
   await screen.findByText("Create sandbox");
   sockets.of(`/api${path}/events`).send({
-    type: "session",
+    type: "snapshot",
+    cursor: 0,
     session: session({
       ...starting,
       phases: [phase("sandbox", at, 310), phase("sync", at + 310, null), phase("agent", at + 310, null)],
@@ -109,10 +110,10 @@ it("boot phases appear as they happen, and the running one ticks", async () => {
 });
 
 it("becoming ready is announced with the receipt", async () => {
-  const { sockets } = openSession(session({ status: "starting", receipt: null, readyAt: null }));
+  const { sockets } = openSession(session({ status: "syncing", receipt: null, readyAt: null }));
   await startCard();
   expect(status()).toBe("Starting");
-  sockets.of(`/api${path}/events`).send({ type: "session", session: session() });
+  sockets.of(`/api${path}/events`).send({ type: "snapshot", cursor: 0, session: session() });
   await waitFor(() => expect(status()).toBe("Ready"));
   expect(document.querySelector("[data-announcements]")?.textContent).toContain("Session ready. Started in 1.6 s");
 });
@@ -129,6 +130,10 @@ const prompt = (parts: unknown[]) => ({
   model: null,
   status: "running",
   parts,
+  author: null,
+  attachments: [],
+  startedAt: null,
+  usage: null,
   error: null,
   createdAt: Date.now(),
   finishedAt: null,
@@ -139,7 +144,7 @@ it("an answer grows by deltas, and what it says can never become HTML", async ()
   const { sockets } = openSession(view);
   await screen.findByText("Look at");
   const socket = sockets.of(`/api${path}/events`);
-  const delta = { type: "delta", promptId: promptId(1), kind: "text" };
+  const delta = { type: "delta", cursor: 0, promptId: promptId(1), kind: "text" };
   socket.send({ ...delta, partId: "a", delta: "`cart.ts` <img src=x onerror=alert(1)>" });
   socket.send({ ...delta, partId: "b", delta: "```ts\nconst a = 1;" });
   const answer = screen.getByRole("region", { name: "Answer" });
@@ -154,8 +159,12 @@ it("a whole view that follows deltas is not grown by them a second time", async 
   const { sockets } = openSession(view);
   await screen.findByText("one");
   const socket = sockets.of(`/api${path}/events`);
-  socket.send({ type: "delta", promptId: promptId(1), kind: "text", partId: "a", delta: " two" });
-  socket.send({ type: "session", session: { ...session(), prompts: [prompt([{ kind: "text", id: "a", text: "one two" }])] } });
+  socket.send({ type: "delta", cursor: 0, promptId: promptId(1), kind: "text", partId: "a", delta: " two" });
+  socket.send({
+    type: "snapshot",
+    cursor: 0,
+    session: { ...session(), prompts: [prompt([{ kind: "text", id: "a", text: "one two" }])] },
+  });
   await screen.findByText("one two");
   await new Promise((resolve) => setTimeout(resolve, 150));
   expect(screen.getByRole("region", { name: "Answer" }).textContent).toBe("one two");
@@ -220,7 +229,7 @@ it("while setup runs in the session, the page says so and shows the newest line 
   const at = Date.now() - 5_000;
   const { sockets } = openSession(
     session({
-      status: "starting",
+      status: "syncing",
       image: null,
       receipt: null,
       readyAt: null,

@@ -10,17 +10,17 @@ const titles = () =>
     .map((link) => /Session \d+/.exec(link.textContent ?? "")?.[0]);
 
 it("a row says status, repository, branch, what it started from and how long that took", async () => {
-  openDashboard("/", { "GET /api/sessions": ok({ sessions: [summary(3)] }) });
+  openDashboard("/", { "GET /api/sessions": ok({ sessions: [summary(3)], next: null }) });
   const link = await screen.findByRole("link", { name: /Session 3/ });
   for (const part of ["Ready", "acme/web · main", "1.6 s", "from image", "3 min ago"]) expect(link.textContent).toContain(part);
   expect(link.getAttribute("href")).toBe(`/sessions/${sessionId(3)}`);
 });
 
 it("the feed adds a new session at the top and changes a known one in place", async () => {
-  const { sockets } = openDashboard("/", { "GET /api/sessions": ok({ sessions: [summary(2), summary(3)] }) });
+  const { sockets } = openDashboard("/", { "GET /api/sessions": ok({ sessions: [summary(2), summary(3)], next: null }) });
   await screen.findByRole("link", { name: /Session 3/ });
   const feed = sockets.of("/api/feed");
-  feed.send({ type: "session", session: summary(1, { status: "starting", startMs: null }) });
+  feed.send({ type: "session", session: summary(1, { status: "syncing", startMs: null }) });
   feed.send({ type: "session", session: summary(3, { status: "stopped" }) });
   await waitFor(() => expect(titles()).toEqual(["Session 1", "Session 2", "Session 3"]));
   expect(screen.getByRole("link", { name: /Session 3/ }).textContent).toContain("Stopped");
@@ -70,7 +70,7 @@ it("a page that breaks says so, leaves the navigation standing, and can be tried
   act(() => void queryClient.setQueryData(["sessions"], { sessions: null }));
   expect(await screen.findByRole("heading", { level: 1, name: "This page broke" })).toBeTruthy();
   expect(screen.getAllByRole("link", { name: "Images" }).length).toBeGreaterThan(0);
-  queryClient.setQueryData(["sessions"], { sessions: [] });
+  queryClient.setQueryData(["sessions"], { sessions: [], next: null });
   await user.click(screen.getByRole("button", { name: "Try again" }));
   expect(await screen.findByText("No session yet")).toBeTruthy();
   vi.restoreAllMocks();

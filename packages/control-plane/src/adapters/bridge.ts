@@ -145,6 +145,13 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
       case "credential.request":
         ctx.waitUntil(answerCredential(socket, attempt, message.id));
         return null;
+      case "session.request":
+        push(socket, {
+          type: "session.refused",
+          id: message.id,
+          message: "This control plane does not start sessions for sandboxes.",
+        });
+        return null;
     }
   }
 

@@ -72,13 +72,26 @@ export interface SessionState extends Omit<SessionOrder, "attempts"> {
 export function statusOf(state: SessionState): SessionStatus {
   switch (state.stage.at) {
     case "starting":
-      return state.stage.life.at === "creating" ? "created" : "starting";
+      return startingStatus(state.stage.life);
     case "ready":
       return "ready";
     case "stopping":
       return "stopping";
     case "ended":
       return state.stage.status;
+  }
+}
+
+function startingStatus(life: SandboxLife): SessionStatus {
+  switch (life.at) {
+    case "creating":
+      return "created";
+    case "starting":
+    case "connecting":
+    case "diagnosing":
+      return "connecting";
+    case "up":
+      return "syncing";
   }
 }
 
@@ -94,6 +107,14 @@ export function summaryOf(state: SessionState): SessionSummary {
     startMs: state.receipt?.startMs ?? null,
     startedFrom: state.receipt?.startedFrom ?? null,
     title: state.title,
+    isWorking: false,
+    activeAt: state.readyAt ?? state.acceptedAt,
+    author: null,
+    usage: null,
+    promptCount: 0,
+    pullRequest: null,
+    parentId: null,
+    archivedAt: null,
   };
 }
 
@@ -139,6 +160,13 @@ export function viewOf(state: SessionState, prompts: PromptView[]): SessionView 
     setupRanInSession: state.setupRan,
     receipt: state.receipt,
     prompts,
+    fallbacks: [],
+    staleSetup: null,
+    idleStopAt: null,
+    snapshot: null,
+    models: [],
+    todos: [],
+    diff: null,
     failure: state.stage.at === "ended" ? state.stage.failure : null,
   };
 }

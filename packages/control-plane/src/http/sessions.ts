@@ -120,7 +120,7 @@ export const sessions = new Hono<App>()
     if (controlPlaneMs !== null) c.header("server-timing", `control-plane;dur=${controlPlaneMs}`);
     return c.json(view, 201);
   })
-  .get("/", async (c) => c.json({ sessions: await createSessions(c.env.DB).list() } satisfies SessionList))
+  .get("/", async (c) => c.json({ sessions: await createSessions(c.env.DB).list(), next: null } satisfies SessionList))
   .get("/:id", async (c) => {
     const id = idOf(c);
     const found = await c.env.SESSIONS.getByName(id).view();

@@ -267,13 +267,13 @@ export class SessionObject extends DurableObject<Env> {
   private showView(): void {
     if (!this.viewers.isWatched(logOwner)) return;
     const session = this.viewNow();
-    if (session) this.viewers.send(logOwner, { type: "session", session } satisfies SessionEvent);
+    if (session) this.viewers.send(logOwner, { type: "snapshot", cursor: 0, session } satisfies SessionEvent);
   }
 
   private watch(socket: WebSocket, after: number): void {
     this.viewers.accept(socket, logOwner);
     const session = this.viewNow();
-    if (session) sendText(socket, JSON.stringify({ type: "session", session } satisfies SessionEvent));
+    if (session) sendText(socket, JSON.stringify({ type: "snapshot", cursor: 0, session } satisfies SessionEvent));
     for (let cursor = after; ; ) {
       const { entries, next, end } = this.logs.read(logOwner, cursor, logPageBytes);
       if (entries.length > 0) sendText(socket, JSON.stringify({ type: "log", entries } satisfies SessionEvent));
@@ -285,5 +285,5 @@ export class SessionObject extends DurableObject<Env> {
 
 function toDelta(event: Extract<RuntimeEvent, { type: "prompt.delta" }>): SessionEvent {
   const { promptId, partId, kind, delta } = event;
-  return { type: "delta", promptId, partId, kind, delta };
+  return { type: "delta", cursor: 0, promptId, partId, kind, delta };
 }

@@ -93,12 +93,12 @@ it("[AP8] a session's socket shows phases, deltas and parts as they happen, and 
   runtime.event({ type: "prompt.started", promptId });
   for (const delta of ["Hel", "lo"]) runtime.event({ type: "prompt.delta", promptId, partId: "p1", kind: "text", delta });
   await eventually(async () => messages.filter((one) => one.type === "delta").length === 2, "deltas");
-  expect(messages.some((one) => one.type === "session" && one.session.phases.some((phase) => phase.phase === "clone"))).toBe(
+  expect(messages.some((one) => one.type === "snapshot" && one.session.phases.some((phase) => phase.phase === "clone"))).toBe(
     true,
   );
   const reload = await watch(`/api/sessions/${body.id}/events`, sessionEventSchema);
   const first = await eventually(async () => reload.messages[0], "the view");
-  expect(first.type === "session" && first.session.prompts[0]?.parts).toEqual([{ kind: "text", id: "p1", text: "Hello" }]);
+  expect(first.type === "snapshot" && first.session.prompts[0]?.parts).toEqual([{ kind: "text", id: "p1", text: "Hello" }]);
   const log = messages.flatMap((one) => (one.type === "log" ? one.entries.map((entry) => entry.text) : []));
   expect(log.join("")).toContain("The sandbox was asked for");
 });
@@ -111,7 +111,7 @@ it("[AP10] many parts of an answer are few views, text in between is not lost, a
   const promptId = prompt.type === "prompt" ? prompt.promptId : "";
   runtime.event({ type: "prompt.started", promptId });
   const { messages } = await watch(`/api/sessions/${body.id}/events`, sessionEventSchema);
-  const shown = () => messages.filter((one) => one.type === "session");
+  const shown = () => messages.filter((one) => one.type === "snapshot");
   await eventually(async () => shown()[0]?.session.prompts[0]?.status === "running", "the prompt runs");
   const tool = { kind: "tool", id: "t1", tool: "bash", title: "make", input: "make" } as const;
   const before = shown().length;

@@ -283,7 +283,7 @@ it("[SB10] [SE10] a session that waited for the base image tells the wait, and l
   await gateway({ do: "fault", fault: { call: "create", kind: "transient", code: "base_not_ready", times: 10 } });
   const session = await start();
   await eventually(async () => (await view(session.id)).phases[0]?.detail === "waiting for the base image", "it says so");
-  await ringSession(session.id, (now) => now.status === "starting", 20_000);
+  await ringSession(session.id, (now) => now.status === "connecting", 20_000);
   const runtime = await connectRuntime((await startedSandbox(session.id)).config);
   runtime.event(ready);
   const { receipt, phases } = await untilStatus(session.id, "ready");

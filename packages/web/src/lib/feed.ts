@@ -41,7 +41,7 @@ export function mergeSession(list: SessionList, message: FeedMessage): SessionLi
   const { session } = message;
   const others = list.sessions.filter((each) => each.id !== session.id);
   const before: SessionSummary[] = others.filter((each) => each.createdAt > session.createdAt);
-  return { sessions: [...before, session, ...others.slice(before.length)] };
+  return { ...list, sessions: [...before, session, ...others.slice(before.length)] };
 }
 
 export interface Feed {

@@ -40,8 +40,10 @@ export function startWord(image: ImageState): Word {
 
 export const sessionWords: Record<SessionStatus, Word> = {
   created: { word: "Created", tone: "warn", busy: true },
-  starting: { word: "Starting", tone: "warn", busy: true },
+  connecting: { word: "Connecting", tone: "warn", busy: true },
+  syncing: { word: "Starting", tone: "warn", busy: true },
   ready: { word: "Ready", tone: "ok" },
+  snapshotting: { word: "Saving", tone: "neutral", busy: true },
   stopping: { word: "Stopping", tone: "neutral", busy: true },
   stopped: { word: "Stopped", tone: "neutral" },
   failed: { word: "Failed", tone: "bad" },
@@ -64,8 +66,9 @@ export const promptWords: Record<PromptView["status"], Word> = {
   queued: { word: "Queued", tone: "neutral" },
   running: { word: "Working", tone: "warn", busy: true },
   done: { word: "Done", tone: "ok" },
-  aborted: { word: "Stopped", tone: "neutral" },
+  stopped: { word: "Stopped", tone: "neutral" },
   failed: { word: "Failed", tone: "bad" },
+  cancelled: { word: "Cancelled", tone: "neutral" },
 };
 
 export const phaseNames: Record<Phase, string> = {
@@ -76,6 +79,7 @@ export const phaseNames: Record<Phase, string> = {
   setup: "Setup script",
   start: "Start script",
   agent: "Agent start",
+  refresh: "Refresh script",
   snapshot: "Save snapshot",
   verify: "Verify",
 };
@@ -88,6 +92,7 @@ export const phaseActivities: Record<Phase, string> = {
   setup: "running setup.sh",
   start: "running start.sh",
   agent: "starting the agent",
+  refresh: "running refresh.sh",
   snapshot: "saving the snapshot",
   verify: "verifying the image",
 };

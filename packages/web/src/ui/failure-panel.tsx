@@ -17,6 +17,7 @@ const phaseMarks: Record<Phase, RegExp> = {
   setup: /setup\.sh/i,
   start: /start\.sh/i,
   agent: /agent/i,
+  refresh: /refresh\.sh/i,
   snapshot: /snapshot/i,
   verify: /verif|candidate/i,
 };

@@ -11,10 +11,16 @@ import {
   type ImageSettings,
   modeReasons,
   notificationFormats,
+  type Person,
   type PhaseRecord,
   type Pin,
+  type PullRequest,
   phases,
+  type SessionSettings,
+  sessionStatuses,
   skipReasons,
+  startSources,
+  type Usage,
 } from "@open-inspect/protocol";
 import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import { type FailureSeries } from "../../domain/image-scope-state.ts";
@@ -51,6 +57,12 @@ export const imageScopes = sqliteTable("image_scopes", {
   settings: text("settings", { mode: "json" }).$type<ImageSettings>(),
   failing: text("failing", { mode: "json" }).$type<FailureSeries>(),
   pin: text("pin", { mode: "json" }).$type<Pin>(),
+});
+
+/** What a repository sets for its sessions. No row: the defaults. */
+export const sessionSettings = sqliteTable("session_settings", {
+  scope: text("scope").primaryKey(),
+  settings: text("settings", { mode: "json" }).$type<SessionSettings>().notNull(),
 });
 
 /** What the scheduler saw last of each repository. Written by it alone, in one statement for many repositories. */
@@ -191,14 +203,14 @@ export const sessions = sqliteTable(
     owner: text("owner").notNull(),
     name: text("name").notNull(),
     branch: text("branch").notNull(),
-    status: text("status", { enum: ["created", "starting", "ready", "stopping", "stopped", "failed"] }).notNull(),
+    status: text("status", { enum: sessionStatuses }).notNull(),
     createdAt: integer("created_at").notNull(),
     readyAt: integer("ready_at"),
     endedAt: integer("ended_at"),
     startMs: integer("start_ms"),
     /** what its start says about cold starts; null when it started from an image */
     coldMs: integer("cold_ms"),
-    startedFrom: text("started_from", { enum: ["image", "base"] }),
+    startedFrom: text("started_from", { enum: startSources }),
     /** the image that it came from */
     imageId: text("image_id"),
     coldReason: text("cold_reason", { enum: coldReasonCodes }),
@@ -210,12 +222,32 @@ export const sessions = sqliteTable(
     /** what the image spared */
     savedMs: integer("saved_ms"),
     title: text("title").notNull(),
+    /** rises with each change: a write that arrives late changes nothing */
+    version: integer("version").notNull().default(0),
+    isWorking: integer("is_working", { mode: "boolean" }).notNull().default(false),
+    activeAt: integer("active_at").notNull().default(0),
+    author: text("author", { mode: "json" }).$type<Person>(),
+    /** the author's name, to be looked for */
+    authorName: text("author_name"),
+    usage: text("usage", { mode: "json" }).$type<Usage>(),
+    promptCount: integer("prompt_count").notNull().default(0),
+    /** the beginning of the first prompt, to be looked for */
+    firstPrompt: text("first_prompt"),
+    pullRequest: text("pull_request", { mode: "json" }).$type<PullRequest>(),
+    /** `owner/name#number` in lower case, by which webhooks find it */
+    pullRequestKey: text("pull_request_key"),
+    parentId: text("parent_id"),
+    archivedAt: integer("archived_at"),
+    /** until a session claims it this is a reserved sandbox, which no list shows */
+    isReserved: integer("is_reserved", { mode: "boolean" }).notNull().default(false),
   },
   (table) => [
     index("sessions_by_time").on(table.createdAt),
     index("sessions_by_scope").on(table.scope, table.readyAt),
     index("sessions_by_scope_time").on(table.scope, table.createdAt),
     index("sessions_by_image").on(table.imageId, table.endedAt),
+    index("sessions_by_parent").on(table.parentId),
+    index("sessions_by_pull_request").on(table.pullRequestKey),
   ],
 );
 

@@ -60,6 +60,10 @@ export function createPromptStore(sql: SqlStorage): PromptStore {
     id: row.id,
     text: row.text,
     model: row.model,
+    author: null,
+    attachments: [],
+    startedAt: null,
+    usage: null,
     status: row.status as PromptView["status"],
     parts: knownParts(row.id).filter((part) => part.kind === "tool" || part.text !== ""),
     error: row.error,
@@ -93,7 +97,7 @@ export function createPromptStore(sql: SqlStorage): PromptStore {
       if (outcome === "done") sql.exec("DELETE FROM parts WHERE prompt_id = ? AND json_extract(json, '$.growing')", promptId);
       sql.exec(
         "UPDATE prompts SET status = ?, error = ?, finished_at = ? WHERE id = ? AND finished_at IS NULL",
-        outcome,
+        outcome === "aborted" ? "stopped" : outcome,
         error,
         at,
         promptId,

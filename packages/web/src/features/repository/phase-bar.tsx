@@ -11,6 +11,7 @@ const phaseColours: Record<Phase, string> = {
   setup: "bg-phase-setup",
   start: "bg-phase-run",
   agent: "bg-phase-run",
+  refresh: "bg-phase-setup",
   snapshot: "bg-phase-snapshot",
   verify: "bg-phase-verify",
 };

@@ -39,7 +39,7 @@ export function SessionPage({ id }: { id: string }) {
     onMessage(message) {
       if (message.type === "log") log.append(message.entries);
       else if (message.type === "delta") deltas.push(message);
-      else {
+      else if (message.type === "snapshot") {
         deltas.clear();
         queryClient.setQueryData(sessionKey(id), message.session);
       }
