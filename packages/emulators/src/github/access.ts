@@ -8,17 +8,20 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { type AppTokens, hashToken } from "./app-tokens.ts";
 import { type Repository } from "./repositories.ts";
-import { type TokenRecord } from "./state.ts";
+import { type Account, type TokenRecord } from "./state.ts";
 
 export type Identity =
   | { kind: "anonymous" }
   | { kind: "app" }
   | { kind: "installation"; token: TokenRecord }
   | { kind: "person"; login: string };
-type Identified = { identity: Identity } | { refused: string };
+/** 401: the credential is none. 403: it is one, of an installation that is suspended. */
+type Identified = { identity: Identity } | { refused: string; status: 401 | 403 };
 
 /** `hidden` is answered as if the repository did not exist. */
 export type Decision = "yes" | "hidden" | "denied";
+
+export const suspendedRefusal = "This installation has been suspended";
 
 const digest = (text: string) => createHash("sha256").update(text).digest();
 
@@ -33,20 +36,28 @@ function credentialOf(authorization: string | undefined): string | null {
   return password === "" || password === "x-oauth-basic" ? user || null : password;
 }
 
-export function createAccess(ports: { tokens: AppTokens; person: { login: string; token: string } }) {
+export function createAccess(ports: {
+  tokens: AppTokens;
+  accounts: () => readonly Account[];
+  person: { login: string; token: string };
+}) {
   const personHash = digest(ports.person.token);
   return {
     identify(authorization: string | undefined): Identified {
       if (authorization === undefined || authorization === "") return { identity: { kind: "anonymous" } };
       const credential = credentialOf(authorization);
-      if (credential === null) return { refused: "Bad credentials" };
+      if (credential === null) return { refused: "Bad credentials", status: 401 };
       if (timingSafeEqual(digest(credential), personHash)) return { identity: { kind: "person", login: ports.person.login } };
       if (credential.split(".").length === 3) {
         const refused = ports.tokens.refusalOfJwt(credential);
-        return refused === null ? { identity: { kind: "app" } } : { refused };
+        return refused === null ? { identity: { kind: "app" } } : { refused, status: 401 };
       }
       const token = ports.tokens.find(hashToken(credential));
-      return token === null ? { refused: "Bad credentials" } : { identity: { kind: "installation", token } };
+      if (token === null) return { refused: "Bad credentials", status: 401 };
+      const isSuspended = ports
+        .accounts()
+        .some((account) => account.installationId === token.installationId && account.suspendedAt !== null);
+      return isSuspended ? { refused: suspendedRefusal, status: 403 } : { identity: { kind: "installation", token } };
     },
 
     /** `metadata`: that it exists, and its settings. `contents`: commits and files. */
@@ -83,6 +94,7 @@ export type Access = ReturnType<typeof createAccess>;
 export function covers(token: TokenRecord, repository: Repository): boolean {
   return (
     repository.owner.installationId === token.installationId &&
+    repository.granted &&
     (token.repositoryIds === null || token.repositoryIds.includes(repository.id))
   );
 }

@@ -1,5 +1,5 @@
 /**
- * The emulator's own routes below /__emulator: repositories, commits, failure injection, counts and webhook deliveries.
+ * The emulator's own routes below /__emulator: repositories, installations, commits, failure injection, counts and webhook deliveries.
  * No part of GitHub. Guarded by a token where one is set; never answers a web page.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
@@ -7,10 +7,12 @@ import { branchSchema } from "@open-inspect/protocol";
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { z } from "zod";
+import { type Changes, installationChangeSchema, repositoryChangeSchema } from "./changes.ts";
 import { type WriteCommit } from "./commit-writer.ts";
 import { type Faults, faultSchema } from "./faults.ts";
 import { readJson } from "./json-body.ts";
-import { type AddRepository, type Repositories } from "./repositories.ts";
+import { type AddRepository, type Repositories, type Repository } from "./repositories.ts";
+import { type Account } from "./state.ts";
 import { type Webhooks } from "./webhooks.ts";
 
 export const adminPrefix = "/__emulator";
@@ -39,6 +41,8 @@ export function createAdmin<View extends object>(ports: {
   webhooks: Webhooks;
   repositories: Repositories;
   addRepository: (request: AddRepository) => Promise<View>;
+  view: (repository: Repository) => Promise<View>;
+  changes: Changes;
   writeCommit: WriteCommit;
 }) {
   const admin = new Hono().basePath(adminPrefix);
@@ -101,12 +105,46 @@ export function createAdmin<View extends object>(ports: {
     const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
     return c.json(await ports.addRepository({ owner, name, ...given }), 201);
   });
-  admin.post("/repositories/:owner/:name/commits", async (c) => {
-    const repository = ports.repositories.find(c.req.param("owner"), c.req.param("name"));
+  const repositoryOf = (c: Context): Repository => {
+    const repository = ports.repositories.find(c.req.param("owner") ?? "", c.req.param("name") ?? "");
     if (repository === null) throw fail(404, "There is no such repository.");
+    return repository;
+  };
+  admin.patch("/repositories/:owner/:name", async (c) => {
+    const changed = await ports.changes.changeRepository(repositoryOf(c), await parse(c, repositoryChangeSchema));
+    return c.json(await ports.view(changed));
+  });
+  admin.delete("/repositories/:owner/:name", async (c) => {
+    await ports.changes.deleteRepository(repositoryOf(c));
+    return c.body(null, 204);
+  });
+  admin.post("/repositories/:owner/:name/commits", async (c) => {
+    const repository = repositoryOf(c);
     const { branch, message, files } = await parse(c, commitSchema);
     const sha = await ports.writeCommit(repository, { branch: branch ?? repository.defaultBranch, message, files });
     return c.json({ sha }, 201);
+  });
+
+  const accountOf = (c: Context): Account => {
+    const account = ports.repositories.findAccount(c.req.param("login") ?? "");
+    if (account === null) throw fail(404, "There is no such account.");
+    return account;
+  };
+  admin.post("/accounts/:login/installation", async (c) => {
+    await ports.changes.install(accountOf(c));
+    return c.body(null, 204);
+  });
+  admin.patch("/accounts/:login/installation", async (c) => {
+    await ports.changes.suspend(accountOf(c), (await parse(c, installationChangeSchema)).suspended);
+    return c.body(null, 204);
+  });
+  admin.delete("/accounts/:login/installation", async (c) => {
+    await ports.changes.uninstall(accountOf(c));
+    return c.body(null, 204);
+  });
+  admin.put("/webhook", async (c) => {
+    ports.webhooks.setUrl((await parse(c, z.strictObject({ url: z.url().nullable() }))).url);
+    return c.body(null, 204);
   });
   return admin;
 }

@@ -29,7 +29,7 @@ export function createApi(
       return c.text(`Request forbidden by administrative rules. ${advice} (https://docs.github.com/rest).`, 403);
     }
     const identified = ports.access.identify(c.req.header("authorization"));
-    if ("refused" in identified) throw apiError(401, identified.refused);
+    if ("refused" in identified) throw apiError(identified.status, identified.refused);
     const { identity } = identified;
     c.set("identity", identity);
 

@@ -14,7 +14,7 @@ const clockSkewSeconds = 60;
 
 /** What the app may do at most wherever it is installed. */
 export const appPermissions = { contents: "write", metadata: "read", pull_requests: "write" } as const satisfies Permissions;
-export const appEvents = ["push"];
+export const appEvents = ["push", "repository"];
 
 const headerSchema = z.object({ alg: z.literal("RS256") });
 const claimsSchema = z.object({
@@ -32,6 +32,8 @@ export interface AppTokens {
   /** The living token with this hash. */
   find(hash: string): TokenRecord | null;
   revoke(hash: string): Promise<void>;
+  /** Every token of an installation that was taken off. */
+  revokeAll(installationId: number): Promise<void>;
 }
 
 /** @param keyPem the app's public key, or its private key, of which the public half is taken */
@@ -81,6 +83,11 @@ export function createAppTokens(ports: { file: StateFile; appId: number; keyPem:
 
     async revoke(hash) {
       state.tokens = state.tokens.filter((entry) => entry.hash !== hash);
+      await ports.file.save();
+    },
+
+    async revokeAll(installationId) {
+      state.tokens = state.tokens.filter((entry) => entry.installationId !== installationId);
       await ports.file.save();
     },
   };

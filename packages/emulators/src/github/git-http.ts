@@ -52,6 +52,7 @@ export function createGitHttp(ports: {
   git: Git;
   repositories: Repositories;
   access: Access;
+  url: () => string;
   /** Called after every receive-pack, successful or not, before the client is told that it is over. */
   onReceived: (repository: Repository, identity: Identity) => Promise<void>;
   log: (line: string) => void;
@@ -69,10 +70,14 @@ export function createGitHttp(ports: {
 
   return async function handle(req: IncomingMessage, res: ServerResponse, target: GitRequest): Promise<void> {
     const identified = ports.access.identify(req.headers.authorization);
-    if ("refused" in identified) return refuse(req, res, 401, "Invalid username or token.", challenge);
+    if ("refused" in identified) {
+      if (identified.status === 403) return refuse(req, res, 403, identified.refused);
+      return refuse(req, res, 401, "Invalid username or token.", challenge);
+    }
     const { identity } = identified;
     const pushing = target.service === "git-receive-pack";
-    const repository = ports.repositories.find(target.owner, target.name);
+    const here = ports.repositories.find(target.owner, target.name);
+    const repository = here ?? ports.repositories.findMoved(target.owner, target.name);
     let decision: Decision = "hidden";
     if (repository) {
       decision = pushing ? ports.access.mayPush(identity, repository) : ports.access.mayRead(identity, repository, "contents");
@@ -82,6 +87,12 @@ export function createGitHttp(ports: {
       if (identity.kind === "anonymous") return refuse(req, res, 401, "No anonymous access.", challenge);
       if (decision === "denied") return refuse(req, res, 403, "Write access to repository not granted.");
       return refuse(req, res, 404, "Repository not found.");
+    }
+    if (here === null) {
+      // Git asks for the listing first, follows, and stays with the address that it was led to.
+      const [, , , ...rest] = (req.url ?? "").split("/");
+      const location = `${ports.url()}/${repository.owner.login}/${repository.name}.git/${rest.join("/")}`;
+      return refuse(req, res, 301, "Moved permanently.", { location });
     }
     if (pushing && repository.archived) return refuse(req, res, 403, "This repository was archived so it is read-only.");
 

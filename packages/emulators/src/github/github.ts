@@ -8,10 +8,13 @@ import { createAccess, type Identity } from "./access.ts";
 import { adminPrefix, createAdmin } from "./admin.ts";
 import { createApi } from "./api.ts";
 import { createAppTokens } from "./app-tokens.ts";
+import { type ChangeEvent } from "./change-events.ts";
+import { createChanges } from "./changes.ts";
 import { type NewCommit, writeCommit } from "./commit-writer.ts";
 import { createFaults, type RequestKind } from "./faults.ts";
 import { createGit } from "./git.ts";
 import { createGitHttp, type GitRequest, parseGitRequest } from "./git-http.ts";
+import { createPages, parsePageRequest } from "./pages.ts";
 import { pushEvent } from "./push-event.ts";
 import { type AddRepository, createRepositories, type Repository } from "./repositories.ts";
 import { type ApiPorts } from "./rest/answers.ts";
@@ -77,7 +80,7 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
   if (keyPem === undefined) throw new Error("The GitHub emulator needs the app's key: give publicKeyPem or privateKeyPem.");
   const file = await openState(options.dataDir);
   const tokens = createAppTokens({ file, appId: app.id, keyPem, now });
-  const access = createAccess({ tokens, person });
+  const access = createAccess({ tokens, person, accounts: () => file.state.accounts });
   const git = await createGit(options.dataDir);
   const repositories = createRepositories({ dataDir: options.dataDir, file, git, personLogin: person.login, now, log });
   const webhooks = createWebhooks({
@@ -114,6 +117,8 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
     const refs = [...(await repositories.refs(repository))];
     const others = refs.filter(([ref, { type }]) => !changed.has(ref) && type === "commit").map(([, { sha }]) => sha);
     const befores = changes.map((change) => change.before).filter((sha) => sha !== null);
+    const { owner, granted } = current;
+    if (!owner.installed || owner.suspendedAt !== null || !granted) return;
     const announce = async () => {
       for (const change of changes) {
         webhooks.send("push", await pushEvent(ports, { repository: current, change, identity, others: [...others, ...befores] }));
@@ -121,6 +126,10 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
     };
     announcing = announcing.then(announce).catch((error: Error) => log(`a push was not announced: ${error.message}`));
   };
+  const send = ({ event, payload }: ChangeEvent) => {
+    announcing = announcing.then(() => webhooks.send(event, payload));
+  };
+  const changes = createChanges({ ...ports, file, send, announced: () => announcing });
 
   const committing = new Map<number, Promise<unknown>>();
   const commitTo = async (repository: Repository, commit: NewCommit) => {
@@ -135,7 +144,9 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
     return sha;
   };
   const addRepository = async (request: AddRepository): Promise<RepositoryInfo> => {
-    const repository = await repositories.add(request);
+    return view(await repositories.add(request));
+  };
+  const view = async (repository: Repository): Promise<RepositoryInfo> => {
     const refs = await repositories.refs(repository);
     const htmlUrl = `${url}/${fullName(repository)}`;
     return {
@@ -153,12 +164,19 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
   const rateLimit = options.rateLimit ?? { authenticated: 5000, anonymous: 60 };
   const api = createApi({ ...ports, rateLimit, count: faults.count });
   const adminToken = options.adminToken ?? null;
-  const admin = createAdmin({ adminToken, faults, webhooks, repositories, addRepository, writeCommit: commitTo });
-  const serveGit = createGitHttp({ git, repositories, access, onReceived: received, log });
+  const admin = createAdmin({ adminToken, faults, webhooks, repositories, addRepository, view, changes, writeCommit: commitTo });
+  const serveGit = createGitHttp({ git, repositories, access, url: () => url, onReceived: received, log });
+  const servePage = createPages(ports);
   // The listener would otherwise replace Request and Response for the whole process.
   const serveApi = getRequestListener(api.fetch, { overrideGlobalObjects: false });
   const serveAdmin = getRequestListener(admin.fetch, { overrideGlobalObjects: false });
 
+  /** `/repositories/7/…`, where old names lead to, as a path by the name of today. */
+  const byNumber = (path: string): string => {
+    const [, id, rest = ""] = /^\/repositories\/(\d+)(?=[/?]|$)(.*)$/.exec(path) ?? [];
+    const repository = id === undefined ? undefined : repositories.list().find((entry) => entry.id === Number(id));
+    return repository === undefined ? path : `/repos/${fullName(repository)}${rest}`;
+  };
   const dispatch = async (req: IncomingMessage, res: ServerResponse) => {
     // A page that has its own name point to loopback is turned away here.
     const host = (req.headers.host ?? "").replace(/:\d+$/, "").toLowerCase();
@@ -168,11 +186,14 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
     }
     // Clients made for GitHub's own servers elsewhere (`gh`, PyGithub) put the API below these paths.
     req.url = (req.url ?? "/").replace(/^\/api\/v3(?=\/)/, "").replace(/^\/api\/graphql$/, "/graphql");
+    req.url = byNumber(req.url);
     const target = new URL(req.url, url);
     if (target.pathname === adminPrefix || target.pathname.startsWith(`${adminPrefix}/`)) return serveAdmin(req, res);
     const gitRequest = parseGitRequest(req.method ?? "GET", target);
     if (!(await faults.pass(req, res, kindOf(target, gitRequest)))) return;
     if (gitRequest) return serveGit(req, res, gitRequest);
+    const page = parsePageRequest(req.method ?? "GET", target);
+    if (page) return servePage(req, res, page);
     return serveApi(req, res);
   };
   const server = createServer((req, res) => {

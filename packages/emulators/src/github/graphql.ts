@@ -141,9 +141,10 @@ export function createGraphql(ports: ApiPorts) {
         resetAt: new Date(allowance.resetAt).toISOString(),
         nodeCount,
       }),
-      repository({ owner, name }: { owner: string; name: string }) {
+      repository({ owner, name, followRenames }: { owner: string; name: string; followRenames: boolean }) {
         nodeCount++;
-        const repository = visible(ports.repositories.find(owner, name));
+        const moved = followRenames ? ports.repositories.findMoved(owner, name) : null;
+        const repository = visible(ports.repositories.find(owner, name) ?? moved);
         if (repository === null) throw notFound(`Could not resolve to a Repository with the name '${owner}/${name}'.`);
         return repositoryNode(identity, repository);
       },

@@ -10,14 +10,22 @@ const commitsMax = 2048;
 const namesMax = 3000;
 const nowhere = "0".repeat(40);
 
-function senderOf(ports: Pick<ApiPorts, "url" | "app" | "personLogin" | "repositories">, identity: Identity) {
+/** Who did something, as webhooks name them. */
+export function senderOf(ports: Pick<ApiPorts, "url" | "app" | "personLogin" | "repositories">, identity: Identity) {
   if (identity.kind === "installation") {
-    const bot: Account = { id: ports.app.id, installationId: 0, login: `${ports.app.slug}[bot]`, type: "User", createdAt: 0 };
-    return { ...accountShape(ports.url(), { ...bot, login: encodeURIComponent(bot.login) }), login: bot.login, type: "Bot" };
+    const login = `${ports.app.slug}[bot]`;
+    const shape = accountShape(ports.url(), { id: ports.app.id, login: encodeURIComponent(login), type: "User" });
+    return { ...shape, login, type: "Bot" };
   }
-  const person: Account = { id: 1000, installationId: 0, login: ports.personLogin, type: "User", createdAt: 0 };
+  const person = { id: 1000, login: ports.personLogin, type: "User" } as const;
   return accountShape(ports.url(), ports.repositories.findAccount(ports.personLogin) ?? person);
 }
+
+/** The installation that an event belongs to, as most events name it. */
+export const installationStub = ({ installationId: id }: Account) => ({
+  id,
+  node_id: Buffer.from(`023:IntegrationInstallation${id}`).toString("base64"),
+});
 
 /** @param others ids that the repository's other branches had before the push: what they hold is not new */
 export async function pushEvent(
@@ -83,10 +91,7 @@ export async function pushEvent(
     },
     pusher: { name: sender.login, email: null },
     sender,
-    installation: {
-      id: repository.owner.installationId,
-      node_id: Buffer.from(`023:IntegrationInstallation${repository.owner.installationId}`).toString("base64"),
-    },
+    installation: installationStub(repository.owner),
     created: before === null,
     deleted: after === null,
     forced,

@@ -45,11 +45,19 @@ export interface Repositories {
   list(): Repository[];
   accounts(): Account[];
   find(owner: string, name: string): Repository | null;
+  /** The repository that had this name before it got another one; null while some repository has it. */
+  findMoved(owner: string, name: string): Repository | null;
   findAccount(login: string): Account | null;
+  /** The account of this login, made when there is none. */
+  account(login: string): Account;
   gitDir(repository: RepositoryRecord): string;
   refs(repository: RepositoryRecord): Promise<Refs>;
   /** Reads the refs anew after something was written and says what changed since they were last read. */
   refresh(repository: RepositoryRecord): Promise<RefChange[]>;
+  /** Gives a repository another owner or name; the old one leads there until somebody else takes it. Throws when it is taken. */
+  move(repository: RepositoryRecord, to: { owner: string; name: string }): void;
+  /** Deletes a repository with its commits. */
+  remove(repository: RepositoryRecord): Promise<void>;
 }
 
 export function createRepositories(ports: {
@@ -130,12 +138,26 @@ export function createRepositories(ports: {
     const entry = account ? file.state.repositories.find(match) : undefined;
     return entry ? withOwner(entry) : null;
   };
+  const isNamed = (owner: string, name: string) => (entry: { owner: string; name: string }) =>
+    entry.owner.toLowerCase() === owner.toLowerCase() && entry.name.toLowerCase() === name.toLowerCase();
+  const findMoved: Repositories["findMoved"] = (owner, name) => {
+    const redirect = find(owner, name) === null ? file.state.redirects.find(isNamed(owner, name)) : undefined;
+    const entry = redirect ? record(redirect.repositoryId) : undefined;
+    return entry ? withOwner(entry) : null;
+  };
+  const dropRedirect = (owner: string, name: string) => {
+    const isIt = isNamed(owner, name);
+    file.state.redirects = file.state.redirects.filter((entry) => !isIt(entry));
+  };
   const addAccount = (login: string): Account => {
     const type = login.toLowerCase() === ports.personLogin.toLowerCase() ? "User" : "Organization";
-    const account: Account = { id: file.nextId(), installationId: file.nextId(), login, type, createdAt: ports.now() };
+    const ids = { id: file.nextId(), installationId: file.nextId() };
+    const account: Account = { ...ids, installed: true, suspendedAt: null, login, type, createdAt: ports.now() };
     file.state.accounts.push(account);
     return account;
   };
+
+  const account: Repositories["account"] = (login) => findAccount(login) ?? addAccount(login);
 
   const addNow = async (request: AddRepository): Promise<Repository> => {
     const existing = find(request.owner, request.name);
@@ -160,6 +182,7 @@ export function createRepositories(ports: {
       createdAt: now,
       pushedAt: now,
       sourcePath: request.fromPath ?? null,
+      granted: true,
     };
     const target = gitDir(entry);
     try {
@@ -175,7 +198,8 @@ export function createRepositories(ports: {
       throw error;
     }
     // Only a repository that is complete becomes known: an import that failed leaves no half of one.
-    entry.ownerId = (findAccount(request.owner) ?? addAccount(request.owner)).id;
+    entry.ownerId = account(request.owner).id;
+    dropRedirect(request.owner, request.name);
     file.state.repositories.push(entry);
     if (request.fromPath === undefined && request.fromTree === undefined) known.set(entry.id, Promise.resolve(new Map()));
     await settleDefaultBranch(entry.id, await refs(entry));
@@ -184,9 +208,7 @@ export function createRepositories(ports: {
 
   return {
     async add(request) {
-      requireValid(ownerSchema, request.owner);
-      requireValid(repositoryNameSchema, request.name);
-      if (/\.git$/i.test(request.name)) throw new Error(`"${request.name}": a repository's name cannot end in .git.`);
+      requireName(request);
       if (request.defaultBranch !== undefined) requireValid(branchSchema, request.defaultBranch);
       const key = `${request.owner}/${request.name}`.toLowerCase();
       const turn = (adding.get(key) ?? Promise.resolve()).catch(() => {}).then(() => addNow(request));
@@ -200,11 +222,39 @@ export function createRepositories(ports: {
     list: () => file.state.repositories.map(withOwner),
     accounts: () => file.state.accounts,
     find,
+    findMoved,
     findAccount,
+    account,
     gitDir,
     refs,
     refresh,
+    move({ id }, to) {
+      requireName(to);
+      const entry = record(id);
+      if (entry === undefined) throw new Error("There is no such repository.");
+      const { owner, name } = withOwner(entry);
+      if ((find(to.owner, to.name)?.id ?? id) !== id) throw new Error(`There is a repository ${to.owner}/${to.name} already.`);
+      entry.ownerId = account(to.owner).id;
+      entry.name = to.name;
+      dropRedirect(owner.login, name);
+      dropRedirect(to.owner, to.name);
+      if (!isNamed(to.owner, to.name)({ owner: owner.login, name })) {
+        file.state.redirects.push({ owner: owner.login, name, repositoryId: id });
+      }
+    },
+    async remove({ id }) {
+      file.state.repositories = file.state.repositories.filter((entry) => entry.id !== id);
+      file.state.redirects = file.state.redirects.filter((entry) => entry.repositoryId !== id);
+      known.delete(id);
+      await rm(join(ports.dataDir, "repositories", `${id}.git`), { recursive: true, force: true });
+    },
   };
+}
+
+function requireName({ owner, name }: { owner: string; name: string }): void {
+  requireValid(ownerSchema, owner);
+  requireValid(repositoryNameSchema, name);
+  if (/\.git$/i.test(name)) throw new Error(`"${name}": a repository's name cannot end in .git.`);
 }
 
 function requireValid(schema: z.ZodType<string>, value: string): void {

@@ -12,8 +12,10 @@ export type Permissions = z.infer<typeof permissionsSchema>;
 
 const accountSchema = z.object({
   id: z.number().int(),
-  /** the app is installed on every account that owns a repository */
+  /** the app is installed on every account that owns a repository, until it is taken off */
   installationId: z.number().int(),
+  installed: z.boolean().default(true),
+  suspendedAt: z.number().nullable().default(null),
   login: z.string(),
   type: z.enum(["User", "Organization"]),
   createdAt: z.number(),
@@ -31,6 +33,8 @@ const repositorySchema = z.object({
   pushedAt: z.number(),
   /** a local git repository whose new commits are fetched at every start */
   sourcePath: z.string().nullable(),
+  /** whether the owner lets the app's installation see it */
+  granted: z.boolean().default(true),
 });
 export type RepositoryRecord = z.infer<typeof repositorySchema>;
 
@@ -45,12 +49,16 @@ const tokenSchema = z.object({
 });
 export type TokenRecord = z.infer<typeof tokenSchema>;
 
+/** A name that a repository had, until another one takes it. */
+const redirectSchema = z.object({ owner: z.string(), name: z.string(), repositoryId: z.number().int() });
+
 const stateSchema = z.object({
   version: z.literal(1),
   nextId: z.number().int(),
   accounts: z.array(accountSchema),
   repositories: z.array(repositorySchema),
   tokens: z.array(tokenSchema),
+  redirects: z.array(redirectSchema).default([]),
 });
 type GithubState = z.infer<typeof stateSchema>;
 
@@ -70,7 +78,7 @@ export async function openState(dataDir: string): Promise<StateFile> {
     if (error.code === "ENOENT") return null;
     throw error;
   });
-  const empty: GithubState = { version: 1, nextId: 1001, accounts: [], repositories: [], tokens: [] };
+  const empty: GithubState = { version: 1, nextId: 1001, accounts: [], repositories: [], tokens: [], redirects: [] };
   const parsed = stateSchema.safeParse(text === null ? empty : JSON.parse(text));
   if (!parsed.success) throw new Error(`${path} is not readable by this version: start with an empty data folder.`);
   const state = parsed.data;

@@ -45,12 +45,32 @@ export async function requestJson(c: ApiContext): Promise<unknown> {
 
 /** The repository in the path, when the asker may see it. */
 export function requireRepository(ports: ApiPorts, c: ApiContext, what: "metadata" | "contents"): Repository {
-  const repository = ports.repositories.find(c.req.param("owner") ?? "", c.req.param("repo") ?? "");
-  if (repository === null) throw notFound();
+  const { repository, isHere } = locate(ports, c);
   const decision = ports.access.mayRead(c.get("identity"), repository, what);
   if (decision === "hidden") throw notFound();
   if (decision === "denied") throw notAccessible();
+  if (!isHere) throw movedTo(ports, c, repository);
   return repository;
+}
+
+/** The repository in the path, or the one that had this name. */
+export function locate(ports: ApiPorts, c: ApiContext): { repository: Repository; isHere: boolean } {
+  const [owner, name] = [c.req.param("owner") ?? "", c.req.param("repo") ?? ""];
+  const here = ports.repositories.find(owner, name);
+  const repository = here ?? ports.repositories.findMoved(owner, name);
+  if (repository === null) throw notFound();
+  return { repository, isHere: here !== null };
+}
+
+/** As on GitHub an old name leads to the repository by its number, whatever of it was asked for. */
+export function movedTo(ports: ApiPorts, c: ApiContext, repository: Repository): HTTPException {
+  const { pathname, search } = new URL(c.req.url);
+  const rest = pathname.split("/").slice(4);
+  const url = [`${ports.url()}/repositories/${repository.id}`, ...rest].join("/") + search;
+  const error = apiError(301, "Moved Permanently", { url });
+  const response = error.getResponse();
+  response.headers.set("location", url);
+  return new HTTPException(301, { res: response });
 }
 
 const positive = (text: string | undefined, fallback: number) => {

@@ -1,7 +1,7 @@
 /** REST routes of the GitHub App: itself, its installations, their tokens, and what a token may see. */
 import { type Hono } from "hono";
 import { z } from "zod";
-import { covers, type Identity } from "../access.ts";
+import { covers, type Identity, suspendedRefusal } from "../access.ts";
 import { appEvents, appPermissions } from "../app-tokens.ts";
 import { isoSeconds } from "../commits.ts";
 import { type Account, type Permissions, permissionsSchema, type TokenRecord } from "../state.ts";
@@ -11,12 +11,14 @@ import {
   type ApiPorts,
   apiError,
   linkPages,
+  locate,
+  movedTo,
   notAccessible,
   notFound,
   pageOf,
   requestJson,
 } from "./answers.ts";
-import { accountShape, installationShape, nodeId, repositoryShape } from "./shapes.ts";
+import { accountShape, installationShape, nodeId, repositoryShape, selectionOf } from "./shapes.ts";
 
 const tokenRequestSchema = z.object({
   repositories: z.array(z.string()).max(500).optional(),
@@ -43,9 +45,12 @@ export function addAppRoutes(api: Hono<ApiEnv>, ports: ApiPorts): void {
         throw notAccessible();
     }
   };
-  const shape = (account: Account) => installationShape(ports.url(), account, ports.app);
+  const shape = (account: Account) =>
+    installationShape(ports.url(), account, ports.app, selectionOf(ports.repositories.list(), account));
   const installations = () =>
-    ports.repositories.accounts().filter((account) => ports.repositories.list().some((entry) => entry.ownerId === account.id));
+    ports.repositories
+      .accounts()
+      .filter((account) => account.installed && ports.repositories.list().some((entry) => entry.ownerId === account.id));
   const installation = (id: string | undefined): Account => {
     const account = installations().find((entry) => String(entry.installationId) === id);
     if (account === undefined) throw notFound();
@@ -55,7 +60,7 @@ export function addAppRoutes(api: Hono<ApiEnv>, ports: ApiPorts): void {
   api.get("/app", (c) => {
     requireApp(c);
     const createdAt = isoSeconds(Date.UTC(2026, 0, 1));
-    const owner: Account = { id: 1000, installationId: 0, login: ports.personLogin, type: "User", createdAt: 0 };
+    const owner = { id: 1000, login: ports.personLogin, type: "User" } as const;
     return c.json({
       id: ports.app.id,
       client_id: `Iv23li${String(ports.app.id).padStart(14, "0")}`,
@@ -86,8 +91,9 @@ export function addAppRoutes(api: Hono<ApiEnv>, ports: ApiPorts): void {
   });
   api.get("/repos/:owner/:repo/installation", (c) => {
     requireApp(c);
-    const repository = ports.repositories.find(c.req.param("owner"), c.req.param("repo"));
-    if (repository === null) throw notFound();
+    const { repository, isHere } = locate(ports, c);
+    if (!repository.owner.installed || !repository.granted) throw notFound();
+    if (!isHere) throw movedTo(ports, c, repository);
     return c.json(shape(repository.owner));
   });
   for (const kind of ["orgs", "users"] as const) {
@@ -102,10 +108,11 @@ export function addAppRoutes(api: Hono<ApiEnv>, ports: ApiPorts): void {
   api.post("/app/installations/:id/access_tokens", async (c) => {
     requireApp(c);
     const account = installation(c.req.param("id"));
+    if (account.suspendedAt !== null) throw apiError(403, suspendedRefusal);
     const request = tokenRequestSchema.safeParse((await requestJson(c)) ?? {});
     if (!request.success) throw apiError(422, "Invalid request.\n\nThe body does not match what a token is asked for with.");
     const { repositories, repository_ids: ids } = request.data;
-    const all = ports.repositories.list().filter((entry) => entry.ownerId === account.id);
+    const all = ports.repositories.list().filter((entry) => entry.ownerId === account.id && entry.granted);
     const selecting = repositories !== undefined || ids !== undefined;
     const chosen = [
       ...(repositories ?? []).map((name) => all.find((entry) => entry.name.toLowerCase() === name.toLowerCase())),

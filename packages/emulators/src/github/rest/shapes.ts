@@ -21,7 +21,7 @@ export const commitNodeId = (sha: string) => `C_${Buffer.from(sha, "hex").toStri
 /** `owner/name` as it stands in a URL's path. */
 export const fullName = (repository: Repository) => `${repository.owner.login}/${repository.name}`;
 
-export function accountShape(base: string, account: Account) {
+export function accountShape(base: string, account: Pick<Account, "id" | "login" | "type">) {
   const url = `${base}/users/${account.login}`;
   return {
     login: account.login,
@@ -134,13 +134,22 @@ export function repositoryShape(base: string, repository: Repository, canPush: b
   };
 }
 
-export function installationShape(base: string, account: Account, app: { id: number; slug: string }) {
+/** Whether the owner lets the app see all of their repositories. */
+export const selectionOf = (repositories: readonly Repository[], account: Account) =>
+  repositories.some((entry) => entry.ownerId === account.id && !entry.granted) ? "selected" : "all";
+
+export function installationShape(
+  base: string,
+  account: Account,
+  app: { id: number; slug: string },
+  selection: "all" | "selected" = "all",
+) {
   const settings = account.type === "User" ? "settings" : `organizations/${account.login}/settings`;
   return {
     id: account.installationId,
     client_id: `Iv23li${String(app.id).padStart(14, "0")}`,
     account: accountShape(base, account),
-    repository_selection: "all" as const,
+    repository_selection: selection,
     access_tokens_url: `${base}/app/installations/${account.installationId}/access_tokens`,
     repositories_url: `${base}/installation/repositories`,
     html_url: `${base}/${settings}/installations/${account.installationId}`,
@@ -156,6 +165,6 @@ export function installationShape(base: string, account: Account, app: { id: num
     has_multiple_single_files: false,
     single_file_paths: [],
     suspended_by: null,
-    suspended_at: null,
+    suspended_at: account.suspendedAt === null ? null : isoSeconds(account.suspendedAt),
   };
 }
