@@ -10,6 +10,14 @@ const toolCallSchema = z.strictObject({ name: z.string(), args: z.record(z.strin
 const pace = { chunk: z.number().int().positive().optional(), delayMs: z.number().nonnegative().optional() };
 const times = z.number().int().positive().optional();
 
+function isPattern(source: string): boolean {
+  try {
+    return new RegExp(source) instanceof RegExp;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * One step of a script. The first two kinds are answers; the others are faults, which leave no assistant turn behind:
  * each is served `times` times (`cut` once, the others for ever when left out) before the next answer.
@@ -22,6 +30,8 @@ export const stepSchema = z.union([
     tools: z.array(toolCallSchema).optional(),
     ...pace,
   }),
+  /** answers with what the pattern's first group finds in earlier turns, newest first: shows that the agent sent them along */
+  z.strictObject({ recall: z.string().min(1).max(200).refine(isPattern, { error: "must be a regular expression" }) }),
   z.strictObject({
     status: z.number().int().min(400).max(599),
     message: z.string().optional(),
@@ -97,7 +107,13 @@ export function parseScript(prompt: string): Step[] | null {
   return steps.data;
 }
 
-function toReply(step: Step): Reply {
+/** @param earlier texts of the turns before the prompt that carries the script */
+function toReply(step: Step, earlier: readonly string[]): Reply {
+  if ("recall" in step) {
+    const pattern = new RegExp(step.recall);
+    const found = earlier.toReversed().map((text) => pattern.exec(text)?.[1]);
+    return answer(found.find((text) => text !== undefined) ?? "I do not remember.");
+  }
   if ("status" in step)
     return {
       kind: "status",
@@ -122,18 +138,18 @@ const faultTimes = (step: Step): number | null => {
 };
 
 /** @param asked how often this very request was made before */
-function playScript(steps: readonly Step[], answered: number, asked: number): Reply {
+function playScript(steps: readonly Step[], answered: number, asked: number, earlier: readonly string[]): Reply {
   let answers = 0;
   let faults = 0;
   for (const step of steps) {
     const fault = faultTimes(step);
     if (fault === null) {
-      if (answers === answered) return toReply(step);
+      if (answers === answered) return toReply(step, earlier);
       answers++;
       faults = 0;
     } else if (answers === answered) {
       faults += fault;
-      if (asked < faults) return toReply(step);
+      if (asked < faults) return toReply(step, earlier);
     }
   }
   return answer("Done.");
@@ -191,7 +207,11 @@ export function decideReply(conversation: Conversation, asked: number): Reply {
     const message = error instanceof Error ? error.message : String(error);
     return { kind: "status", status: 400, message, headers: {} };
   }
-  if (steps) return playScript(steps, since.filter((turn) => turn.role === "assistant").length, asked);
+  if (steps) {
+    const texts = turns.slice(0, promptAt + 1).flatMap(({ blocks }) => blocks.map(({ text }) => text));
+    const earlier = texts.slice(0, texts.lastIndexOf(prompt));
+    return playScript(steps, since.filter((turn) => turn.role === "assistant").length, asked, earlier);
+  }
   return playDemo(
     prompt,
     tools,

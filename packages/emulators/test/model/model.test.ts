@@ -217,6 +217,15 @@ describe("the script", () => {
     expect(await response.text()).toMatch(/not JSON/);
   });
 
+  test("can ask for what was said in earlier turns, and in no other", async () => {
+    const ask = user(scripted({ recall: "the colour is (\\w+)" }));
+    const before = [user("Note that the colour is teal"), assistant("Noted.")];
+    expect(await say([...before, ask])).toMatch(/^teal /);
+    expect(await say([ask])).toMatch(/^I do not remember\. /);
+    const response = await anthropic([user(scripted({ recall: "(" }))]);
+    expect(response.status).toBe(400);
+  });
+
   test("is not needed: the model looks around once, then quotes what it saw and what was asked", async () => {
     const prompt = user("Fix the login page");
     expect(await say([prompt])).toBe("I will look at the repository first. tool_use");
