@@ -42,7 +42,12 @@ export const reserveSessionRequestSchema = z.strictObject({
   reservation: sessionIdSchema.optional(),
 });
 export type ReserveSessionRequest = z.input<typeof reserveSessionRequestSchema>;
-export const reservationSchema = z.object({ reservation: sessionIdSchema, expiresAt: timestampSchema });
+export const reservationSchema = z.object({
+  reservation: sessionIdSchema,
+  expiresAt: timestampSchema,
+  /** a session that took it now would have its agent at once */
+  isReady: z.boolean(),
+});
 export type Reservation = z.infer<typeof reservationSchema>;
 
 /** `GET /sessions?...`: newest first. `q` looks in title, repository, branch and first prompt. */

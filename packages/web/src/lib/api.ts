@@ -19,10 +19,16 @@ import {
   imageListSchema,
   imageStateSchema,
   insightsSchema,
+  type PoolView,
+  poolViewSchema,
   type RepositoryList,
   type RepositoryRef,
+  type Reservation,
+  type ReserveSessionRequest,
   repositoryListSchema,
+  reservationSchema,
   type SessionList,
+  type SessionSettings,
   type SessionView,
   sessionListSchema,
   sessionViewSchema,
@@ -92,6 +98,11 @@ export interface Api {
   listSessions(signal?: AbortSignal): Promise<SessionList>;
   getSession(id: string, signal?: AbortSignal): Promise<SessionView>;
   createSession(request: CreateSessionRequest): Promise<SessionView>;
+  /** a sandbox for the session that somebody is typing the first prompt of */
+  reserveSession(request: ReserveSessionRequest): Promise<Reservation>;
+  /** what a repository sets for its sessions, and its warm pool */
+  readPool(repository: RepositoryRef, signal?: AbortSignal): Promise<PoolView>;
+  putSessionSettings(repository: RepositoryRef, settings: SessionSettings): Promise<PoolView>;
   stopSession(id: string): Promise<SessionView>;
 }
 
@@ -165,6 +176,9 @@ export function createApi(fetch: typeof globalThis.fetch, base = "/api"): Api {
     listSessions: (signal) => call(sessionListSchema, "/sessions", "GET", undefined, signal),
     getSession: (id, signal) => call(sessionViewSchema, `/sessions/${encodeURIComponent(id)}`, "GET", undefined, signal),
     createSession: (request) => call(sessionViewSchema, "/sessions", "POST", request),
+    reserveSession: (request) => call(reservationSchema, "/sessions/reserve", "POST", request),
+    readPool: (repository, signal) => call(poolViewSchema, `${of(repository)}/session-settings`, "GET", undefined, signal),
+    putSessionSettings: (repository, settings) => call(poolViewSchema, `${of(repository)}/session-settings`, "PUT", settings),
     stopSession: (id) => call(sessionViewSchema, `/sessions/${encodeURIComponent(id)}/stop`, "POST"),
   };
 }
