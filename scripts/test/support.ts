@@ -15,7 +15,9 @@ export interface TestSystem {
   /** A commit made at GitHub itself, for when its git is out of order. */
   commitAtGithub(repository: string, files: Record<string, string>): Promise<void>;
   /** An empty repository of its own for a test. */
-  createRepository(name: string): Promise<string>;
+  createRepository(name: string, owner?: string): Promise<string>;
+  /** What a person does in GitHub's settings: a call of the emulator's own routes. */
+  changeGithub(method: "POST" | "PATCH" | "PUT" | "DELETE", path: string, body?: unknown): Promise<void>;
   /** Injects a failure into the emulated Modal or GitHub. */
   faultModal(fault: {
     method: string;
@@ -58,14 +60,18 @@ export async function startTestSystem(options: Pick<SystemOptions, "vars" | "bas
     throw new Error(`${error}\n${tail}`);
   });
 
-  async function post(url: string, body: unknown) {
+  async function call(method: string, url: string, body?: unknown) {
     const answer = await fetch(url, {
-      method: "POST",
-      headers: { "content-type": "application/json", "x-emulator-token": system.credentials.emulatorAdminToken },
-      body: JSON.stringify(body),
+      method,
+      headers: {
+        "x-emulator-token": system.credentials.emulatorAdminToken,
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     if (!answer.ok) throw new Error(`${url} answered ${answer.status}: ${await answer.text()}`);
   }
+  const post = (url: string, body: unknown) => call("POST", url, body);
   async function allSandboxes() {
     const answer = await fetch(`${system.modalAdminUrl}/sandboxes`);
     const { sandboxes } = sandboxesSchema.parse(await answer.json());
@@ -77,11 +83,12 @@ export async function startTestSystem(options: Pick<SystemOptions, "vars" | "bas
     api: createApi(system.url),
     witness: createWitness(system),
     dataDir,
-    async createRepository(name) {
-      await post(`${system.githubUrl}/__emulator/repositories`, { owner: "acme", name, empty: true });
+    async createRepository(name, owner = "acme") {
+      await post(`${system.githubUrl}/__emulator/repositories`, { owner, name, empty: true });
       await fetch(`${system.url}/api/repositories?sync=force`);
-      return `acme/${name}`;
+      return `${owner}/${name}`;
     },
+    changeGithub: (method, path, body) => call(method, `${system.githubUrl}/__emulator${path}`, body),
     commitAtGithub: (repository, files) =>
       post(`${system.githubUrl}/__emulator/repositories/${repository}/commits`, { message: "Edit on the web", files }),
     faultModal: (fault) => post(`${system.modalAdminUrl}/faults`, fault),

@@ -36,8 +36,9 @@ export async function renameRepository(env: Env, from: string, to: KnownReposito
 /**
  * GitHub has nothing under the old name, or something that is called otherwise.
  * @param name where to look for it
+ * @returns whether the repository is gone, as far as its installation can say: one that was handed over to another owner is too
  */
-export async function resolveMissing(env: Env, scope: string, name: RepositoryRef, from: LookUp, log: Log): Promise<void> {
+export async function resolveMissing(env: Env, scope: string, name: RepositoryRef, from: LookUp, log: Log): Promise<boolean> {
   const found = await from.lookUp(name);
   const repositories = createRepositories(env.DB);
   if (found?.ok && imageScopeOf(found.value) !== scope) {
@@ -46,7 +47,9 @@ export async function resolveMissing(env: Env, scope: string, name: RepositoryRe
   } else if (found && !found.ok && found.error.kind === "not_found") {
     log.info("repository.gone", { scope });
     await repositories.markGone([scope], Date.now());
+    return true;
   } else await repositories.markUnavailable([scope], Date.now());
+  return false;
 }
 
 /** Its repositories cannot be read until it is back; nothing else changes, and what they have goes on serving. */

@@ -34,8 +34,8 @@ export const builds = new Hono<App>()
       { limit: c.req.query("limit"), before: c.req.query("before") },
       "query",
     );
-    const { target } = await repositoryOfQuery(c);
-    const found = await listBuilds(c.env.DB, imageScopeOf(target), { limit: limit + 1, before: before ?? null });
+    const repository = await repositoryOfQuery(c);
+    const found = await listBuilds(c.env.DB, imageScopeOf(repository), { limit: limit + 1, before: before ?? null });
     const page = found.slice(0, limit);
     const last = found.length > limit ? page.at(-1) : undefined;
     return c.json({ builds: page, next: last ? `${last.requestedAt}.${last.id}` : null } satisfies BuildList);

@@ -10,8 +10,8 @@ import { parse, readJson } from "./validation.ts";
 
 export const images = new Hono<App>()
   .get("/", async (c) => {
-    const { target } = await repositoryOfQuery(c);
-    return c.json({ images: await createKeptImages(c.env.DB).list(imageScopeOf(target)) } satisfies ImageList);
+    const repository = await repositoryOfQuery(c);
+    return c.json({ images: await createKeptImages(c.env.DB).list(imageScopeOf(repository)) } satisfies ImageList);
   })
   .post("/:id/activate", async (c) => {
     const id = parse(imageIdSchema, c.req.param("id"), "image id", "image_not_found");

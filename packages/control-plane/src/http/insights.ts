@@ -12,7 +12,7 @@ const dayMs = 86_400_000;
 
 export async function insights(c: Context<App>): Promise<Response> {
   const { days } = parse(insightsQuerySchema, { days: c.req.query("days") }, "query");
-  const target = c.req.query("repository") === undefined ? null : (await repositoryOfQuery(c)).target;
+  const target = c.req.query("repository") === undefined ? null : await repositoryOfQuery(c);
   const { STALENESS_TARGET } = readConfig(c.env);
   const until = Date.now();
   const since = until - days * dayMs;

@@ -32,11 +32,12 @@ async function find(c: Context<App>) {
   throw repositoryNotFound(ref.owner, ref.name);
 }
 
-/** The repository that `?repository=owner/name` names. */
-export async function repositoryOfQuery(c: Context<App>) {
+/** The repository that `?repository=owner/name` names, also by a name that it had before: what is kept under it can still be read. */
+export async function repositoryOfQuery(c: Context<App>): Promise<RepositoryRef> {
   const [owner = "", name = ""] = (c.req.query("repository") ?? "").split("/");
   const ref = parse(repositoryRefSchema, { owner, name }, "query `repository`, which is owner/name,");
-  const found = await findRepository(c.env, ref, (work) => c.executionCtx.waitUntil(work));
+  const known = await createRepositories(c.env.DB).viewOf(imageScopeOf(ref));
+  const found = known ?? (await findRepository(c.env, ref, (work) => c.executionCtx.waitUntil(work)))?.view;
   if (found) return found;
   throw repositoryNotFound(ref.owner, ref.name);
 }

@@ -18,6 +18,7 @@ import { sightingOf } from "../domain/sightings.ts";
 import { planCheck } from "../domain/tick-plan.ts";
 import { type Env, readConfig } from "../env.ts";
 import { loseInstallation, resolveMissing } from "../repository-changes.ts";
+import { syncRepositories } from "../repository-sync.ts";
 import { createHeadReader, type HeadReader, type ReadPage } from "./heads.ts";
 import { type RecordedCheck, recordChecks } from "./record.ts";
 
@@ -30,6 +31,7 @@ export async function checkInstallation(env: Env, message: HeadCheckMessage, log
   const known = await installations.find(installationId);
   const reader = createHeadReader(gitHubOf(readConfig(env)), installationId, known.allowance, log);
   let { after } = message;
+  let isSynced = false;
   for (let page = 0; page < limits.pagesPerMessage; page++) {
     const rows = await createTickRows(env.DB).page(installationId, after, limits.headsPerPage);
     const last = rows.at(-1);
@@ -43,7 +45,10 @@ export async function checkInstallation(env: Env, message: HeadCheckMessage, log
       return loseInstallation(env, installationId);
     }
     if (known.lostAt !== null && page === 0) await installations.found(installationId);
-    await settlePage(env, { rows: rows.slice(0, read.leftFrom ?? rows.length), read, reader, tickAt, log });
+    const { anyGone } = await settlePage(env, { rows: rows.slice(0, read.leftFrom ?? rows.length), read, reader, tickAt, log });
+    // What left this installation may be another one's by now: only the whole list says.
+    if (anyGone && !isSynced) await syncRepositories(env, { force: true, background: () => {} });
+    isSynced ||= anyGone;
     if (read.leftFrom !== null) {
       after = rows[read.leftFrom - 1]?.scope ?? after;
       await createHeadChecks(env.DB).saveUnavailable(installationId, after, Date.now());
@@ -80,7 +85,7 @@ interface Page {
   log: Log;
 }
 
-async function settlePage(env: Env, { rows, read, reader, tickAt, log }: Page): Promise<void> {
+async function settlePage(env: Env, { rows, read, reader, tickAt, log }: Page): Promise<{ anyGone: boolean }> {
   const { RUNTIME_FLOOR } = readConfig(env);
   const now = Date.now();
   const recorded: RecordedCheck[] = [];
@@ -128,7 +133,9 @@ async function settlePage(env: Env, { rows, read, reader, tickAt, log }: Page): 
     if (outcome) outcomes.push({ scope, at: Date.now(), sha: outcome === "unavailable" ? null : head.sha, outcome });
   });
   await createHeadChecks(env.DB).save(outcomes);
-  for (const { scope, name } of moved) await resolveMissing(env, scope, name, reader, log);
+  let anyGone = false;
+  for (const { scope, name } of moved) anyGone = (await resolveMissing(env, scope, name, reader, log)) || anyGone;
+  return { anyGone };
 }
 
 /** A new life of the object takes the second try; what fails again waits for the next tick. */

@@ -57,6 +57,10 @@ async function expectRenamed(): Promise<void> {
   );
   expect(JSON.parse(settings ?? "{}")).toMatchObject({ keptImages: 7 });
 }
+async function expectRenamedList(): Promise<void> {
+  const { results } = await env.DB.prepare("SELECT scope FROM repositories WHERE gone_at IS NULL").all();
+  expect(results).toEqual([{ scope: "repo:acme/better" }]);
+}
 const setSettings = () =>
   env.DB.prepare('UPDATE image_scopes SET settings = \'{"limitMinutes":5,"keptImages":7,"rebuildMode":"clean"}\'').run();
 
@@ -84,6 +88,33 @@ it("[TK13] a rename takes switch and settings along: found by the sync", async (
   const { body } = await json<RepositoryList>("GET", "/api/repositories?sync=force");
   expect(body.repositories.map((one) => one.name)).toEqual(["better"]);
   await expectRenamed();
+});
+
+it("[TK13] a repository that its installation cannot see any more, under another name and owner: found by the tick", async () => {
+  await enableMany(1);
+  await setSettings();
+  await github({ do: "repositories", repositories: [{ ...renamed, formerly: "acme/none" }] });
+  await checkInstallation();
+  await expectRenamed();
+  // Once is enough: what is set from then on is not overwritten.
+  await env.DB.prepare("UPDATE image_scopes SET settings = json_set(settings, '$.keptImages', 9) WHERE scope = ?")
+    .bind("repo:acme/better")
+    .run();
+  await json("GET", "/api/repositories?sync=force");
+  const row = await env.DB.prepare("SELECT settings FROM image_scopes WHERE scope = 'repo:acme/better'").first("settings");
+  expect(JSON.parse(String(row))).toMatchObject({ keptImages: 9 });
+});
+
+it("[TK13] what is kept under the old name can still be read by it", async () => {
+  await enableMany(1);
+  await github({ do: "repositories", repositories: [renamed] });
+  await checkInstallation();
+  await expectRenamedList();
+  for (const kind of ["builds", "images", "insights"]) {
+    const { status } = await json("GET", `/api/${kind}?repository=acme/${nameOf(0)}`);
+    expect([kind, status]).toEqual([kind, 200]);
+  }
+  expect((await json("GET", "/api/builds?repository=acme/never-was")).status).toBe(404);
 });
 
 it("[TK14] an archived repository says so at once, and a deleted one leaves the list: by webhook, and by the tick", async () => {

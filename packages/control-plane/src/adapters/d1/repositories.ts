@@ -6,7 +6,7 @@ import {
   type RepositoryRef,
   type RepositoryView,
 } from "@open-inspect/protocol";
-import { and, asc, eq, isNotNull, isNull, max } from "drizzle-orm";
+import { and, asc, eq, isNotNull, isNull, max, or } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { defaultImageSettings, type Target } from "../../domain/image-scope-state.ts";
 import { evaluateImageStatus } from "../../domain/image-status.ts";
@@ -90,14 +90,15 @@ export function createRepositories(d1: D1Database) {
       const [row] = await db.select({ at: max(repositories.syncedAt) }).from(repositories);
       return row?.at ?? 0;
     },
-    /** Scopes whose repository GitHub lists under another name now. */
+    /** Scopes whose repository GitHub lists under another name now; also one that went away and was switched on until then. */
     async renamed(known: readonly KnownRepository[]): Promise<{ from: string; to: KnownRepository }[]> {
       const byId = new Map(known.map((one) => [one.githubId, one]));
       const { scope, githubId } = repositories;
       const rows = await db
         .select({ scope, githubId })
         .from(repositories)
-        .where(and(isNull(repositories.goneAt), isNotNull(githubId)));
+        .leftJoin(imageScopes, eq(imageScopes.scope, scope))
+        .where(and(or(isNull(repositories.goneAt), eq(imageScopes.enabled, true)), isNotNull(githubId)));
       return rows.flatMap((row) => {
         const to = row.githubId === null ? undefined : byId.get(row.githubId);
         return to && imageScopeOf(to) !== row.scope ? [{ from: row.scope, to }] : [];
