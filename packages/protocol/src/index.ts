@@ -15,3 +15,4 @@ export * from "./openapi.ts";
 export * from "./runtime-config.ts";
 export * from "./session.ts";
 export * from "./session-api.ts";
+export * from "./session-reducer.ts";
