@@ -6,6 +6,7 @@ import {
   followSession,
   type PromptHead,
   type SessionEvent,
+  type SessionState,
   type SessionView,
 } from "../src/index.ts";
 
