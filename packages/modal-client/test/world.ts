@@ -42,9 +42,13 @@ export interface World {
   /** Makes the emulator fail; see its `faultSchema`. */
   fault(fault: object): Promise<void>;
   clearFaults(): Promise<void>;
+  /** How many of the failures asked for are still to come. */
+  faultsLeft(): Promise<number>;
   /** Ends a sandbox as if from outside. */
   kill(sandboxId: string, reason: string): Promise<void>;
   imageCount(): Promise<number>;
+  /** ids of the images that were made of sandboxes */
+  snapshots(): Promise<string[]>;
   /** Runs a script in a sandbox. */
   shell(sandboxId: string, script: string): Promise<string>;
   close(): Promise<void>;
@@ -104,7 +108,12 @@ export async function startWorld(): Promise<World> {
     },
     fault: async (fault) => void (await admin("POST", "/faults", fault)),
     clearFaults: async () => void (await admin("DELETE", "/faults")),
+    faultsLeft: async () => ((await (await admin("GET", "/faults")).json()) as { faults: unknown[] }).faults.length,
     kill: async (sandboxId, reason) => void (await admin("POST", `/sandboxes/${sandboxId}/kill`, { reason })),
+    async snapshots() {
+      const { images } = (await (await admin("GET", "/images")).json()) as { images: { id: string; origin: { kind: string } }[] };
+      return images.filter((image) => image.origin.kind === "snapshot").map((image) => image.id);
+    },
     imageCount: async () => ((await (await admin("GET", "/images")).json()) as { images: unknown[] }).images.length,
     async shell(sandboxId, script) {
       const sandbox = await modal.sandboxes.fromId(sandboxId);

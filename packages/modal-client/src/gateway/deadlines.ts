@@ -18,6 +18,8 @@ export const gatewayDeadlinesMs = {
   list: 40_000,
   /** the no-op and `sync` before a snapshot; dirty pages may be many */
   sync: 120_000,
+  /** the note of a snapshot: the answer waits for it */
+  note: 10_000,
   /** how long one request for a snapshot is held open before the caller is asked to join again */
   snapshotHold: 80_000,
   /** for requests in flight when the gateway is told to stop */

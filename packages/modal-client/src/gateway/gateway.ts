@@ -46,7 +46,14 @@ export function createGateway(options: GatewayOptions): Gateway {
   const provider = createProvider({ appName, log, deadlinesMs });
   const images = createImages({ provider, base: options.base, bundle, log, deadlinesMs });
   const sandboxes = createSandboxes({ provider, images, appName, deadlinesMs });
-  const snapshots = createSnapshots({ sandboxes, images, log, processId: crypto.randomUUID(), deadlinesMs });
+  const snapshots = createSnapshots({
+    sandboxes,
+    images,
+    log,
+    processId: crypto.randomUUID(),
+    secret: options.secret,
+    deadlinesMs,
+  });
   const health = (): GatewayHealth => ({
     status: "ok",
     runtimeVersion: runtimeVersionOf(bundle),

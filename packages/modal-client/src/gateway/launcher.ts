@@ -86,7 +86,7 @@ export const logScript = `[ -e ${runtimeLog} ] || exit 0
 tail -c +$(($1 + 1)) ${runtimeLog} | head -c $2
 `;
 
-/** What the exit code 75 of `beforeSnapshotScript` says: another gateway process has begun a snapshot here. */
+/** What the exit code 75 of `beforeSnapshotScript` says: a snapshot was begun here, by another gateway process or long ago. */
 export const snapshotBegunCode = 75;
 
 /**
@@ -101,4 +101,22 @@ for other in "$mark".*; do
 done
 mkdir -p "$mark.$2" || exit 1
 sync -f / 2>/dev/null || sync
+`;
+
+/** the longest note that `noteReadScript` prints */
+const noteMaxBytes = 256;
+
+/**
+ * Run after a snapshot, in the sandbox that it was taken of: leaves argument 2 for a gateway that comes later and finds the mark. By
+ * way of another name, so that a note is there as a whole or not at all.
+ */
+export const noteWriteScript = `set -u
+note=${stateDir}/snapshot.$1.note
+umask 077
+printf '%s\\n' "$2" >"$note.new" && mv -f "$note.new" "$note"
+`;
+
+/** Prints what `noteWriteScript` left in the sandbox of argument 1. */
+export const noteReadScript = `head -c ${noteMaxBytes} ${stateDir}/snapshot.$1.note 2>/dev/null
+exit 0
 `;
