@@ -63,7 +63,7 @@ export async function runRuntime(config: RuntimeConfig, options: RuntimeOptions)
   const reporter = createReporter(bridge.send, log);
   // The phase itself is the control plane's: it saw the beginning.
   void bridge.connected.then(() => log(`bridge: connected ${Math.round(performance.now())} ms after the start`));
-  const credentials = createCredentialCache(bridge.requestCredential);
+  const credentials = createCredentialCache(() => bridge.requestCredential());
   // Asked for before git needs it: minting one takes a round trip to GitHub. A verification asks GitHub for nothing.
   if (config.mode !== "verify") credentials.get().catch(() => undefined);
   const context: RuntimeContext = {

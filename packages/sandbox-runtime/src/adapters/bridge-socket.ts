@@ -1,5 +1,6 @@
 /** The runtime's end of the bridge: dials, resumes, heartbeats, and gives up by rule. Does not know what the events mean. */
 import {
+  type AgentSessionRequest,
   type BridgeDown,
   type BridgeUp,
   bridgeCloseCodes,
@@ -19,16 +20,19 @@ export interface Credential {
 }
 /** The control plane said no. `message` is what it said. */
 export class CredentialRefused extends Error {}
+export type AgentSessions = Extract<BridgeDown, { type: "session.answer" }>["sessions"];
 
 /** `ended`: the other side closed for good with `code`. `lost`: no connection for longer than `giveUpMs`. */
 export type BridgeEnd = { kind: "ended"; code: number } | { kind: "lost" } | { kind: "closed" };
-export type BridgeCommand = Extract<BridgeDown, { type: "prompt" | "abort" | "shutdown" }>;
+export type BridgeCommand = Extract<BridgeDown, { type: "prompt" | "abort" | "sync" | "refresh" | "push" | "shutdown" }>;
 
 export interface Bridge {
   send(event: RuntimeEvent): void;
   onCommand(listener: (command: BridgeCommand) => void): void;
-  /** Rejects with CredentialRefused, or with an Error when no answer came in time. */
-  requestCredential(): Promise<Credential>;
+  /** Rejects with CredentialRefused, or with an Error when no answer came in time. @param pushId to write, for this push */
+  requestCredential(pushId?: string): Promise<Credential>;
+  /** What the agent asks about sessions. Rejects with a sentence for the agent. Asked once: a start is not safe to repeat. */
+  requestSessions(request: AgentSessionRequest): Promise<AgentSessions>;
   /** The first welcome. Never rejects. */
   readonly connected: Promise<void>;
   /** Settles once, when there will be no connection any more. */
@@ -40,6 +44,7 @@ export interface Bridge {
 
 const connectTimeoutMs = 10_000;
 const credentialTimeoutMs = 20_000;
+const sessionsTimeoutMs = 60_000;
 const bufferedMaxBytes = 1024 * 1024;
 const blockedMaxMs = 5_000;
 const ackSilenceMaxMs = 30_000;
@@ -66,7 +71,16 @@ export function createBridge(options: {
   const end = Promise.withResolvers<BridgeEnd>();
   const credentials = new Map<
     string,
-    { resolve(credential: Credential): void; reject(error: Error): void; timer: NodeJS.Timeout | undefined }
+    {
+      resolve(credential: Credential): void;
+      reject(error: Error): void;
+      timer: NodeJS.Timeout | undefined;
+      pushId: string | undefined;
+    }
+  >();
+  const questions = new Map<
+    string,
+    { resolve(sessions: AgentSessions): void; reject(error: Error): void; timer: NodeJS.Timeout }
   >();
   const drainWaiters = new Set<() => void>();
   let listener: ((command: BridgeCommand) => void) | null = null;
@@ -75,7 +89,7 @@ export function createBridge(options: {
   let isWelcome = false;
   let isOver = false;
   let failures = 0;
-  let credentialCount = 0;
+  let requestCount = 0;
   let connectedAt = Date.now();
   let heardAt = Date.now();
   let blockedSince: number | null = null;
@@ -95,6 +109,11 @@ export function createBridge(options: {
       request.reject(new Error("the bridge ended"));
     }
     credentials.clear();
+    for (const question of questions.values()) {
+      clearTimeout(question.timer);
+      question.reject(new Error("the bridge ended"));
+    }
+    questions.clear();
     end.resolve(how);
     for (const wake of [...drainWaiters]) wake();
   };
@@ -144,7 +163,8 @@ export function createBridge(options: {
   const askCredential = (id: string) => {
     const request = credentials.get(id);
     if (!request || !isWelcome) return;
-    sendFrame({ type: "credential.request", id });
+    const { pushId } = request;
+    sendFrame({ type: "credential.request", id, ...(pushId === undefined ? {} : { pushId }) });
     // The clock runs only while somebody could answer; git's own limit bounds the rest.
     request.timer ??= setTimeout(() => {
       credentials.delete(id);
@@ -179,8 +199,21 @@ export function createBridge(options: {
         else request.reject(new CredentialRefused(frame.message));
         break;
       }
+      case "session.answer":
+      case "session.refused": {
+        const question = questions.get(frame.id);
+        if (!question) return;
+        questions.delete(frame.id);
+        clearTimeout(question.timer);
+        if (frame.type === "session.answer") question.resolve(frame.sessions);
+        else question.reject(new Error(frame.message));
+        break;
+      }
       case "prompt":
       case "abort":
+      case "sync":
+      case "refresh":
+      case "push":
       case "shutdown":
         if (listener) listener(frame);
         else if (backlog.length < commandsBacklogMax) backlog.push(frame);
@@ -244,12 +277,26 @@ export function createBridge(options: {
       backlog = [];
       for (const command of held) next(command);
     },
-    requestCredential() {
+    requestCredential(pushId) {
       if (isOver) return Promise.reject(new Error("the bridge ended"));
-      const id = `${options.bootId}-${++credentialCount}`;
+      const id = `${options.bootId}-${++requestCount}`;
       const answer = Promise.withResolvers<Credential>();
-      credentials.set(id, { ...answer, timer: undefined });
+      credentials.set(id, { ...answer, timer: undefined, pushId });
       askCredential(id);
+      return answer.promise;
+    },
+    requestSessions(request) {
+      if (isOver || !isWelcome) return Promise.reject(new Error("The control plane cannot be reached now; try again later."));
+      const id = `${options.bootId}-${++requestCount}`;
+      const answer = Promise.withResolvers<AgentSessions>();
+      const timer = setTimeout(() => {
+        questions.delete(id);
+        answer.reject(
+          new Error(`The control plane did not answer within ${sessionsTimeoutMs / 1000} s; list the sessions first.`),
+        );
+      }, sessionsTimeoutMs);
+      questions.set(id, { ...answer, timer });
+      sendFrame({ type: "session.request", id, request });
       return answer.promise;
     },
     connected: connected.promise,

@@ -59,7 +59,7 @@ export async function runSession(
   bridge.onCommand((command) => {
     if (command.type === "prompt") prompts.submit(command);
     else if (command.type === "abort") prompts.abort(command.promptId);
-    else options.onShutdown();
+    else if (command.type === "shutdown") options.onShutdown();
   });
 
   /** The agent reads the repository's own configuration at its first instance call: not before it is at the right head. */

@@ -1,6 +1,12 @@
 /** A control plane's end of the bridge for tests: applies each number once, acknowledges, can misbehave on demand. */
 import { createServer } from "node:http";
-import { type BridgeDown, bridgeFrameMaxBytes, bridgeUpSchema, type RuntimeEvent } from "@open-inspect/protocol";
+import {
+  type AgentSessionRequest,
+  type BridgeDown,
+  bridgeFrameMaxBytes,
+  bridgeUpSchema,
+  type RuntimeEvent,
+} from "@open-inspect/protocol";
 import { type WebSocket, WebSocketServer } from "ws";
 
 export interface NumberedEvent {
@@ -35,11 +41,23 @@ export interface TestBridge {
   accept: boolean;
   credential: { username: string; password: string } | { refused: string } | null;
   credentialRequests: number;
+  /** pushes for which a credential to write was asked */
+  writeRequests: string[];
+  /** what the agent asked about sessions, and how it is answered */
+  sessionRequests: AgentSessionRequest[];
+  answerSession: (id: string, request: AgentSessionRequest) => BridgeDown;
+  /** bytes by id that `GET <bridge>/attachments/<id>` gives; a number is a status */
+  attachments: Map<string, Uint8Array | number>;
   stop(): Promise<void>;
 }
 
 export async function startBridge(token = "t".repeat(40)): Promise<TestBridge> {
-  const http = createServer();
+  const http = createServer((request, response) => {
+    const id = /^\/bridge\/attachments\/([^/]+)$/.exec(request.url ?? "")?.[1] ?? "";
+    const found = request.headers.authorization === `Bearer ${token}` ? (bridge.attachments.get(id) ?? 404) : 401;
+    if (typeof found === "number") response.writeHead(found).end();
+    else response.end(found);
+  });
   const server = new WebSocketServer({ noServer: true, maxPayload: bridgeFrameMaxBytes });
   let socket: WebSocket | null = null;
   let closeCode: number | null = null;
@@ -73,6 +91,7 @@ export async function startBridge(token = "t".repeat(40)): Promise<TestBridge> {
         return;
       case "credential.request": {
         bridge.credentialRequests++;
+        if (frame.pushId !== undefined) bridge.writeRequests.push(frame.pushId);
         const { credential } = bridge;
         if (!credential) return;
         if ("refused" in credential)
@@ -80,6 +99,10 @@ export async function startBridge(token = "t".repeat(40)): Promise<TestBridge> {
         else from.send(JSON.stringify({ type: "credential", id: frame.id, ...credential }));
         return;
       }
+      case "session.request":
+        bridge.sessionRequests.push(frame.request);
+        from.send(JSON.stringify(bridge.answerSession(frame.id, frame.request)));
+        return;
       case "event":
         bridge.received.push(frame.seq);
         if (frame.seq === ack + 1) {
@@ -110,6 +133,10 @@ export async function startBridge(token = "t".repeat(40)): Promise<TestBridge> {
     accept: true,
     credential: { username: "x-access-token", password: "unused" },
     credentialRequests: 0,
+    writeRequests: [],
+    sessionRequests: [],
+    answerSession: (id) => ({ type: "session.answer", id, sessions: [] }),
+    attachments: new Map(),
     all: find,
     waitFor: (type, where = () => true, timeoutMs = 30_000) =>
       new Promise((resolve, reject) => {
