@@ -87,6 +87,24 @@ export function createAccess(ports: {
           return repository.private ? "hidden" : "denied";
       }
     },
+
+    /** Reads pull requests, or opens and changes them. */
+    mayUsePulls(identity: Identity, repository: Repository, level: "read" | "write"): Decision {
+      switch (identity.kind) {
+        case "person":
+          return "yes";
+        case "installation": {
+          if (!covers(identity.token, repository)) return "hidden";
+          const granted = identity.token.permissions.pull_requests;
+          return granted === "write" || (granted === "read" && level === "read") ? "yes" : "denied";
+        }
+        case "app":
+          return repository.private ? "hidden" : "denied";
+        case "anonymous":
+          if (repository.private) return "hidden";
+          return level === "read" ? "yes" : "denied";
+      }
+    },
   };
 }
 export type Access = ReturnType<typeof createAccess>;

@@ -11,8 +11,9 @@ import { type Changes, installationChangeSchema, repositoryChangeSchema } from "
 import { type WriteCommit } from "./commit-writer.ts";
 import { type Faults, faultSchema } from "./faults.ts";
 import { readJson } from "./json-body.ts";
+import { type Pulls } from "./pulls.ts";
 import { type AddRepository, type Repositories, type Repository } from "./repositories.ts";
-import { type Account } from "./state.ts";
+import { type Account, type PullRecord } from "./state.ts";
 import { type Webhooks } from "./webhooks.ts";
 
 export const adminPrefix = "/__emulator";
@@ -43,6 +44,8 @@ export function createAdmin<View extends object>(ports: {
   addRepository: (request: AddRepository) => Promise<View>;
   view: (repository: Repository) => Promise<View>;
   changes: Changes;
+  pulls: Pulls;
+  mergePull: (repository: Repository, pull: PullRecord) => Promise<void>;
   writeCommit: WriteCommit;
 }) {
   const admin = new Hono().basePath(adminPrefix);
@@ -123,6 +126,30 @@ export function createAdmin<View extends object>(ports: {
     const { branch, message, files } = await parse(c, commitSchema);
     const sha = await ports.writeCommit(repository, { branch: branch ?? repository.defaultBranch, message, files });
     return c.json({ sha }, 201);
+  });
+
+  const pullChangeSchema = z.union([
+    z.strictObject({ merged: z.literal(true) }),
+    z.strictObject({ draft: z.boolean() }),
+    z.strictObject({ state: z.enum(["open", "closed"]) }),
+  ]);
+  const pullView = ({ number, title, state, draft, head, base, headSha, mergeSha }: PullRecord) => {
+    return { number, title, state, draft, head, base, headSha, mergeSha };
+  };
+  admin.get("/repositories/:owner/:name/pulls", (c) => c.json({ pulls: ports.pulls.list(repositoryOf(c)).map(pullView) }));
+  // What a person does on the pull request's page.
+  admin.patch("/repositories/:owner/:name/pulls/:number", async (c) => {
+    const repository = repositoryOf(c);
+    const pull = ports.pulls.find(repository, Number(c.req.param("number")));
+    if (pull === null) throw fail(404, "There is no such pull request.");
+    const change = await parse(c, pullChangeSchema);
+    if ("merged" in change) await ports.mergePull(repository, pull);
+    else if ("draft" in change) await ports.pulls.setDraft(repository, pull, change.draft);
+    else {
+      const outcome = await ports.pulls.change(repository, pull, change);
+      if ("refused" in outcome) throw fail(409, "message" in outcome.refused ? outcome.refused.message : "It cannot be.");
+    }
+    return c.json(pullView(pull));
   });
 
   const accountOf = (c: Context): Account => {

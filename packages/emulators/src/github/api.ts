@@ -6,15 +6,17 @@ import { createHash, randomUUID } from "node:crypto";
 import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { createGraphql, graphqlRequestSchema } from "./graphql.ts";
+import { type Pulls } from "./pulls.ts";
 import { allowanceShape, createRateLimits, type Resource } from "./rate-limits.ts";
 import { type ApiEnv, type ApiPorts, apiError, notFound, requestJson } from "./rest/answers.ts";
 import { addAppRoutes } from "./rest/app-routes.ts";
+import { addPullRoutes } from "./rest/pull-routes.ts";
 import { addRepositoryRoutes } from "./rest/repository-routes.ts";
 
 const freePaths = new Set(["/rate_limit", "/meta"]);
 
 export function createApi(
-  ports: ApiPorts & { rateLimit: { authenticated: number; anonymous: number }; count: (key: string) => void },
+  ports: ApiPorts & { pulls: Pulls; rateLimit: { authenticated: number; anonymous: number }; count: (key: string) => void },
 ) {
   const api = new Hono<ApiEnv>();
   const limits = createRateLimits({ ...ports.rateLimit, now: ports.now });
@@ -72,6 +74,7 @@ export function createApi(
   });
   addAppRoutes(api, ports);
   addRepositoryRoutes(api, ports);
+  addPullRoutes(api, ports);
 
   api.notFound((c) => {
     ports.log(`no route for ${c.req.method} ${c.req.path}`);

@@ -14,7 +14,7 @@ const clockSkewSeconds = 60;
 
 /** What the app may do at most wherever it is installed. */
 export const appPermissions = { contents: "write", metadata: "read", pull_requests: "write" } as const satisfies Permissions;
-export const appEvents = ["push", "repository"];
+export const appEvents = ["push", "repository", "pull_request"];
 
 const headerSchema = z.object({ alg: z.literal("RS256") });
 const claimsSchema = z.object({

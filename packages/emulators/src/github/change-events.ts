@@ -10,7 +10,7 @@ import { type Account } from "./state.ts";
 type Ports = Pick<ApiPorts, "url" | "app" | "personLogin" | "repositories">;
 
 export interface ChangeEvent {
-  event: "repository" | "installation" | "installation_repositories";
+  event: "repository" | "installation" | "installation_repositories" | "pull_request";
   payload: object;
 }
 export type RepositoryAction = "renamed" | "transferred" | "archived" | "unarchived" | "deleted";

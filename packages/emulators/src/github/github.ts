@@ -15,11 +15,13 @@ import { createFaults, type RequestKind } from "./faults.ts";
 import { createGit } from "./git.ts";
 import { createGitHttp, type GitRequest, parseGitRequest } from "./git-http.ts";
 import { createPages, parsePageRequest } from "./pages.ts";
+import { pullEvent } from "./pull-event.ts";
+import { createPulls } from "./pulls.ts";
 import { pushEvent } from "./push-event.ts";
-import { type AddRepository, createRepositories, type Repository } from "./repositories.ts";
+import { type AddRepository, createRepositories, type RefChange, type Repository } from "./repositories.ts";
 import { type ApiPorts } from "./rest/answers.ts";
 import { fullName } from "./rest/shapes.ts";
-import { openState } from "./state.ts";
+import { openState, type PullRecord } from "./state.ts";
 import { createWebhooks } from "./webhooks.ts";
 
 const longestRequestMs = 900_000;
@@ -108,23 +110,41 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
 
   // One announcement after the other, so that events leave in the order of the pushes.
   let announcing = Promise.resolve();
-  /** Finds out what a push changed; then, without keeping anyone waiting, announces each branch and tag of it. */
+  const isHeard = ({ owner, granted }: Repository) =>
+    webhooks.hasUrl() && owner.installed && owner.suspendedAt === null && granted;
+  /** Without keeping anyone waiting. */
+  const announce = (what: string, work: () => Promise<void>) => {
+    announcing = announcing.then(work).catch((error: Error) => log(`${what} was not announced: ${error.message}`));
+  };
+  const pulls = createPulls({
+    ...{ file, git, repositories, now },
+    changed(repository, pull, action, byApp) {
+      if (!isHeard(repository)) return;
+      announce("a pull request", async () => {
+        const { event, payload } = await pullEvent({ ...ports, pulls }, repository, pull, action, byApp);
+        webhooks.send(event, payload);
+      });
+    },
+  });
+  /** Finds out what a push changed, announces each branch and tag of it, and takes the pull requests of these branches along. */
   const received = async (repository: Repository, identity: Identity) => {
     const changes = await repositories.refresh(repository);
-    if (changes.length === 0 || changes.length > announcedMax || !webhooks.hasUrl()) return;
+    await announcePush(repository, changes, identity);
+    await pulls.pushed(repository, changes, identity.kind === "installation");
+  };
+  const announcePush = async (repository: Repository, changes: RefChange[], identity: Identity) => {
+    if (changes.length === 0 || changes.length > announcedMax) return;
     const current = repositories.find(repository.owner.login, repository.name) ?? repository;
     const changed = new Set(changes.map((change) => change.ref));
     const refs = [...(await repositories.refs(repository))];
     const others = refs.filter(([ref, { type }]) => !changed.has(ref) && type === "commit").map(([, { sha }]) => sha);
     const befores = changes.map((change) => change.before).filter((sha) => sha !== null);
-    const { owner, granted } = current;
-    if (!owner.installed || owner.suspendedAt !== null || !granted) return;
-    const announce = async () => {
+    if (!isHeard(current)) return;
+    announce("a push", async () => {
       for (const change of changes) {
         webhooks.send("push", await pushEvent(ports, { repository: current, change, identity, others: [...others, ...befores] }));
       }
-    };
-    announcing = announcing.then(announce).catch((error: Error) => log(`a push was not announced: ${error.message}`));
+    });
   };
   const send = ({ event, payload }: ChangeEvent) => {
     announcing = announcing.then(() => webhooks.send(event, payload));
@@ -134,7 +154,7 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
   const committing = new Map<number, Promise<unknown>>();
   const commitTo = async (repository: Repository, commit: NewCommit) => {
     await repositories.refs(repository);
-    const author = { name: person.login, email: `${person.login}@users.noreply.github.invalid` };
+    const author = authorOf(person.login);
     const write = () => writeCommit({ git, gitDir: repositories.gitDir(repository), now, author }, commit);
     // Commits to one repository take turns: each begins where the one before it ended.
     const turn = (committing.get(repository.id) ?? Promise.resolve()).catch(() => {}).then(write);
@@ -162,9 +182,24 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
   };
 
   const rateLimit = options.rateLimit ?? { authenticated: 5000, anonymous: 60 };
-  const api = createApi({ ...ports, rateLimit, count: faults.count });
+  const mergePull = async (repository: Repository, pull: PullRecord) => {
+    await pulls.merge(repository, pull, authorOf(person.login));
+    await received(repository, { kind: "person", login: person.login });
+  };
+  const api = createApi({ ...ports, pulls, rateLimit, count: faults.count });
   const adminToken = options.adminToken ?? null;
-  const admin = createAdmin({ adminToken, faults, webhooks, repositories, addRepository, view, changes, writeCommit: commitTo });
+  const admin = createAdmin({
+    adminToken,
+    faults,
+    webhooks,
+    repositories,
+    addRepository,
+    view,
+    changes,
+    pulls,
+    mergePull,
+    writeCommit: commitTo,
+  });
   const serveGit = createGitHttp({ git, repositories, access, url: () => url, onReceived: received, log });
   const servePage = createPages(ports);
   // The listener would otherwise replace Request and Response for the whole process.
@@ -233,6 +268,8 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
     },
   };
 }
+
+const authorOf = (login: string) => ({ name: login, email: `${login}@users.noreply.github.invalid` });
 
 function kindOf(url: URL, gitRequest: GitRequest | null): RequestKind {
   if (gitRequest) {

@@ -245,6 +245,7 @@ export function createRepositories(ports: {
     async remove({ id }) {
       file.state.repositories = file.state.repositories.filter((entry) => entry.id !== id);
       file.state.redirects = file.state.redirects.filter((entry) => entry.repositoryId !== id);
+      file.state.pulls = file.state.pulls.filter((entry) => entry.repositoryId !== id);
       known.delete(id);
       await rm(join(ports.dataDir, "repositories", `${id}.git`), { recursive: true, force: true });
     },

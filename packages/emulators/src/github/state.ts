@@ -49,6 +49,29 @@ const tokenSchema = z.object({
 });
 export type TokenRecord = z.infer<typeof tokenSchema>;
 
+const pullSchema = z.object({
+  id: z.number().int(),
+  repositoryId: z.number().int(),
+  number: z.number().int(),
+  title: z.string(),
+  body: z.string().nullable(),
+  state: z.enum(["open", "closed"]),
+  draft: z.boolean(),
+  /** branches of the same repository: there are no forks */
+  head: z.string(),
+  base: z.string(),
+  headSha: z.string(),
+  baseSha: z.string(),
+  /** the app opened it, not the person */
+  byApp: z.boolean(),
+  createdAt: z.number(),
+  updatedAt: z.number(),
+  closedAt: z.number().nullable(),
+  mergedAt: z.number().nullable(),
+  mergeSha: z.string().nullable(),
+});
+export type PullRecord = z.infer<typeof pullSchema>;
+
 /** A name that a repository had, until another one takes it. */
 const redirectSchema = z.object({ owner: z.string(), name: z.string(), repositoryId: z.number().int() });
 
@@ -59,6 +82,7 @@ const stateSchema = z.object({
   repositories: z.array(repositorySchema),
   tokens: z.array(tokenSchema),
   redirects: z.array(redirectSchema).default([]),
+  pulls: z.array(pullSchema).default([]),
 });
 type GithubState = z.infer<typeof stateSchema>;
 
@@ -78,7 +102,7 @@ export async function openState(dataDir: string): Promise<StateFile> {
     if (error.code === "ENOENT") return null;
     throw error;
   });
-  const empty: GithubState = { version: 1, nextId: 1001, accounts: [], repositories: [], tokens: [], redirects: [] };
+  const empty: GithubState = { version: 1, nextId: 1001, accounts: [], repositories: [], tokens: [], redirects: [], pulls: [] };
   const parsed = stateSchema.safeParse(text === null ? empty : JSON.parse(text));
   if (!parsed.success) throw new Error(`${path} is not readable by this version: start with an empty data folder.`);
   const state = parsed.data;
