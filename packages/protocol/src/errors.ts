@@ -34,6 +34,7 @@ export const errorStatuses = {
   rate_limited: 429,
   internal: 500,
   github_unavailable: 502,
+  pull_request_failed: 502,
   gateway_unavailable: 503,
 } as const;
 

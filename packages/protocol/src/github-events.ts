@@ -50,6 +50,24 @@ export const githubRepositoryEventSchema = z.object({
 });
 export type GithubRepositoryEvent = z.infer<typeof githubRepositoryEventSchema>;
 
+/** What of a `pull_request` event is read. Times are GitHub's, in whole seconds. */
+export const githubPullRequestEventSchema = z.object({
+  action: z.string(),
+  number: z.number().int().positive(),
+  pull_request: z.object({
+    html_url: z.url(),
+    state: z.enum(["open", "closed"]),
+    draft: z.boolean().optional(),
+    merged: z.boolean().nullish(),
+    merged_at: z.string().nullish(),
+    title: z.string(),
+    updated_at: z.iso.datetime({ offset: true }),
+    head: z.object({ ref: z.string() }),
+  }),
+  repository: z.object({ name: z.string(), owner: z.object({ login: z.string() }) }),
+});
+export type GithubPullRequestEvent = z.infer<typeof githubPullRequestEventSchema>;
+
 export const githubInstallationEventSchema = z.object({ action: z.string(), installation: installationSchema });
 
 export const githubInstallationRepositoriesSchema = z.object({

@@ -100,8 +100,12 @@ export const changePromptRequestSchema = z.strictObject({
 export type ChangePromptRequest = z.input<typeof changePromptRequestSchema>;
 export const promptAnswerSchema = promptViewSchema;
 
-/** `POST /sessions/:id/pull-request` → 202 with `SessionView`: commits what is not committed, pushes, and opens the pull request or updates its branch. */
+/**
+ * `POST /sessions/:id/pull-request` → 202 with `SessionView`: commits what is not committed, pushes, and opens the pull request or updates its
+ * branch. Answers when that is over, or after a while with what is under way in `pullRequestProgress`.
+ */
 export const pullRequestRequestSchema = z.strictObject({
+  /** given for a pull request that is open already they replace its own */
   title: z.string().trim().min(1).max(250).optional(),
   body: z.string().max(60_000).optional(),
   /** the branch that is pushed; by default made from the session's title. Never the repository's default branch */

@@ -96,6 +96,13 @@ export const pullRequestSchema = z.object({
 });
 export type PullRequest = z.infer<typeof pullRequestSchema>;
 
+/** A pull request that was asked for and is not there or not up to date yet; or why the last request came to nothing. */
+export const pullRequestProgressSchema = z.discriminatedUnion("at", [
+  z.object({ at: z.enum(["pushing", "opening"]), branch: branchSchema }),
+  z.object({ at: z.literal("failed"), message: z.string(), hint: z.string() }),
+]);
+export type PullRequestProgress = z.infer<typeof pullRequestProgressSchema>;
+
 /** A session as lists show it. */
 export const sessionSummarySchema = z.object({
   id: sessionIdSchema,
@@ -154,6 +161,8 @@ export const sessionStateSchema = sessionSummarySchema.extend({
   snapshot: z.object({ takenAt: timestampSchema, expiresAt: timestampSchema }).nullable(),
   /** models that a prompt may name; the first is the default */
   models: z.array(z.string()),
+  /** null or absent while nothing is asked for and nothing failed */
+  pullRequestProgress: pullRequestProgressSchema.nullable().optional(),
 });
 export type SessionState = z.infer<typeof sessionStateSchema>;
 
