@@ -53,11 +53,32 @@ export const deadlines = {
   imageInUseMs: 5 * minuteMs,
   /** what a build's sandbox lives beyond its build limit and snapshot budget */
   sandboxMarginMs: 5 * minuteMs,
-  sessionLifetimeMs: 120 * minuteMs,
+  /** the provider's longest is 24 hours */
+  sessionLifetimeMs: 24 * 60 * minuteMs - 5 * minuteMs,
+  /** a session's sandbox of this age is changed for a new one as soon as nothing runs in it */
+  moveIdleMs: 23 * 60 * minuteMs,
+  /** and at this age in any case: the snapshot still has its time before the provider's end */
+  moveMs: 23.5 * 60 * minuteMs,
+  /** between the abort of a prompt and the snapshot: what the agent had in hand comes to rest */
+  settleMs: secondMs,
+  sessionSnapshotTtlMs: 30 * dayMs,
+  /** the snapshot of an archived session is kept for this long */
+  archivedSnapshotMs: 7 * dayMs,
+  /** failures of a session that are further apart have nothing to do with one another */
+  failuresWindowMs: 10 * minuteMs,
   /** between the shutdown sent over the bridge and the end of the sandbox */
   shutdownGraceMs: 500,
   /** after this a stopping session is called stopped; its sandbox stays owed */
   stopLimitMs: 15 * secondMs,
+  /** a sandbox of a warm pool is replaced when it has stood for so long: whoever gets one has the most of its lifetime before them */
+  poolMemberMs: 60 * minuteMs,
+  /** a member that was given away and that no session has claimed by then is ended */
+  poolTakenMs: 30 * secondMs,
+  /** between a member that failed and the next one; doubles */
+  poolRetryFirstMs: 10 * secondMs,
+  poolRetryMaxMs: 10 * minuteMs,
+  /** a sandbox reserved while somebody types lives so long after the last keystroke that told of itself */
+  reservationMs: 2 * minuteMs,
   gitMs: 5 * minuteMs,
   startHookMs: 2 * minuteMs,
   imageTtlMs: 30 * dayMs,
@@ -91,6 +112,10 @@ export const limits = {
   chainDepth: 10,
   /** the part of a build's limit after which its log is told */
   warnAtShare: 0.8,
+  /** failures of a session within `failuresWindowMs` after which it does not start by itself any more */
+  failuresInARow: 3,
+  /** starts from a session's own snapshot before something older is taken */
+  snapshotStarts: 2,
   /** lines of the runtime's own log that a failure carries */
   diagnosisLines: 40,
   /** looks for a sandbox whose create never answered */
@@ -101,6 +126,13 @@ export const limits = {
   /** pages of a log that one download reads */
   logPages: 64,
   notificationTargets: 20,
+  /** members that fail one after the other before a pool is not filled any more */
+  poolFillTries: 5,
+  /** members of one pool, those that are being ended included */
+  poolMembers: 12,
+  /** sandboxes reserved while typing, of one person and of everybody */
+  reservationsPerPerson: 3,
+  reservations: 20,
   /** builds of one repository whose log is kept */
   logsKept: 20,
   requestBodyBytes: 1024 * 1024,

@@ -132,7 +132,8 @@ export function createMachineWorld<State, Input, Effect>(
 
 /** What a refused effect comes to after the last try. */
 function failureInput(effect: unknown): unknown {
-  const { type, attempt } = effect as { type: string; attempt: string };
+  const { type, attempt, id } = effect as { type: string; attempt: string; id: string };
+  if (type === "member.create") return { type: "member.create_failed", id, problem: "fuzz" };
   const failure: GatewayFailure = { kind: "transient", code: "fuzz", message: "fuzz", hint: "" };
   if (type === "sandbox.create") return { type: "sandbox.create_failed", attempt, failure };
   if (type === "sandbox.start") return { type: "runtime.start_failed", attempt, failure };
