@@ -251,6 +251,18 @@ export const sessions = sqliteTable(
   ],
 );
 
+/** Sandboxes reserved while somebody types, to count them. A row says that its session may be one, not that it is. */
+export const reservations = sqliteTable(
+  "reservations",
+  {
+    /** the session's */
+    id: text("id").primaryKey(),
+    person: text("person").notNull(),
+    expiresAt: integer("expires_at").notNull(),
+  },
+  (table) => [index("reservations_by_end").on(table.expiresAt)],
+);
+
 /** Where failures are told. The address and the secret are sealed: either alone may be all that a stranger needs to speak there. */
 export const notificationTargets = sqliteTable("notification_targets", {
   name: text("name").primaryKey(),
