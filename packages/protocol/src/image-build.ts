@@ -92,6 +92,7 @@ export const failureCodes = [
   "snapshot_failed",
   "build_timeout",
   "start_timeout",
+  "starts_suspended",
   "internal",
 ] as const;
 export const failureCodeSchema = z.enum(failureCodes);
@@ -127,6 +128,7 @@ export const modeReasons = [
   "runtime_changed",
   "setup_changed",
   "secrets_changed",
+  "settings_changed",
   "daily",
   "chain_too_deep",
   "incremental_failed",
@@ -134,7 +136,7 @@ export const modeReasons = [
 export const modeReasonSchema = z.enum(modeReasons);
 export type ModeReason = z.infer<typeof modeReasonSchema>;
 
-/** The most files whose digests are part of an image's inputs. */
+/** The most files that are listed one by one in an image's inputs. */
 export const inputFilesMax = 200;
 
 /** What the runtime finds in the workspace that an image depends on. Digests are SHA-256 of the contents. */
@@ -145,8 +147,10 @@ export const workspaceInputsSchema = z.object({
   refresh: digestSchema.nullable(),
   /** lockfiles, or what the globs of `.openinspect/image.json` name; sorted by path */
   files: z.array(z.object({ path: repositoryPathSchema, digest: digestSchema })).max(inputFilesMax),
-  /** more files fit the globs than are listed; `digest` of the inputs knows how many, not what is in them */
+  /** so many more files fit the globs than are listed */
   omittedFiles: z.number().int().nonnegative(),
+  /** of the paths and contents of those, as git knows them; absent where there are none */
+  omittedDigest: digestSchema.optional(),
 });
 export type WorkspaceInputs = z.infer<typeof workspaceInputsSchema>;
 
@@ -159,6 +163,8 @@ export const buildInputsSchema = workspaceInputsSchema.extend({
   runtimeVersion: z.string(),
   /** rises with every change of a secret that builds see; 0 where there is none */
   secretsVersion: z.number().int().nonnegative(),
+  /** of those settings that decide what an image holds; absent in images of before they counted */
+  settings: digestSchema.optional(),
 });
 export type BuildInputs = z.infer<typeof buildInputsSchema>;
 

@@ -1,4 +1,5 @@
 /** What of a workspace is an input of its image, against repositories of git itself. */
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -101,6 +102,35 @@ describe("without an image.json", () => {
     expect(workspaceInputsSchema.parse(inputs)).toEqual(inputs);
     expect(inputs.files).toHaveLength(inputFilesMax);
     expect(inputs.omittedFiles).toBe(30);
+  });
+
+  test("what is in the files that are too many to be listed counts all the same, and where they are", async () => {
+    const many = Array.from({ length: inputFilesMax + 3 }, (_, index) => `p${String(index).padStart(3, "0")}/yarn.lock`);
+    track(Object.fromEntries(many.map((path) => [path, "1"])));
+    const first = await read();
+    expect(first.omittedDigest).toMatch(/^[0-9a-f]{64}$/);
+    const last = many.at(-1) ?? "";
+    track({ [last]: "2" });
+    const changed = await read();
+    expect(changed.omittedDigest).not.toBe(first.omittedDigest);
+    expect({ ...changed, omittedDigest: "" }).toEqual({ ...first, omittedDigest: "" });
+    track({ [last]: "1" });
+    expect(await read()).toEqual(first);
+    git(workspace, "mv", last, "p999.yarn.lock");
+    git(workspace, "mv", "p999.yarn.lock", `p999-${last.replace("/", "-")}`);
+    track({ "p998/yarn.lock": "1" });
+    expect(await read()).toMatchObject({ omittedFiles: 3 });
+    expect((await read()).omittedDigest).not.toBe(first.omittedDigest);
+  });
+
+  test("tens of thousands of input files are digested as they are listed", async () => {
+    // Straight into git's index: the files themselves are not needed.
+    const blob = git(workspace, "hash-object", "-w", "--stdin");
+    const lines = Array.from({ length: 40_000 }, (_, index) => `100644 ${blob}\t${"deep/".repeat(20)}p${index}/yarn.lock`);
+    execFileSync("git", ["update-index", "--index-info"], { cwd: workspace, input: `${lines.join("\n")}\n`, env });
+    const inputs = await read();
+    expect(inputs.omittedFiles).toBe(lines.length - inputFilesMax);
+    expect(inputs.omittedDigest).toMatch(/^[0-9a-f]{64}$/);
   });
 });
 

@@ -62,7 +62,9 @@ describe("page", () => {
     expect(text).toContain("3 min ago in 41 s");
     expect(text).toContain("1.2 GB");
     expect(text).toContain("(in 30 d)");
-    expect(text).toContain("Incremental build, because base image, runtime, setup and secrets are the ones of the image before.");
+    expect(text).toContain(
+      "Incremental build, because base image, runtime, setup, secrets and settings are the ones of the image before.",
+    );
     expect(text).toContain("It stands on 2 snapshots since the last full build.");
     expect(document.querySelector("main header [data-status]")?.textContent).toBe("Ready");
   });

@@ -24,10 +24,14 @@ export function decideMode(
   if (ground.base === null || previous.inputs.base !== ground.base) return full("base_changed");
   if (previous.runtimeVersion !== ground.runtimeVersion) return full("runtime_changed");
   if (previous.inputs.secretsVersion !== ground.secretsVersion) return full("secrets_changed");
+  if (!hasSettings(previous, ground)) return full("settings_changed");
   if (now - previous.fullAt >= deadlines.fullRebuildMs) return full("daily");
   if (previous.chainDepth >= limits.chainDepth) return full("chain_too_deep");
   return { mode: "incremental", reason: "same_inputs", previous };
 }
+
+const hasSettings = ({ inputs }: StoredImage, ground: BuildGround): boolean =>
+  inputs?.settings === undefined || inputs.settings === ground.settings;
 
 /** Whether an image that was kept while the scope was switched off can serve again as it is. */
 export function isCurrent(image: StoredImage, head: string | null, branch: string, ground: BuildGround, now: number): boolean {
@@ -37,6 +41,7 @@ export function isCurrent(image: StoredImage, head: string | null, branch: strin
     image.branch === branch &&
     image.inputs?.base === ground.base &&
     image.inputs?.secretsVersion === ground.secretsVersion &&
+    hasSettings(image, ground) &&
     image.runtimeVersion === ground.runtimeVersion &&
     image.expiresAt - deadlines.imageRenewMs > now
   );

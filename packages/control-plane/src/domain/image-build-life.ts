@@ -39,6 +39,7 @@ const modeNotes: Record<ModeReason, string> = {
   runtime_changed: "Building in full: the sandbox runtime has changed.",
   setup_changed: "Building in full: .openinspect/setup.sh has changed.",
   secrets_changed: "Building in full: a secret has changed.",
+  settings_changed: "Building in full: the repository's settings have changed.",
   daily: "Building in full: the last full build is a day old.",
   chain_too_deep: `Building in full: the image stands on ${limits.chainDepth} snapshots.`,
   incremental_failed: "Building in full: the build on the previous image did not work.",

@@ -8,7 +8,7 @@ import { deadlines, evaluateDeadline, limits } from "./deadlines.ts";
 import { createFailure } from "./failures.ts";
 import { baseNotReady, gatewayFailure } from "./gateway-failures.ts";
 import { type BuildStep, buildInFull, failBuild, going, type ImageStep, openSandbox, slotRequest } from "./image-build-life.ts";
-import { buildInputsOf } from "./image-inputs.ts";
+import { buildInputsOf, settingsDigestOf } from "./image-inputs.ts";
 import { type ImageInput } from "./image-messages.ts";
 import { applyVerifyEvent, failVerification, finishPublishing, finishSnapshot, publish } from "./image-publishing.ts";
 import { attemptOf, type BuildGround, type LiveBuild, type ScopeState, settingsOf } from "./image-scope-state.ts";
@@ -55,7 +55,8 @@ function planBuild(state: ScopeState, live: LiveBuild, now: number): BuildStep {
   return going(state, planned, [{ type: "build.plan", buildId: live.id }]);
 }
 
-function startBuild(state: ScopeState, live: LiveBuild, ground: BuildGround, now: number): BuildStep {
+function startBuild(state: ScopeState, live: LiveBuild, found: BuildGround, now: number): BuildStep {
+  const ground: BuildGround = { ...found, settings: settingsDigestOf(settingsOf(state)) };
   const [newest = null] = state.images;
   if (live.trigger === "enable" && newest && isCurrent(newest, live.headSha, live.branch, ground, now)) {
     // Kept from before the images were switched off, and nothing has changed since.

@@ -47,6 +47,8 @@ export interface BuildGround {
   base: string | null;
   runtimeVersion: string;
   secretsVersion: number;
+  /** digest of the scope's own settings that decide what an image holds; the gateway does not know it */
+  settings?: string;
 }
 
 export type BuildStage =

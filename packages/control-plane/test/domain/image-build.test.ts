@@ -1,6 +1,7 @@
 /** The rules of a scope's builds, one at a time, on the pure machine. */
 import { expect, it } from "vitest";
 import { deadlines } from "../../src/domain/deadlines.ts";
+import { buildInputsOf } from "../../src/domain/image-inputs.ts";
 import { type BuildPlan, type ImageEffect, type ImageInput, nextImageWakeAt } from "../../src/domain/image-messages.ts";
 import { deriveImageRecords } from "../../src/domain/image-records.ts";
 import { stepImage } from "../../src/domain/image-scope.ts";
@@ -559,6 +560,31 @@ it("[IB20] in full once a day, on ten snapshots, for another base or runtime, an
   expect(reasonOf(ready("a"), 2_000), "an image without known inputs").toBe("first_image");
   const settings = { limitMinutes: 30, keptImages: 3, rebuildMode: "clean" } as const;
   expect(reasonOf({ ...state, settings }, 2_000)).toBe("clean_setting");
+});
+
+it("[IB23] settings that decide what an image holds are inputs: the next build after their change is full, and says so", () => {
+  const reasonOf = (state: ScopeState) => drive(state, 2_000, askAgain, granted, planned).state.live?.modeReason;
+  const auto = { limitMinutes: 30, keptImages: 3, rebuildMode: "auto" } as const;
+  const state = { ...readyWithInputs("a"), settings: auto };
+  const digest = state.images[0]?.inputs?.settings;
+  expect(digest).toMatch(/^[0-9a-f]{64}$/);
+  // How long and how many is nothing that an image holds.
+  expect(reasonOf({ ...state, settings: { ...auto, limitMinutes: 5, keptImages: 9 } })).toBe("same_inputs");
+  const clean = drive({ ...state, settings: { ...auto, rebuildMode: "clean" } }, 2_000, askAgain, granted, planned, ...building);
+  const [image] = state.images;
+  if (!image?.inputs || !clean.state.live?.ground) throw new Error("no image");
+  const cleanImage = { ...image, inputs: buildInputsOf(image.inputs, clean.state.live.ground) };
+  expect(cleanImage.inputs.digest).not.toBe(image.inputs.digest);
+  expect(reasonOf({ ...state, images: [cleanImage] })).toBe("settings_changed");
+  // Of an image from before settings counted it is not known.
+  const { settings: _, ...older } = image.inputs;
+  expect(reasonOf({ ...state, images: [{ ...image, inputs: older }] })).toBe("same_inputs");
+});
+
+it("[IB23] files that are too many to be listed are part of the digest by their contents", () => {
+  const workspace = { setup: null, refresh: null, files: [], omittedFiles: 3 };
+  const digestOf = (omittedDigest: string) => buildInputsOf({ ...workspace, omittedDigest }, ground).digest;
+  expect(digestOf("a".repeat(64))).not.toBe(digestOf("b".repeat(64)));
 });
 
 it("[IB21] the log is told once at 80 % of the limit", () => {

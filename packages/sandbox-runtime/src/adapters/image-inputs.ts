@@ -44,8 +44,7 @@ export interface ImageInputs {
 /** @throws RuntimeFailure when `.openinspect/image.json` is none */
 export async function readImageInputs(workspace: string, env: NodeJS.ProcessEnv): Promise<ImageInputs> {
   const file = await readImageFile(workspace);
-  const paths = await listTracked(workspace, file.inputs ?? lockfiles, env);
-  const listed = paths.slice(0, inputFilesMax);
+  const { listed, omitted, omittedDigest } = await listTracked(workspace, file.inputs ?? lockfiles, env);
   const [setup, refresh, ...digests] = await Promise.all(
     [hookPaths.setup, hookPaths.refresh, ...listed].map((path) => digestOf(join(workspace, path))),
   );
@@ -53,7 +52,8 @@ export async function readImageInputs(workspace: string, env: NodeJS.ProcessEnv)
     const digest = digests[index];
     return digest ? [{ path, digest }] : [];
   });
-  return { inputs: { setup: setup ?? null, refresh: refresh ?? null, files, omittedFiles: paths.length - listed.length }, file };
+  const rest = omittedDigest === null ? {} : { omittedDigest };
+  return { inputs: { setup: setup ?? null, refresh: refresh ?? null, files, omittedFiles: omitted, ...rest }, file };
 }
 
 async function readImageFile(workspace: string): Promise<RepositoryImageFile> {
@@ -74,16 +74,45 @@ async function readImageFile(workspace: string): Promise<RepositoryImageFile> {
   throw new RuntimeFailure(explainImageFile(faults.slice(0, 20)));
 }
 
-/** Paths that git knows, sorted: what setup made is no input. */
-async function listTracked(workspace: string, globs: readonly string[], env: NodeJS.ProcessEnv): Promise<string[]> {
-  if (globs.length === 0) return [];
+interface Tracked {
+  /** the first paths, sorted */
+  listed: string[];
+  /** how many more there are, and the digest of their paths and contents; null where there are none */
+  omitted: number;
+  omittedDigest: string | null;
+}
+
+/**
+ * Files that git knows: what setup made is no input. Git lists them in the order of their paths with the digests of their contents, so
+ * that those which are too many to be listed here cost no memory and no reading.
+ */
+async function listTracked(workspace: string, globs: readonly string[], env: NodeJS.ProcessEnv): Promise<Tracked> {
+  if (globs.length === 0) return { listed: [], omitted: 0, omittedDigest: null };
   // Of what git takes for special only the stars and the question mark are: folders of web frameworks are named `[id]`.
   const specs = globs.map((glob) => `:(glob)${glob.replace(/[[\]\\]/g, "\\$&")}`);
-  const args = ["-c", `safe.directory=${workspace}`, "-c", "core.fsmonitor=false", "ls-files", "-z", "--", ...specs];
-  const result: CommandResult = await runCommand("git", args, { cwd: workspace, env, timeoutMs: listTimeoutMs });
+  const args = ["-c", `safe.directory=${workspace}`, "-c", "core.fsmonitor=false", "ls-files", "--stage", "-z", "--", ...specs];
+  const listed: string[] = [];
+  const rest = createHash("sha256");
+  let omitted = 0;
+  let unread = "";
+  const onStdout = (text: string) => {
+    const records = (unread + text).split("\0");
+    unread = records.pop() ?? "";
+    for (const record of records) {
+      const path = record.slice(record.indexOf("\t") + 1);
+      if (listed.length < inputFilesMax) {
+        listed.push(path);
+        continue;
+      }
+      rest.update(`${record}\0`);
+      omitted++;
+    }
+  };
+  const options = { cwd: workspace, env, timeoutMs: listTimeoutMs, onStdout };
+  const result: CommandResult = await runCommand("git", args, options);
   if (result.exitCode !== 0)
     throw new RuntimeFailure(explainImageFile(["git cannot list the files of `inputs`:", ...result.lines]));
-  return [...new Set(result.stdout.split("\0"))].filter((path) => path !== "").sort();
+  return { listed: listed.sort(), omitted, omittedDigest: omitted === 0 ? null : rest.digest("hex") };
 }
 
 /** SHA-256 of a file's contents; null for what is no file. */

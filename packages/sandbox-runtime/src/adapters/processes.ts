@@ -9,7 +9,7 @@ export interface CommandResult {
   exitCode: number | null;
   signal: NodeJS.Signals | null;
   timedOut: boolean;
-  /** at most `captureBytes` */
+  /** at most `captureBytes`; empty where the caller takes it as it comes */
   stdout: string;
   /** last lines of both streams */
   lines: string[];
@@ -22,7 +22,14 @@ const pipesGraceMs = 300;
 export function runCommand(
   file: string,
   args: readonly string[],
-  options: { cwd: string; env: NodeJS.ProcessEnv; timeoutMs: number; signal?: AbortSignal },
+  options: {
+    cwd: string;
+    env: NodeJS.ProcessEnv;
+    timeoutMs: number;
+    signal?: AbortSignal;
+    /** takes standard output as it comes */
+    onStdout?: (text: string) => void;
+  },
 ): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, { cwd: options.cwd, env: options.env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
@@ -37,7 +44,8 @@ export function runCommand(
     options.signal?.addEventListener("abort", end, { once: true });
     if (options.signal?.aborted) end();
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      if (stdout.length < captureBytes) stdout += text;
+      if (options.onStdout) options.onStdout(text);
+      else if (stdout.length < captureBytes) stdout += text;
       lines.push(text);
     });
     child.stderr.setEncoding("utf8").on("data", (text: string) => lines.push(text));

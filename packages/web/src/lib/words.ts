@@ -124,6 +124,7 @@ export const modeReasonNotes: Record<ModeReason, string> = {
   runtime_changed: "new runtime",
   setup_changed: "setup.sh changed",
   secrets_changed: "secrets changed",
+  settings_changed: "settings changed",
   daily: "regular full build",
   chain_too_deep: "too many snapshots on one another",
   incremental_failed: "incremental build failed",
@@ -131,13 +132,14 @@ export const modeReasonNotes: Record<ModeReason, string> = {
 
 /** The same as clauses: why it was this mode. */
 export const modeReasonWords: Record<ModeReason, string> = {
-  same_inputs: "base image, runtime, setup and secrets are the ones of the image before",
+  same_inputs: "base image, runtime, setup, secrets and settings are the ones of the image before",
   first_image: "there was no image to build on",
   clean_setting: "the repository is set to build from the base each time",
   base_changed: "the base image has changed",
   runtime_changed: "the runtime has a new version",
   setup_changed: "setup.sh has changed",
   secrets_changed: "a secret has changed",
+  settings_changed: "the repository's settings have changed",
   daily: "the last full build was long enough ago",
   chain_too_deep: "too many snapshots stood on one another",
   incremental_failed: "the incremental build had failed",

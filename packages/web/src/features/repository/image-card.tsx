@@ -99,6 +99,7 @@ function Inputs({ inputs }: { inputs: BuildInputs }) {
     ["setup.sh", script(inputs.setup)],
     ["refresh.sh", script(inputs.refresh)],
     ["Secrets", inputs.secretsVersion === 0 ? "none" : `version ${inputs.secretsVersion}`],
+    ...(inputs.settings === undefined ? [] : [["Settings", inputs.settings] as [string, string]]),
     ...inputs.files.map((file): [string, string] => [file.path, file.digest]),
   ];
   return (
