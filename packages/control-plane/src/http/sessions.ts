@@ -1,6 +1,7 @@
 /** `/api/sessions`: start one, list them, look at one, stop it, watch it. */
 import {
   createSessionRequestSchema,
+  defaultSessionSettings,
   imageScopeOf,
   type RepositoryRef,
   type SessionList,
@@ -57,7 +58,12 @@ async function withoutDatabase(c: Context<App>, ref: RepositoryRef): Promise<Sta
   if (!listed.ok) throw gitHubUnavailable(listed.error);
   const known = listed.value.repositories.find((one) => imageScopeOf(one) === imageScopeOf(ref));
   if (!known) throw repositoryNotFound(ref.owner, ref.name);
-  return { target: { ...known, branch: known.defaultBranch }, selection: null, history: noHistory };
+  return {
+    target: { ...known, branch: known.defaultBranch },
+    selection: null,
+    history: noHistory,
+    settings: defaultSessionSettings,
+  };
 }
 
 /** The default branch is taken at its word, because the look-up would delay the start; any other one is asked for first. */

@@ -1,5 +1,12 @@
 /** Sessions in D1: rows for the list, and everything that the start of a session has to look up, in one round trip. */
-import { imageScopeOf, type RepositoryRef, type SessionSummary, sessionSummarySchema } from "@open-inspect/protocol";
+import {
+  defaultSessionSettings,
+  imageScopeOf,
+  type RepositoryRef,
+  type SessionSettings,
+  type SessionSummary,
+  sessionSummarySchema,
+} from "@open-inspect/protocol";
 import { and, desc, eq, isNotNull, isNull } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { type Target } from "../../domain/image-scope-state.ts";
@@ -7,7 +14,7 @@ import { type SelectionFacts } from "../../domain/image-selection.ts";
 import { type ColdHistory } from "../../domain/receipt.ts";
 import { type SessionFacts } from "../../domain/session-state.ts";
 import { toTarget } from "./repositories.ts";
-import { builds, imageScopes, images, repositories, sessions } from "./schema.ts";
+import { builds, imageScopes, images, repositories, sessionSettings, sessions } from "./schema.ts";
 
 const listMax = 200;
 
@@ -17,6 +24,7 @@ export interface StartFacts {
   /** null: it could not be read in time */
   selection: SelectionFacts | null;
   history: ColdHistory;
+  settings: SessionSettings;
 }
 
 export const noHistory: ColdHistory = { measured: null, build: null };
@@ -71,13 +79,15 @@ export function createSessions(d1: D1Database) {
       const scope = imageScopeOf(repository);
       const [[found], selection, history] = await Promise.all([
         db
-          .select()
+          .select({ repository: repositories, settings: sessionSettings.settings })
           .from(repositories)
+          .leftJoin(sessionSettings, eq(sessionSettings.scope, repositories.scope))
           .where(and(eq(repositories.scope, scope), isNull(repositories.goneAt))),
         orElse(selectionOf(scope, runtimeFloor), null),
         orElse(historyOf(scope), noHistory),
       ]);
-      return found ? { target: toTarget(found), selection, history } : null;
+      if (!found) return null;
+      return { target: toTarget(found.repository), selection, history, settings: found.settings ?? defaultSessionSettings };
     },
     /** A write that was given up may still arrive later; it does not bring an ended session back. */
     async save({ repository, ...summary }: SessionSummary, facts: SessionFacts): Promise<void> {
