@@ -98,6 +98,12 @@ export const deadlines = {
   notificationPostMs: 10 * secondMs,
   /** what became of notifications is kept for this long */
   deliveriesKeptMs: 30 * dayMs,
+  /** from the push that is asked for until its answer; a large push of a slow sandbox fits */
+  pushMs: 3 * minuteMs,
+  /** opening a pull request with its retries */
+  pullOpenMs: 90 * secondMs,
+  /** a request for a pull request is answered with what is under way after this */
+  pullAnswerMs: 25 * secondMs,
   repositorySyncMs: 15 * secondMs,
   githubRequestMs: 10 * secondMs,
   modelRequestMs: 10 * minuteMs,
