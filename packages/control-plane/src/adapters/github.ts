@@ -14,6 +14,7 @@ import {
   type KnownRepository,
   type RatedResult,
 } from "../domain/ports.ts";
+import { openPull, readPull } from "./github-pulls.ts";
 import { compareCommits, headUnlessKnown, isRateLimitedAnswer, readHeads } from "./github-reads.ts";
 
 export interface GitHubOptions {
@@ -33,6 +34,8 @@ const tokenCache = new Map<string, { token: string; expiresAt: number }>();
 
 /** octokit's own waiting is switched off: retries are owed effects of the objects, with their own limits. */
 const PlainOctokit = Octokit.defaults({ throttle: { enabled: false }, retry: { enabled: false } });
+
+type TokenPermissions = Partial<Record<"contents" | "pull_requests", "read" | "write">>;
 
 const pageSize = 100;
 const pagesMax = 200;
@@ -62,22 +65,34 @@ export function createGitHub(options: GitHubOptions): GitHub {
     return new PlainOctokit({ ...clientOptions, request: { fetch: listening }, auth });
   };
 
-  async function installationToken(installationId: number, repository: RepositoryRef | null): Promise<string> {
-    const key = keyOf(installationId, repository);
-    const known = tokenCache.get(key);
-    if (known && known.expiresAt - tokenSpareMs > now()) return known.token;
+  /** A token that nobody else has, of one repository or of the whole installation. */
+  async function newToken(installationId: number, repository: RepositoryRef | null, permissions: TokenPermissions) {
     const asked = app.octokit.rest.apps.createInstallationAccessToken({
       installation_id: installationId,
-      ...(repository ? { repositories: [repository.name], permissions: { contents: "read" } } : {}),
+      ...(repository ? { repositories: [repository.name], permissions } : {}),
     });
     const { data } = await asked.catch((error: unknown) => {
       const { kind, message } = classify(error);
       if (repository === null && (kind === "not_found" || kind === "unauthorized")) throw new InstallationLost(message);
       throw error;
     });
+    return data;
+  }
+
+  async function installationToken(installationId: number, repository: RepositoryRef | null): Promise<string> {
+    const key = keyOf(installationId, repository);
+    const known = tokenCache.get(key);
+    if (known && known.expiresAt - tokenSpareMs > now()) return known.token;
+    const data = await newToken(installationId, repository, { contents: "read" });
     if (tokenCache.size >= tokenCacheMax) tokenCache.clear();
     tokenCache.set(key, { token: data.token, expiresAt: Date.parse(data.expires_at) });
     return data.token;
+  }
+
+  /** For one pull request: rare enough to take a new token, of this repository alone, each time. */
+  async function withPulls(installationId: number, repository: RepositoryRef): Promise<Octokit> {
+    const { token } = await newToken(installationId, repository, { pull_requests: "write", contents: "read" });
+    return new PlainOctokit({ ...clientOptions, auth: token });
   }
 
   async function attempt<T>(work: () => Promise<T>): GitHubResult<T> {
@@ -183,6 +198,16 @@ export function createGitHub(options: GitHubOptions): GitHub {
       ),
     readToken: (repository, installationId) =>
       attempt(async () => ({ token: await installationToken(installationId, repository) })),
+    writeToken: (repository, installationId) =>
+      attempt(async () => ({ token: (await newToken(installationId, repository, { contents: "write" })).token })),
+    endToken: (token) =>
+      attempt(
+        async () => void (await new PlainOctokit({ ...clientOptions, auth: token }).rest.apps.revokeInstallationAccessToken()),
+      ),
+    openPull: (installationId, repository, ask) =>
+      attempt(async () => openPull(await withPulls(installationId, repository), repository, ask)),
+    readPull: (installationId, repository, number) =>
+      attempt(async () => readPull(await withPulls(installationId, repository), repository, number)),
     verifyWebhook: (body, signature) => app.webhooks.verify(body, signature),
     ping: () => attempt(async () => void (await app.octokit.rest.apps.listInstallations({ per_page: 1 }))),
   };

@@ -5,6 +5,7 @@ import {
   type CreateSandboxResponse,
   type GatewayErrorKind,
   type GatewayHealth,
+  type PullRequest,
   type RepositoryRef,
   type RuntimeConfig,
   type SandboxList,
@@ -109,6 +110,27 @@ export interface HeadCheckMessage {
   tickAt: number;
 }
 
+/** A pull request to be opened, or taken up where one of this head is open already. */
+export interface PullAsk {
+  base: string;
+  head: string;
+  title: string;
+  body: string;
+  draft: boolean;
+  /** what replaces the title or body of one that is open already */
+  changes: { title?: string; body?: string };
+}
+/** A pull request as GitHub says it is, and when that became so by GitHub's clock. */
+export interface PullFound {
+  pullRequest: PullRequest;
+  updatedAt: number;
+}
+/** `nothing`: the head has no commit that the base does not have. */
+export interface PullRefused {
+  refused: "nothing" | "other";
+  message: string;
+}
+
 export interface GitHub {
   /** Every repository of every installation. */
   listRepositories(): GitHubResult<KnownRepositories>;
@@ -130,6 +152,13 @@ export interface GitHub {
   findRepository(installationId: number, repository: RepositoryRef): RatedResult<KnownRepository>;
   /** A token that reads the contents of that one repository. */
   readToken(repository: RepositoryRef, installationId: number): GitHubResult<{ token: string }>;
+  /** A new token that writes the contents of that one repository. */
+  writeToken(repository: RepositoryRef, installationId: number): GitHubResult<{ token: string }>;
+  /** Ends a token before its time. */
+  endToken(token: string): GitHubResult<void>;
+  /** Opens a pull request as the App; the same again finds the one that is open. */
+  openPull(installationId: number, repository: RepositoryRef, ask: PullAsk): GitHubResult<PullFound | PullRefused>;
+  readPull(installationId: number, repository: RepositoryRef, number: number): GitHubResult<PullFound>;
   verifyWebhook(body: string, signature: string): Promise<boolean>;
   ping(): GitHubResult<void>;
 }
