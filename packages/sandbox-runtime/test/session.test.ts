@@ -1,20 +1,14 @@
 /** Session mode as the control plane sees it: the real program, the real agent, a scripted model, a real git server. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ModelEmulator, startModelEmulator } from "@open-inspect/emulators/model";
 import { bridgeCloseCodes } from "@open-inspect/protocol";
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import { startBridge, type TestBridge } from "./support/bridge-server.ts";
-import { startGitServer, type TestGitServer, type TestRepository } from "./support/git-server.ts";
-import {
-  buildConfig,
-  createSandbox,
-  newPromptId,
-  type RunningRuntime,
-  sessionConfig,
-  type TestSandbox,
-} from "./support/sandbox.ts";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { startBridge } from "./support/bridge-server.ts";
+import { startGitServer, type TestGitServer } from "./support/git-server.ts";
+import { buildConfig, createSandbox, newPromptId, sessionConfig } from "./support/sandbox.ts";
+import { ask, bash, beginSession, endSession, newRepository, pidsOf, type Session, script, scripted } from "./support/session.ts";
 import { writeStubAgent } from "./support/stub-agent.ts";
 
 let server: TestGitServer;
@@ -33,77 +27,14 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-const script = (text: string) => ({ text: `#!/bin/sh\n${text}`, mode: 0o755 });
-let repositories = 0;
-
-interface Session {
-  bridge: TestBridge;
-  sandbox: TestSandbox;
-  repository: TestRepository;
-  sha: string;
-  run: RunningRuntime;
-}
-async function begin(
-  files: Parameters<TestRepository["commit"]>[0],
-  more: Parameters<typeof sessionConfig>[3] = {},
-  options: Parameters<typeof createSandbox>[0] = {},
-): Promise<Session> {
-  const repository = server.create(`app${repositories++}`);
-  const sha = repository.commit({ "README.md": "hello", ".gitignore": "made/\n", ...files });
-  const bridge = await startBridge();
-  const sandbox = createSandbox(options);
-  const run = sandbox.run(sessionConfig(bridge, repository.url, model.url, more));
-  const session = { bridge, sandbox, repository, sha, run };
-  cleanups.push(() => end(session));
+const begin = async (...rest: TailOf<typeof beginSession>): Promise<Session> => {
+  const session = await beginSession({ server, model }, ...rest);
+  cleanups.push(() => endSession(session));
   return session;
-}
-
-/** Ends a session from the outside and insists that nothing of it is left. */
-async function end({ bridge, sandbox, run }: Omit<Session, "repository" | "sha">): Promise<void> {
-  if (run.child.exitCode === null) bridge.close(bridgeCloseCodes.ended);
-  await run.exit;
-  await vi.waitFor(() => expect(sandbox.processes()).toEqual([]), { timeout: 5_000, interval: 20 });
-  sandbox.remove();
-  await bridge.stop();
-}
-
-/** Sends a prompt and gives what came of it. */
-const ask = (bridge: TestBridge, text: string, promptId = newPromptId(), modelId: string | null = null) => {
-  const prompt = { type: "prompt", promptId, text, model: modelId, createdAt: Date.now() } as const;
-  bridge.send(prompt);
-  return {
-    promptId,
-    prompt,
-    end: () => bridge.waitFor("prompt.finished", (event) => event.promptId === promptId, 40_000),
-    /** the parts as a page would hold them */
-    parts: () => {
-      const parts = new Map<string, string>();
-      for (const { event } of bridge.events) {
-        if (event.type === "prompt.delta" && event.promptId === promptId)
-          parts.set(event.partId, (parts.get(event.partId) ?? "") + event.delta);
-        else if (event.type === "prompt.part" && event.promptId === promptId) {
-          const { part } = event;
-          parts.set(part.id, part.kind === "tool" ? `${part.tool}:${part.status}:${part.output.trim()}` : part.text);
-        }
-      }
-      return [...parts.values()].filter((part) => part !== "");
-    },
-  };
 };
-const scripted = (...steps: unknown[]) => `Please. SCRIPT=${JSON.stringify(steps)}`;
-const bash = (command: string) => ({ tool: { name: "bash", args: { command, description: "Runs it" } } });
-const pidsOf = (name: string, under: number | undefined): number[] =>
-  readdirSync("/proc")
-    .filter((entry) => /^\d+$/.test(entry))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-        return stat.includes(`(${name})`) && Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]) === under;
-      } catch {
-        return false;
-      }
-    });
+type TailOf<F extends (first: never, ...rest: never) => unknown> = F extends (first: never, ...rest: infer R) => unknown
+  ? R
+  : never;
 
 describe("a session", () => {
   test("from the base: clone, setup, start, agent; ready with proof; prompts one after the other; ends when told to", async () => {
@@ -159,7 +90,7 @@ describe("a session from an image", () => {
   const whenMade = () => readFileSync(join(session.sandbox.workspace, "made/when"), "utf8");
 
   beforeAll(async () => {
-    const repository = server.create(`app${repositories++}`);
+    const repository = newRepository(server);
     bakedSha = repository.commit({
       "README.md": "hello",
       ".gitignore": "made/\n",
@@ -181,7 +112,7 @@ describe("a session from an image", () => {
     session = { bridge, sandbox, repository, sha, run };
     when = whenMade();
   });
-  afterAll(() => end(session));
+  afterAll(() => endSession(session));
 
   test("brings the workspace to the new head and keeps what setup made, without running it again", async () => {
     const { bridge, sandbox, sha } = session;

@@ -4,6 +4,7 @@ import { type AgentIds } from "../domain/agent-ids.ts";
 import { type AgentMessages, messagesSchema, sessionSchema, statusesSchema } from "../domain/agent-messages.ts";
 import { type AgentClient } from "./agent-client.ts";
 import { agentProvider } from "./agent-setup.ts";
+import { type AgentInput } from "./attachments.ts";
 
 const callTimeoutMs = 15_000;
 const snapshotMessages = 100;
@@ -21,12 +22,12 @@ export async function openAgentSession(client: AgentClient, title: string): Prom
 export async function postPrompt(
   client: AgentClient,
   session: string,
-  prompt: { ids: AgentIds; text: string; model: string },
+  prompt: { ids: AgentIds; parts: readonly AgentInput[]; model: string },
 ): Promise<number> {
   const body = {
     messageID: prompt.ids.messageId,
     model: { providerID: agentProvider, modelID: prompt.model },
-    parts: [{ id: prompt.ids.partId, type: "text", text: prompt.text }],
+    parts: prompt.parts.map((part, index) => ({ id: prompt.ids.partId(index), ...part })),
   };
   return (await client.call("POST", `/session/${session}/prompt_async`, { body, timeoutMs: callTimeoutMs })).status;
 }

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type AgentConfig } from "@open-inspect/protocol";
+import { priceOf } from "../domain/model-prices.ts";
 
 export const agentProvider = "anthropic";
 const contextTokens = 200_000;
@@ -64,13 +65,23 @@ export async function prepareAgent(options: {
   };
 }
 
-const declareModel = (name: string) => ({
-  name,
-  attachment: true,
-  tool_call: true,
-  modalities: { input: ["text", "image"], output: ["text"] },
-  limit: { context: contextTokens, output: outputTokens },
-});
+function declareModel(name: string) {
+  const price = priceOf(name);
+  const cost = price && {
+    input: price.input,
+    output: price.output,
+    cache_read: price.cacheRead,
+    cache_write: price.cacheWrite,
+  };
+  return {
+    name,
+    attachment: true,
+    tool_call: true,
+    modalities: { input: ["text", "image"], output: ["text"] },
+    limit: { context: contextTokens, output: outputTokens },
+    ...(cost ? { cost } : {}),
+  };
+}
 
 /** OpenCode installs its plugin package into every configuration directory unless a lockfile says that it is there. */
 async function writeLockfileStub(configDir: string): Promise<void> {

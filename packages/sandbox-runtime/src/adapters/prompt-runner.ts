@@ -5,11 +5,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type BridgeDown, type RuntimeEvent } from "@open-inspect/protocol";
 import { type AgentIds, deriveAgentIds } from "../domain/agent-ids.ts";
-import { type AgentError, type AgentEvent } from "../domain/agent-messages.ts";
+import { type AgentError, type AgentEvent, type MessageInfo, toTodos } from "../domain/agent-messages.ts";
 import { type Answer, createAnswer } from "../domain/prompt-answer.ts";
 import { decideOutcome } from "../domain/prompt-outcome.ts";
+import { createUsageMeter, type UsageMeter } from "../domain/usage.ts";
 import { type AgentClient, type EventStream } from "./agent-client.ts";
 import { abortPrompt, openAgentSession, postPrompt, readIdleSession, refuseRequest } from "./agent-session.ts";
+import { type AgentInput } from "./attachments.ts";
 
 export type Prompt = Extract<BridgeDown, { type: "prompt" }>;
 
@@ -17,6 +19,12 @@ interface Run {
   prompt: Prompt;
   ids: AgentIds;
   answer: Answer;
+  usage: UsageMeter;
+  startedAt: number;
+  /** null until it is prepared */
+  parts: readonly AgentInput[] | null;
+  /** aborts what the preparation does */
+  preparing: AbortController;
   abortRequested: boolean;
   lastError: AgentError | null;
   /** the agent has taken the prompt in its present life */
@@ -50,6 +58,10 @@ export function createPromptRunner(options: {
   sessionTitle: string;
   defaultModel: string;
   send: (event: RuntimeEvent) => void;
+  /** before the agent gets a prompt. Rejects with a sentence for whoever asked */
+  prepare: (prompt: Prompt, signal: AbortSignal) => Promise<readonly AgentInput[]>;
+  /** files may have changed: a tool of the agent's has run, or a prompt is over */
+  onWork: (why: "tool" | "finished") => void;
   /** the agent is past reason: end this life */
   giveUpOnAgent: (reason: string) => void;
   log: (line: string) => void;
@@ -65,6 +77,8 @@ export function createPromptRunner(options: {
   let isOpen = false;
   let isClosed = false;
   let isChecking = false;
+  let isCheckOwed = false;
+  let toldTodos = "";
   let flushTimer: NodeJS.Timeout | undefined;
   let abortTimer: NodeJS.Timeout | undefined;
 
@@ -88,20 +102,38 @@ export function createPromptRunner(options: {
     if (!ended) return;
     if (outcome !== "done") ended.answer.interrupt(Date.now());
     flush(Number.POSITIVE_INFINITY);
+    tellUsage(ended, true);
     run = null;
     clearTimeout(abortTimer);
+    ended.preparing.abort();
     send({ type: "prompt.finished", promptId: ended.prompt.promptId, outcome, error });
+    if (ended.parts) options.onWork("finished");
     void pump();
+  };
+
+  const tellUsage = ({ usage, prompt }: Run, isLast: boolean) => {
+    const due = usage.takeDue(Date.now(), isLast);
+    if (due) send({ type: "prompt.usage", promptId: prompt.promptId, usage: due });
+  };
+
+  /** Learns of a message of the agent's, of its own session or of a sub-agent's. */
+  const learn = (current: Run, info: MessageInfo) => {
+    const isAnswer = info.parentID === current.ids.messageId;
+    // A late word of the prompt before is older; times are the agent's, which runs by the same clock as we do.
+    if (!isAnswer && info.time.created < current.startedAt) return;
+    if (info.sessionID === agentSession) current.answer.message(info);
+    current.usage.message(info);
+    tellUsage(current, false);
   };
 
   const post = async (current: Run, from: AgentClient) => {
     current.isPosted = false;
-    if (agentSession === null) return;
-    const { ids, prompt } = current;
+    if (agentSession === null || !current.parts) return;
+    const { ids, prompt, parts } = current;
     try {
       const status = await postPrompt(from, agentSession, {
         ids,
-        text: prompt.text,
+        parts,
         model: prompt.model ?? options.defaultModel,
       });
       if (run !== current || client !== from) return;
@@ -120,18 +152,33 @@ export function createPromptRunner(options: {
     const prompt = queue.shift();
     if (!prompt) return;
     const ids = deriveAgentIds(prompt.promptId, prompt.createdAt);
-    run = {
+    const current: Run = {
       prompt,
       ids,
       answer: createAnswer(prompt.promptId, ids.messageId),
+      usage: createUsageMeter(),
+      startedAt: Date.now(),
+      parts: null,
+      preparing: new AbortController(),
       abortRequested: false,
       lastError: null,
       isPosted: false,
       resumes: 0,
       lastEventAt: Date.now(),
     };
+    run = current;
     send({ type: "prompt.started", promptId: prompt.promptId });
-    await post(run, client);
+    try {
+      const parts = await options.prepare(prompt, current.preparing.signal);
+      if (run !== current) return;
+      current.parts = parts;
+      current.lastEventAt = Date.now();
+    } catch (error) {
+      if (run === current) finish("failed", error instanceof Error ? error.message : String(error));
+      return;
+    }
+    // A life of the agent that begins later sends it by itself.
+    if (client && isReady) await post(current, client);
   };
 
   const sendAbort = async (current: Run, from: AgentClient) => {
@@ -143,15 +190,22 @@ export function createPromptRunner(options: {
   const check = async () => {
     const current = run;
     const from = client;
-    if (!current || !from || !isReady || agentSession === null || isChecking) return;
+    if (!current?.parts || !from || !isReady || agentSession === null) return;
+    if (isChecking) {
+      isCheckOwed = true;
+      return;
+    }
     isChecking = true;
+    isCheckOwed = false;
     try {
       const snapshot = await readIdleSession(from, agentSession);
       if (snapshot === null) return;
       if (run !== current || client !== from) return;
       const asked = snapshot.findIndex(({ info }) => info.id === current.ids.messageId);
       for (const { info } of snapshot.slice(asked + 1)) {
-        if (asked >= 0 || info.parentID === current.ids.messageId) current.answer.message(info);
+        if (asked < 0 && info.parentID !== current.ids.messageId) continue;
+        current.answer.message(info);
+        current.usage.message(info);
       }
       const { abortRequested, lastError } = current;
       const outcome = decideOutcome({ snapshot, messageId: current.ids.messageId, abortRequested, lastError });
@@ -167,6 +221,8 @@ export function createPromptRunner(options: {
       log(`agent: a check failed: ${error instanceof Error ? error.message : error}`);
     } finally {
       isChecking = false;
+      // What came meanwhile may be the only sign of the end.
+      if (isCheckOwed) void check();
     }
   };
 
@@ -184,19 +240,23 @@ export function createPromptRunner(options: {
         void refuseRequest(from, "question", event.properties.id);
         return;
       case "message.updated": {
-        const { info } = event.properties;
-        // A late word of the prompt before carries that prompt's id.
-        if (
-          run &&
-          info.sessionID === agentSession &&
-          (info.parentID === run.ids.messageId || info.time.created >= run.prompt.createdAt)
-        )
-          run.answer.message(info);
+        if (run) learn(run, event.properties.info);
         return;
       }
-      case "message.part.updated":
-        run?.answer.part(event.properties.part, now);
+      case "message.part.updated": {
+        const { part } = event.properties;
+        run?.answer.part(part, now);
+        if (part.state?.status === "completed" || part.state?.status === "error") options.onWork("tool");
         return scheduleFlush();
+      }
+      case "todo.updated": {
+        if (event.properties.sessionID !== agentSession) return;
+        const todos = toTodos(event.properties.todos);
+        const mark = JSON.stringify(todos);
+        if (mark !== toldTodos) send({ type: "todos", todos });
+        toldTodos = mark;
+        return;
+      }
       case "message.part.delta":
         if (event.properties.field === "text")
           run?.answer.delta(event.properties.messageID, event.properties.partID, event.properties.delta, now);
@@ -216,7 +276,7 @@ export function createPromptRunner(options: {
         if (event.properties.sessionID === agentSession && run?.isPosted) void check();
         return;
       case "session.error":
-        if (event.properties.sessionID !== agentSession || !run) return;
+        if (event.properties.sessionID !== agentSession || !run?.isPosted) return;
         run.lastError = event.properties.error ?? null;
         setTimeout(() => void check(), checkAfterErrorMs);
         return;
@@ -252,8 +312,7 @@ export function createPromptRunner(options: {
       if (client !== from) return;
       isReady = true;
       if (!run) return await pump();
-      if (run.abortRequested) return finish("aborted", null);
-      await post(run, from);
+      if (run.parts) await post(run, from);
     } catch (error) {
       if (client === from)
         options.giveUpOnAgent(`its session could not be opened (${error instanceof Error ? error.message : error})`);
@@ -267,7 +326,7 @@ export function createPromptRunner(options: {
       return runner.abort(run.prompt.promptId);
     }
     if (run.isPosted) void check();
-    else if (client) void post(run, client);
+    else if (client && run.parts) void post(run, client);
   }, checkEveryMs);
 
   const runner: PromptRunner = {
@@ -292,8 +351,10 @@ export function createPromptRunner(options: {
       }
       const current = run;
       if (current?.prompt.promptId !== promptId || current.abortRequested) return;
+      // Nothing of it is with an agent that lives.
+      if (!client || !current.parts) return finish("aborted", null);
       current.abortRequested = true;
-      if (client && current.isPosted) void sendAbort(current, client);
+      if (current.isPosted) void sendAbort(current, client);
       abortTimer = setTimeout(() => {
         if (run !== current) return;
         finish("aborted", null);
@@ -311,6 +372,7 @@ export function createPromptRunner(options: {
       stream?.close();
       stream = null;
       if (!run) return;
+      if (run.abortRequested) return finish("aborted", null);
       run.isPosted = false;
       run.answer.interrupt(Date.now());
       flush(Number.POSITIVE_INFINITY);

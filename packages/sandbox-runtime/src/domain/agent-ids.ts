@@ -6,9 +6,11 @@ import { createHash } from "node:crypto";
 
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-function agentId(prefix: "msg" | "prt", promptId: string, createdAt: number): string {
-  const time = ((BigInt(createdAt) * 0x1000n + 1n) & 0xffffffffffffn).toString(16).padStart(12, "0");
-  const digest = createHash("sha256").update(`${prefix}:${promptId}`).digest();
+function agentId(prefix: "msg" | "prt", promptId: string, createdAt: number, index: number): string {
+  const time = ((BigInt(createdAt) * 0x1000n + BigInt(index + 1)) & 0xffffffffffffn).toString(16).padStart(12, "0");
+  const digest = createHash("sha256")
+    .update(index === 0 ? `${prefix}:${promptId}` : `${prefix}:${promptId}:${index}`)
+    .digest();
   let tail = "";
   for (let index = 0; index < 14; index++) tail += base62[(digest[index] ?? 0) % base62.length];
   return `${prefix}_${time}${tail}`;
@@ -16,9 +18,10 @@ function agentId(prefix: "msg" | "prt", promptId: string, createdAt: number): st
 
 export interface AgentIds {
   messageId: string;
-  partId: string;
+  /** of the part at this place in the prompt; ids sort by place */
+  partId(index: number): string;
 }
 export const deriveAgentIds = (promptId: string, createdAt: number): AgentIds => ({
-  messageId: agentId("msg", promptId, createdAt),
-  partId: agentId("prt", promptId, createdAt),
+  messageId: agentId("msg", promptId, createdAt, 0),
+  partId: (index) => agentId("prt", promptId, createdAt, index),
 });

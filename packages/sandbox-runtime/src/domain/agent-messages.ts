@@ -1,5 +1,5 @@
 /** What of OpenCode's messages and events the runtime reads; everything else passes by. Pure: schemas and a mapping. */
-import { type PromptPart } from "@open-inspect/protocol";
+import { type PromptPart, type Todo } from "@open-inspect/protocol";
 import { z } from "zod";
 
 const errorSchema = z.looseObject({
@@ -18,6 +18,16 @@ export const messageInfoSchema = z.looseObject({
   time: z.looseObject({ created: z.number(), completed: z.number().optional() }),
   finish: z.string().optional(),
   error: errorSchema.optional(),
+  /** US dollars by the declared prices */
+  cost: z.number().optional(),
+  tokens: z
+    .looseObject({
+      input: z.number(),
+      output: z.number(),
+      reasoning: z.number(),
+      cache: z.looseObject({ read: z.number(), write: z.number() }),
+    })
+    .optional(),
 });
 export type MessageInfo = z.infer<typeof messageInfoSchema>;
 
@@ -48,6 +58,9 @@ export const sessionSchema = z.looseObject({ id: z.string(), title: z.string().o
 export const statusesSchema = z.record(z.string(), z.looseObject({ type: z.string() }));
 export const healthSchema = z.looseObject({ healthy: z.literal(true), version: z.string() });
 
+const agentTodoSchema = z.looseObject({ content: z.string(), status: z.string(), priority: z.string().optional() });
+export type AgentTodo = z.infer<typeof agentTodoSchema>;
+
 const inSession = { sessionID: z.string() };
 export const agentEventSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("server.connected") }),
@@ -66,10 +79,28 @@ export const agentEventSchema = z.discriminatedUnion("type", [
     type: z.literal("session.error"),
     properties: z.looseObject({ sessionID: z.string().optional(), error: errorSchema.optional() }),
   }),
+  z.object({ type: z.literal("todo.updated"), properties: z.looseObject({ ...inSession, todos: z.array(agentTodoSchema) }) }),
   z.object({ type: z.literal("permission.asked"), properties: z.looseObject({ id: z.string() }) }),
   z.object({ type: z.literal("question.asked"), properties: z.looseObject({ id: z.string() }) }),
 ]);
 export type AgentEvent = z.infer<typeof agentEventSchema>;
+
+const todosMax = 200;
+const todoMaxCharacters = 2_000;
+const todoStatuses = ["pending", "in_progress", "completed", "cancelled"] as const;
+const todoPriorities = ["high", "medium", "low"] as const;
+
+/** The list as the protocol knows it, cut to its limits. */
+export function toTodos(todos: readonly AgentTodo[]): Todo[] {
+  return todos.slice(0, todosMax).map((todo) => {
+    const priority = todoPriorities.find((known) => known === todo.priority);
+    return {
+      content: todo.content.slice(0, todoMaxCharacters),
+      status: todoStatuses.find((known) => known === todo.status) ?? "pending",
+      ...(priority ? { priority } : {}),
+    };
+  });
+}
 
 export const isAborted = (error: AgentError): boolean => error.name === "MessageAbortedError";
 

@@ -1,13 +1,16 @@
 /** Session mode: workspace and agent side by side, setup only without an image, start hook, then prompts until the end. */
 import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { hookPaths, type RuntimeConfig } from "@open-inspect/protocol";
 import { type AgentClient } from "../adapters/agent-client.ts";
 import { createAgent } from "../adapters/agent-process.ts";
 import { prepareAgent } from "../adapters/agent-setup.ts";
+import { type AgentInput, readAttachments } from "../adapters/attachments.ts";
 import { type Workspace } from "../adapters/git.ts";
 import { measureDistance } from "../adapters/git-distance.ts";
+import { writeGitIdentity } from "../adapters/git-identity.ts";
 import { inspectHook, runHook } from "../adapters/hooks.ts";
-import { createPromptRunner } from "../adapters/prompt-runner.ts";
+import { createPromptRunner, type Prompt } from "../adapters/prompt-runner.ts";
 import { explainAgent, RuntimeFailure } from "../domain/failures.ts";
 import { prepareWorkspace, type RuntimeContext, runSetup } from "./steps.ts";
 
@@ -53,6 +56,8 @@ export async function runSession(
     sessionTitle: config.sessionId,
     defaultModel: config.agent.model,
     send: bridge.send,
+    prepare: (prompt, preparing) => preparePrompt(context, prompt, preparing),
+    onWork: () => undefined,
     giveUpOnAgent: (reason) => agent.kill(reason),
     log: context.log,
   });
@@ -141,6 +146,22 @@ export async function runSession(
     prompts.close();
     await agent.stop();
   }
+}
+
+/** What the agent is to be told. Rejects with a sentence for whoever asked. */
+async function preparePrompt(context: SessionContext, prompt: Prompt, signal: AbortSignal): Promise<AgentInput[]> {
+  const { config, paths, env } = context;
+  const named = writeGitIdentity(prompt.author ?? null, { workspace: paths.workspace, env, signal }).catch((error: Error) =>
+    context.log(`git: commits will not carry the author's name: ${error.message}`),
+  );
+  const attached = await readAttachments(prompt.attachments ?? [], {
+    bridgeUrl: config.bridgeUrl,
+    token: config.bridgeToken,
+    folder: join(paths.home, "attachments"),
+    signal,
+  });
+  await named;
+  return [{ type: "text", text: prompt.text }, ...attached];
 }
 
 /** How far the image was behind. Without an image, or where git cannot say, nothing is told. */

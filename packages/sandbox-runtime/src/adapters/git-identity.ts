@@ -1,0 +1,45 @@
+/** Whose name commits carry: the identity that git finds for whoever does not give one. Knows no prompts and no commits. */
+import { type Person } from "@open-inspect/protocol";
+import { runCommand } from "./processes.ts";
+
+const timeoutMs = 5_000;
+/** Reserved by RFC 2606: mail to it goes nowhere. */
+const nowhere = "users.noreply.open-inspect.invalid";
+const someone = "Open-Inspect";
+
+export interface GitIdentity {
+  name: string;
+  email: string;
+}
+
+/** git refuses a name that is empty without the characters that it strips. */
+const clean = (text: string): string =>
+  text.replace(/[\u0000-\u001f\u007f<>]+/g, " ").replace(/^[\s.,:;'"\\]+|[\s.,:;'"\\]+$/g, "");
+
+export function identityOf(person: Person | null): GitIdentity {
+  const name = clean(person?.name ?? "") || someone;
+  const slug = (person?.login ?? name).toLowerCase().replace(/[^a-z0-9-]+/g, "-");
+  const mailbox = slug.replace(/^-+|-+$/g, "") || "someone";
+  return { name, email: clean(person?.email ?? "") || `${mailbox}@${nowhere}` };
+}
+
+/** What a repository's setup wrote into its own settings would win over the person: it goes. Rejects when git cannot write. */
+export async function writeGitIdentity(
+  person: Person | null,
+  { workspace, env, signal }: { workspace: string; env: NodeJS.ProcessEnv; signal: AbortSignal },
+): Promise<void> {
+  const { name, email } = identityOf(person);
+  const git = async (...args: string[]) => {
+    const settings = ["-c", `safe.directory=${workspace}`, "config"];
+    return runCommand("git", [...settings, ...args], { cwd: workspace, env, timeoutMs, signal });
+  };
+  const write = async (key: string, value: string) => {
+    const result = await git("--global", "--replace-all", key, value);
+    if (result.exitCode !== 0) throw new Error(`git could not write ${key}: ${result.lines.at(-1) ?? "no output"}`);
+  };
+  const local = await git("--local", "--get-regexp", "^(user|author|committer)\\.(name|email)$");
+  const overrides = local.stdout.split("\n").flatMap((line) => line.split(" ")[0] || []);
+  for (const key of new Set(overrides)) await git("--local", "--unset-all", key);
+  await write("user.name", name);
+  await write("user.email", email);
+}

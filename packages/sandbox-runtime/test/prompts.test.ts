@@ -1,0 +1,179 @@
+/** What comes with a prompt and what comes of it besides text, with the real agent. Each test goes on in the same session. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type ModelEmulator, startModelEmulator } from "@open-inspect/emulators/model";
+import { type Attachment, type Person } from "@open-inspect/protocol";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { git, startGitServer, type TestGitServer } from "./support/git-server.ts";
+import { ask, bash, beginSession, endSession, type Session, scripted } from "./support/session.ts";
+
+let server: TestGitServer;
+let model: ModelEmulator;
+let session: Session;
+beforeAll(async () => {
+  server = await startGitServer();
+  model = await startModelEmulator();
+  session = await beginSession({ server, model }, {});
+  await session.bridge.waitFor("session.ready");
+});
+afterAll(async () => {
+  await endSession(session);
+  await model.stop();
+  await server.stop();
+});
+
+const attach = (id: string, mime: Attachment["mime"], bytes: Uint8Array, name = id): Attachment => {
+  session.bridge.attachments.set(id, bytes);
+  return { id, name, mime, sizeBytes: bytes.length };
+};
+const withAttachments = (text: string, attachments: Attachment[]) => ask(session.bridge, text, undefined, null, { attachments });
+const lastRequest = () => JSON.stringify(model.requests().at(-1)?.body);
+const pixel = Buffer.from(
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
+  "base64",
+);
+
+describe("attachments", () => {
+  test("images and texts reach the model with their prompt, in order", async () => {
+    const prompt = withAttachments(scripted({ text: "Seen." }), [
+      attach("a1", "image/png", pixel, "shot.png"),
+      attach("a2", "text/csv", Buffer.from("kind,count\nquokka,3\n"), "zoo.csv"),
+    ]);
+    expect(await prompt.end()).toMatchObject({ outcome: "done", error: null });
+    const asked = lastRequest();
+    expect(asked).toContain(pixel.toString("base64"));
+    expect(asked).toContain("quokka,3");
+    expect(asked.indexOf("SCRIPT=")).toBeLessThan(asked.indexOf("zoo.csv"));
+  });
+
+  test("a text that would fill the model's context is put into a file that the prompt names", async () => {
+    const text = "wombat ".repeat(30_000);
+    const prompt = withAttachments(scripted({ text: "Seen." }), [attach("a3", "text/plain", Buffer.from(text), "long.txt")]);
+    expect(await prompt.end()).toMatchObject({ outcome: "done" });
+    const asked = lastRequest();
+    expect(asked).not.toContain("wombat wombat");
+    const file = join(session.sandbox.home, "attachments/a3-long.txt");
+    expect(asked).toContain(file);
+    expect(readFileSync(file, "utf8")).toBe(text);
+  });
+
+  test.each([
+    ["is not there", 404, 10, /missing\.png could not be read: the control plane does not have it/],
+    ["is refused", 403, 10, /missing\.png could not be read: the control plane answered 403/],
+    ["is longer than announced", new Uint8Array(11), 10, /missing\.png could not be read: it has more than the 10 bytes/],
+    ["is shorter than announced", new Uint8Array(9), 10, /missing\.png could not be read: it has 9 bytes instead of 10/],
+  ])("one that %s fails the prompt with a sentence, and the model is not asked", async (_name, answer, sizeBytes, sentence) => {
+    const before = model.requests().length;
+    session.bridge.attachments.set("a4", answer);
+    const prompt = withAttachments(scripted({ text: "never" }), [
+      { id: "a4", name: "missing.png", mime: "image/png", sizeBytes },
+    ]);
+    expect(await prompt.end()).toMatchObject({ outcome: "failed", error: expect.stringMatching(sentence) });
+    expect(model.requests()).toHaveLength(before);
+  });
+});
+
+describe("the author of a prompt", () => {
+  const ada: Person = { name: "Ada Lovelace", email: "ada@example.com", login: "ada" };
+  const commitAs = async (author: Person | null) => {
+    const prompt = ask(
+      session.bridge,
+      scripted(bash("git commit --quiet --allow-empty -m Work && git log -1 --format='%an <%ae> %cn'"), { text: "Done." }),
+      undefined,
+      null,
+      { author },
+    );
+    expect(await prompt.end()).toMatchObject({ outcome: "done" });
+    return git(session.sandbox.workspace, "log", "-1", "--format=%an <%ae> %cn <%ce>");
+  };
+
+  test("is the author and committer of what the agent commits, prompt by prompt", async () => {
+    expect(await commitAs(ada)).toBe("Ada Lovelace <ada@example.com> Ada Lovelace <ada@example.com>");
+    const bob = await commitAs({ name: "Bob", email: null, login: "bob-b" });
+    expect(bob).toBe("Bob <bob-b@users.noreply.open-inspect.invalid> Bob <bob-b@users.noreply.open-inspect.invalid>");
+  });
+
+  test("wins over an identity that setup left in the repository; without an author nobody's name is taken", async () => {
+    git(session.sandbox.workspace, "config", "user.name", "Setup");
+    git(session.sandbox.workspace, "config", "user.email", "setup@example.com");
+    expect(await commitAs(ada)).toMatch(/^Ada Lovelace <ada@example.com>/);
+    expect(await commitAs(null)).toMatch(/^Open-Inspect <open-inspect@users.noreply/);
+  });
+
+  test.each(["\n<>", '"'])("may have a name, %j, that git would refuse", async (name) => {
+    expect(await commitAs({ name, email: null, login: null })).toMatch(/^Open-Inspect </);
+  });
+});
+
+test("what a prompt costs is told, its sub-agents included", async () => {
+  const child = scripted({ text: "A sub-agent's answer." });
+  const prompt = ask(
+    session.bridge,
+    scripted(
+      { tool: { name: "task", args: { description: "Look", prompt: child, subagent_type: "general" } } },
+      { text: "Told." },
+    ),
+  );
+  expect(await prompt.end()).toMatchObject({ outcome: "done" });
+  const told = session.bridge.all("prompt.usage").filter(({ promptId }) => promptId === prompt.promptId);
+  const usage = told.at(-1)?.usage;
+  // The child's request and both of the parent's.
+  const asked = model.requests().slice(-3);
+  expect(asked.map(({ body }) => JSON.stringify(body).includes("A sub-agent"))).toEqual([true, true, true]);
+  expect(usage?.inputTokens).toBeGreaterThan(3_000);
+  expect(usage?.outputTokens).toBeGreaterThan(10);
+  expect(usage?.costUsd).toBeCloseTo(((usage?.inputTokens ?? 0) * 3 + (usage?.outputTokens ?? 0) * 15) / 1e6, 5);
+});
+
+test("the agent's to-do list is told as a whole", async () => {
+  const todos = [
+    { content: "look", status: "completed", priority: "high" },
+    { content: "act", status: "in_progress", priority: "low" },
+  ];
+  const prompt = ask(session.bridge, scripted({ tool: { name: "todowrite", args: { todos } } }, { text: "Noted." }));
+  expect(await prompt.end()).toMatchObject({ outcome: "done" });
+  expect(session.bridge.all("todos").at(-1)?.todos).toEqual(todos);
+});
+
+describe("a prompt that is stopped ends within a second", () => {
+  const stop = async (prompt: ReturnType<typeof ask>) => {
+    const at = performance.now();
+    session.bridge.send({ type: "abort", promptId: prompt.promptId });
+    expect(await prompt.end()).toMatchObject({ outcome: "aborted" });
+    return performance.now() - at;
+  };
+
+  test("while a command runs, which ends with it", async () => {
+    const marker = join(session.sandbox.workspace, "made/late");
+    const prompt = ask(
+      session.bridge,
+      scripted(bash(`echo started; sleep 3; mkdir -p made; touch ${marker}`), { text: "never" }),
+    );
+    await session.bridge.waitFor("prompt.part", ({ part }) => part.kind === "tool" && part.output.includes("started"));
+    expect(await stop(prompt)).toBeLessThan(1_000);
+    expect(prompt.parts()).toEqual([expect.stringMatching(/^bash:(error|interrupted|completed):/)]);
+    expect(session.sandbox.processes().length).toBeLessThanOrEqual(2);
+  });
+
+  test("while its answer streams, of which stays what was said", async () => {
+    const prompt = ask(session.bridge, scripted({ text: "word ".repeat(2_000), chunk: 5, delayMs: 10 }));
+    await session.bridge.waitFor("prompt.delta", ({ promptId }) => promptId === prompt.promptId);
+    expect(await stop(prompt)).toBeLessThan(1_000);
+    expect(prompt.parts().join("")).toMatch(/^(word )+/);
+  });
+
+  test("while its attachment is being read", async () => {
+    // The wait between two tries is longer than the second.
+    session.bridge.attachments.set("slow", 503);
+    const prompt = withAttachments(scripted({ text: "never" }), [{ id: "slow", name: "s", mime: "text/plain", sizeBytes: 1 }]);
+    await session.bridge.waitFor("prompt.started", ({ promptId }) => promptId === prompt.promptId);
+    expect(await stop(prompt)).toBeLessThan(1_000);
+  });
+
+  test("and the next one works", async () => {
+    writeFileSync(join(session.sandbox.workspace, "made.txt"), "x");
+    const prompt = ask(session.bridge, scripted({ text: "Here again." }));
+    expect(await prompt.end()).toMatchObject({ outcome: "done" });
+    expect(prompt.parts()).toEqual(["Here again."]);
+  });
+});
