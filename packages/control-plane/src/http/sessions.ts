@@ -1,27 +1,15 @@
 /** `/api/sessions`: start one, list them, look at one, stop it, watch it. */
-import {
-  createSessionRequestSchema,
-  defaultSessionSettings,
-  imageScopeOf,
-  type RepositoryRef,
-  type SessionList,
-  sessionIdSchema,
-} from "@open-inspect/protocol";
+import { createSessionRequestSchema, type SessionList, sessionIdSchema } from "@open-inspect/protocol";
 import { type Context, Hono } from "hono";
-import { createSessions, noHistory, type StartFacts } from "../adapters/d1/sessions.ts";
-import { createLog } from "../adapters/log.ts";
-import { gitHubOf } from "../compose.ts";
+import { createSessions } from "../adapters/d1/sessions.ts";
 import { selectImage } from "../domain/image-selection.ts";
 import { readConfig } from "../env.ts";
 import { newAttempt, newId } from "../objects/ids.ts";
-import { findRepository, syncRepositories } from "../repository-sync.ts";
 import { type App } from "./app-types.ts";
-import { ApiError, gitHubUnavailable, repositoryNotFound } from "./errors.ts";
+import { ApiError } from "./errors.ts";
+import { branchOf, readStart, titleOf } from "./session-start.ts";
 import { readAfter, requireUpgrade, upgradeRequest } from "./upgrade.ts";
 import { parse, readJson } from "./validation.ts";
-
-const log = createLog({ part: "sessions" });
-const titleLength = 80;
 
 const idOf = (c: Context<App>): string => parse(sessionIdSchema, c.req.param("id"), "session id", "session_not_found");
 const notFound = (id: string): ApiError =>
@@ -30,78 +18,13 @@ const notFound = (id: string): ApiError =>
 const modelNotAllowed = (model: string, allowed: readonly string[]): ApiError =>
   new ApiError("model_not_allowed", `This installation does not offer the model ${model}.`, `Use one of ${allowed.join(", ")}.`);
 
-/** Everything that the start is decided from. A repository that is not known yet may be new on GitHub. */
-async function startFacts(c: Context<App>, ref: RepositoryRef): Promise<StartFacts> {
-  const sessions = createSessions(c.env.DB);
-  const { RUNTIME_FLOOR: floor } = readConfig(c.env);
-  try {
-    const facts = await sessions.startFacts(ref, floor);
-    if (facts && facts.target.branch !== null) return facts;
-    if (facts) {
-      // It had no branch when the list was read; its first push may have come since.
-      await syncRepositories(c.env, { force: true, background: (work) => c.executionCtx.waitUntil(work) });
-      return (await sessions.startFacts(ref, floor)) ?? facts;
-    }
-    const found = await findRepository(c.env, ref, (work) => c.executionCtx.waitUntil(work));
-    const fresh = found && (await sessions.startFacts(ref, floor));
-    if (fresh) return fresh;
-  } catch (error) {
-    log.error("start.lookup_failed", { error });
-    return withoutDatabase(c, ref);
-  }
-  throw repositoryNotFound(ref.owner, ref.name);
-}
-
-/** The database does not answer: GitHub knows the repository, and the start is cold. */
-async function withoutDatabase(c: Context<App>, ref: RepositoryRef): Promise<StartFacts> {
-  const listed = await gitHubOf(readConfig(c.env)).listRepositories();
-  if (!listed.ok) throw gitHubUnavailable(listed.error);
-  const known = listed.value.repositories.find((one) => imageScopeOf(one) === imageScopeOf(ref));
-  if (!known) throw repositoryNotFound(ref.owner, ref.name);
-  return {
-    target: { ...known, branch: known.defaultBranch },
-    selection: null,
-    history: noHistory,
-    settings: defaultSessionSettings,
-  };
-}
-
-/** The default branch is taken at its word, because the look-up would delay the start; any other one is asked for first. */
-async function branchOf(c: Context<App>, { target }: StartFacts, wanted: string | undefined): Promise<string> {
-  const branch = wanted ?? target.branch;
-  if (branch === null) {
-    throw new ApiError(
-      "repository_empty",
-      `${target.owner}/${target.name} has no branch yet.`,
-      "Push a first commit, then start a session.",
-    );
-  }
-  if (branch === target.branch) return branch;
-  const head = await gitHubOf(readConfig(c.env)).branchHead(target, target.installationId, branch);
-  if (!head.ok && head.error.kind === "not_found") {
-    throw new ApiError(
-      "branch_not_found",
-      `${target.owner}/${target.name} has no branch ${branch}.`,
-      "Push it first, or pick another one.",
-    );
-  }
-  if (!head.ok) log.warn("branch.unchecked", { branch, cause: head.error.message });
-  return branch;
-}
-
-const titleOf = (prompt: string | undefined, repository: string): string => {
-  const line = prompt?.split("\n", 1)[0]?.trim() ?? "";
-  if (line === "") return repository;
-  return line.length > titleLength ? `${line.slice(0, titleLength - 1)}…` : line;
-};
-
 export const sessions = new Hono<App>()
   .post("/", async (c) => {
     const acceptedAt = Date.now();
     const { repository, branch: wanted, prompt, model } = await readJson(c, createSessionRequestSchema);
     const { MODELS, SESSION_START_LIMIT_MS } = readConfig(c.env);
     if (model !== undefined && !MODELS.includes(model)) throw modelNotAllowed(model, MODELS);
-    const facts = await startFacts(c, repository);
+    const facts = await readStart(c, repository);
     const branch = await branchOf(c, facts, wanted);
     const { owner, name, cloneUrl, installationId } = facts.target;
     const selection = selectImage(facts.selection, branch, acceptedAt);

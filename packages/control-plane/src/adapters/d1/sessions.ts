@@ -7,12 +7,12 @@ import {
   type SessionSummary,
   sessionSummarySchema,
 } from "@open-inspect/protocol";
-import { and, desc, eq, isNotNull, isNull } from "drizzle-orm";
+import { and, desc, eq, isNotNull, isNull, lt } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { type Target } from "../../domain/image-scope-state.ts";
 import { type SelectionFacts } from "../../domain/image-selection.ts";
 import { type ColdHistory } from "../../domain/receipt.ts";
-import { type SessionFacts } from "../../domain/session-state.ts";
+import { type SessionFacts } from "../../domain/session-views.ts";
 import { toTarget } from "./repositories.ts";
 import { builds, imageScopes, images, repositories, sessionSettings, sessions } from "./schema.ts";
 
@@ -70,32 +70,43 @@ export function createSessions(d1: D1Database) {
     };
   }
 
+  async function startFactsOf(scope: string, runtimeFloor: number): Promise<StartFacts | null> {
+    const [[found], selection, history] = await Promise.all([
+      db
+        .select({ repository: repositories, settings: sessionSettings.settings })
+        .from(repositories)
+        .leftJoin(sessionSettings, eq(sessionSettings.scope, repositories.scope))
+        .where(and(eq(repositories.scope, scope), isNull(repositories.goneAt))),
+      orElse(selectionOf(scope, runtimeFloor), null),
+      orElse(historyOf(scope), noHistory),
+    ]);
+    if (!found) return null;
+    return { target: toTarget(found.repository), selection, history, settings: found.settings ?? defaultSessionSettings };
+  }
+
   return {
     /**
      * null: no such repository. Only the repository itself is needed; what else cannot be read is left out.
      * @param runtimeFloor the lowest `runtimeRevision` that sessions start from
      */
-    async startFacts(repository: RepositoryRef, runtimeFloor: number): Promise<StartFacts | null> {
-      const scope = imageScopeOf(repository);
-      const [[found], selection, history] = await Promise.all([
-        db
-          .select({ repository: repositories, settings: sessionSettings.settings })
-          .from(repositories)
-          .leftJoin(sessionSettings, eq(sessionSettings.scope, repositories.scope))
-          .where(and(eq(repositories.scope, scope), isNull(repositories.goneAt))),
-        orElse(selectionOf(scope, runtimeFloor), null),
-        orElse(historyOf(scope), noHistory),
-      ]);
-      if (!found) return null;
-      return { target: toTarget(found.repository), selection, history, settings: found.settings ?? defaultSessionSettings };
-    },
-    /** A write that was given up may still arrive later; it does not bring an ended session back. */
+    startFacts: (repository: RepositoryRef, runtimeFloor: number): Promise<StartFacts | null> =>
+      startFactsOf(imageScopeOf(repository), runtimeFloor),
+    startFactsOf,
+    /** A write that was given up may still arrive later: what is older than the row changes nothing. */
     async save({ repository, ...summary }: SessionSummary, facts: SessionFacts): Promise<void> {
-      const row = { ...summary, ...facts, scope: imageScopeOf(repository), owner: repository.owner, name: repository.name };
+      const { owner, name } = repository;
+      const row = {
+        ...summary,
+        ...facts,
+        scope: imageScopeOf(repository),
+        owner,
+        name,
+        authorName: summary.author?.name ?? null,
+      };
       await db
         .insert(sessions)
         .values(row)
-        .onConflictDoUpdate({ target: sessions.id, set: row, setWhere: isNull(sessions.endedAt) });
+        .onConflictDoUpdate({ target: sessions.id, set: row, setWhere: lt(sessions.version, facts.version) });
     },
     async list(): Promise<SessionSummary[]> {
       const rows = await db.select().from(sessions).orderBy(desc(sessions.createdAt), desc(sessions.id)).limit(listMax);
