@@ -80,8 +80,13 @@ export function stepPull<Part extends PullPart>(part: Part, input: PullInput, no
     }
     case "pull.opened": {
       if (run?.at !== "opening" || run.order.pushId !== input.pushId) return { part, effects: [] };
+      const isKnown = part.pullRequest?.number === input.found.pullRequest.number;
+      const opened = part.pull.opened + (isKnown ? 0 : 1);
+      // An event may have overtaken the answer.
+      if (isKnown && input.found.updatedAt < part.pull.updatedAt) {
+        return { part: withPull(part, { run: null, failed: null }), effects: [] };
+      }
       const { pullRequest, updatedAt } = input.found;
-      const opened = part.pull.opened + (part.pullRequest?.number === pullRequest.number ? 0 : 1);
       return { part: { ...withPull(part, { run: null, failed: null, opened, updatedAt }), pullRequest }, effects: [] };
     }
     case "pull.refused":
