@@ -14,7 +14,9 @@ export interface Waiting {
   owner: string;
   /** lower goes first */
   rank: number;
-  /** order of arrival */
+  /** from when on it may build, milliseconds since the epoch: it asked then, or its share of the tick's spread has passed */
+  dueAt: number;
+  /** order of asking */
   serial: number;
 }
 
@@ -36,7 +38,7 @@ export function rankOf(trigger: BuildTrigger, belowFloor = false): number {
 }
 
 /**
- * The build that gets the next slot: of the owner who has the fewest running ones, then by rank, then by arrival.
+ * The build that gets the next slot: of the owner who has the fewest running ones, then by rank, then who is due for longest.
  * @param firsts each owner's first in line
  * @param running running builds by owner
  */
@@ -48,7 +50,7 @@ export function chooseNext(firsts: readonly Waiting[], running: ReadonlyMap<stri
   return able.reduce<Waiting | null>((best, one) => (best === null || compare(one, best) < 0 ? one : best), null);
 
   function compare(a: Waiting, b: Waiting): number {
-    return of(a) - of(b) || a.rank - b.rank || a.serial - b.serial;
+    return of(a) - of(b) || a.rank - b.rank || a.dueAt - b.dueAt || a.serial - b.serial;
   }
 }
 

@@ -30,12 +30,14 @@ export class BuildSlotsObject extends DurableObject<Env> {
     const spreadMs = trigger === "schedule" && !belowFloor ? this.config.TICK_JITTER_MS : 0;
     const notBefore = Date.now() + jitterMs(scope, spreadMs);
     this.slots.add({ buildId, scope, owner, rank: rankOf(trigger, belowFloor), notBefore });
+    const waiting = this.slots.waiting(buildId);
+    if (waiting) this.log.info("slot.asked", { ...waiting });
     this.advance();
   }
 
   /** Safe to repeat, also for a build that never asked. */
   async release(buildId: string): Promise<void> {
-    this.slots.remove(buildId);
+    this.giveBack(buildId);
     this.advance();
   }
 
@@ -58,6 +60,7 @@ export class BuildSlotsObject extends DurableObject<Env> {
       const next = chooseNext(this.slots.firsts(now), this.slots.running(), caps);
       if (!next) break;
       this.slots.grant(next.buildId, now);
+      this.log.info("slot.granted", { buildId: next.buildId, at: now, waitedMs: now - next.dueAt });
     }
     for (const slot of this.slots.untold(tellAtOnce)) {
       if (this.telling.has(slot.buildId)) continue;
@@ -67,11 +70,15 @@ export class BuildSlotsObject extends DurableObject<Env> {
     this.watch(now);
   }
 
+  private giveBack(buildId: string): void {
+    if (this.slots.remove(buildId)) this.log.info("slot.freed", { buildId });
+  }
+
   private async tell({ buildId, scope }: Slot): Promise<void> {
     try {
       const taken = await this.env.IMAGES.getByName(scope).slotGranted(buildId);
       if (taken) this.slots.told(buildId);
-      else this.slots.remove(buildId);
+      else this.giveBack(buildId);
     } catch (error) {
       this.log.warn("slot.not_told", { buildId, error });
       this.telling.delete(buildId);

@@ -3,7 +3,9 @@ import { expect, it } from "vitest";
 import { chooseNext, jitterMs, rankOf, type Waiting } from "../../src/domain/build-slots.ts";
 
 const caps = { total: 4, perOwner: 2 };
-const waiting = (owner: string, serial: number, rank = 2): Waiting => ({ buildId: `${owner}${serial}`, owner, rank, serial });
+const waiting = (owner: string, serial: number, rank = 2, dueAt = 0): Waiting => ({
+  ...{ buildId: `${owner}${serial}`, owner, rank, dueAt, serial },
+});
 
 it("[BS1] nobody gets a slot beyond the installation's cap or the owner's", () => {
   const firsts = [waiting("a", 1)];
@@ -28,6 +30,13 @@ it("[BS2] the owner with the fewest running builds, then whom a person waits for
   expect(chooseNext(firsts, new Map([["a", 1]]), caps)?.buildId).toBe("b2");
   expect(chooseNext([waiting("a", 1), waiting("b", 2, rankOf("refresh"))], new Map(), caps)?.buildId).toBe("b2");
   expect([rankOf("enable"), rankOf("push"), rankOf("schedule")]).toEqual([0, 1, 3]);
+});
+
+it("[BS2] of two owners the one goes first whose build is due for longer, not the one that asked first", () => {
+  const askedFirst = waiting("a", 1, 3, 9_000);
+  const dueFirst = waiting("b", 2, 3, 4_000);
+  expect(chooseNext([askedFirst, dueFirst], new Map(), caps)?.buildId).toBe("b2");
+  expect(chooseNext([dueFirst, waiting("c", 3, 3, 4_000)], new Map(), caps)?.buildId).toBe("b2");
 });
 
 it("[BS4] each repository has its own share of the spread, always the same, and they fill it", () => {

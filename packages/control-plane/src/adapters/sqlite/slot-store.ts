@@ -29,7 +29,17 @@ export function createSlotStore(sql: SqlStorage) {
         ...[buildId, scope, owner, rank, notBefore],
       );
     },
-    remove: (buildId: string) => void sql.exec("DELETE FROM slots WHERE build_id = ?", buildId),
+    /** False when there was none. */
+    remove: (buildId: string): boolean =>
+      sql.exec("DELETE FROM slots WHERE build_id = ? RETURNING 1", buildId).toArray().length > 0,
+    /** Where a build stands in the line; null when it does not wait. */
+    waiting(buildId: string): Waiting | null {
+      const [row] = sql.exec<{ owner: string; rank: number; not_before: number; serial: number }>(
+        "SELECT owner, rank, not_before, serial FROM slots WHERE build_id = ? AND granted_at IS NULL",
+        buildId,
+      );
+      return row ? { buildId, owner: row.owner, rank: row.rank, dueAt: row.not_before, serial: row.serial } : null;
+    },
     grant: (buildId: string, now: number) => void sql.exec("UPDATE slots SET granted_at = ? WHERE build_id = ?", now, buildId),
     told: (buildId: string) => void sql.exec("UPDATE slots SET told = 1 WHERE build_id = ?", buildId),
     /** Slots whose end nobody ever told. */
@@ -37,15 +47,15 @@ export function createSlotStore(sql: SqlStorage) {
     /** Each owner's first in line among those whose time has come. */
     firsts(now: number): Waiting[] {
       return sql
-        .exec<{ build_id: string; owner: string; rank: number; serial: number }>(
-          `SELECT build_id, owner, rank, serial FROM (
+        .exec<{ build_id: string; owner: string; rank: number; not_before: number; serial: number }>(
+          `SELECT build_id, owner, rank, not_before, serial FROM (
              SELECT *, row_number() OVER (PARTITION BY owner ORDER BY rank, not_before, serial) AS place
              FROM slots WHERE granted_at IS NULL AND not_before <= ?
            ) WHERE place = 1`,
           now,
         )
         .toArray()
-        .map(({ build_id: buildId, owner, rank, serial }) => ({ buildId, owner, rank, serial }));
+        .map(({ build_id: buildId, not_before: dueAt, ...first }) => ({ ...first, buildId, dueAt }));
     },
     running(): Map<string, number> {
       const rows = sql.exec<{ owner: string; running: number }>(
