@@ -22,6 +22,8 @@ import {
   putImageRequestSchema,
   putImageSettingsSchema,
   repositoryListSchema,
+  sightingListQuerySchema,
+  sightingListSchema,
   webhookAcceptedSchema,
 } from "./http-api.ts";
 import { buildIdSchema, imageIdSchema, ownerSchema, repositoryNameSchema, sessionIdSchema } from "./ids.ts";
@@ -121,6 +123,15 @@ export const apiRoutes: readonly ApiRoute[] = [
     summary: "Switch, status word, active image, latest build, last comparison of heads, pin, failures, settings.",
     params: repository,
     answer: json(imageStateSchema),
+    errors: ofRepository,
+  },
+  {
+    ...{ method: "get", path: "/api/repositories/{owner}/{name}/sightings", operationId: "listSightings", caller: "person" },
+    summary:
+      "Who saw each new head first - push, tick or person - and how much later the others did; newest first, of the last 90 days.",
+    params: repository,
+    query: sightingListQuerySchema.shape,
+    answer: json(sightingListSchema),
     errors: ofRepository,
   },
   {

@@ -1,6 +1,6 @@
 /** Bodies of the REST API and of the two browser sockets. Paths are below `/api`. */
 import { z } from "zod";
-import { sessionIdSchema, shaSchema, timestampSchema } from "./ids.ts";
+import { durationMsSchema, sessionIdSchema, shaSchema, timestampSchema } from "./ids.ts";
 import {
   buildViewSchema,
   failingSchema,
@@ -118,6 +118,26 @@ export const buildListSchema = z.object({
   next: z.string().nullable(),
 });
 export type BuildList = z.infer<typeof buildListSchema>;
+
+/** Who may see that a branch moved: GitHub's webhook, the Cron's comparison, a person who asked for a build. */
+export const headSeers = ["push", "tick", "person"] as const;
+export const headSeerSchema = z.enum(headSeers);
+export type HeadSeer = z.infer<typeof headSeerSchema>;
+
+/** `GET /repositories/:owner/:name/sightings?limit=N`: who saw each new head of the default branch first, newest first. */
+export const sightingListQuerySchema = z.object({ limit: z.coerce.number().int().min(1).max(200).default(50) });
+export const headSightingSchema = z.object({
+  sha: shaSchema,
+  /** when GitHub says that it was pushed, null when nobody heard */
+  pushedAt: timestampSchema.nullable(),
+  firstBy: headSeerSchema,
+  firstAt: timestampSchema,
+  /** the others who saw it, in the order of time; `lateMs` counts from `firstAt` */
+  later: z.array(z.object({ by: headSeerSchema, at: timestampSchema, lateMs: durationMsSchema })),
+});
+export type HeadSighting = z.infer<typeof headSightingSchema>;
+export const sightingListSchema = z.object({ sightings: z.array(headSightingSchema) });
+export type SightingList = z.infer<typeof sightingListSchema>;
 
 /** The log cursor: entries after it are wanted. */
 export const logCursorQuerySchema = z.object({ after: z.coerce.number().int().nonnegative().default(0) });

@@ -32,7 +32,8 @@ const ignored = (reason: string): Accepted => ({ accepted: false, reason });
 /** commits that a push names at most; with as many there may be more */
 const pushedCommitsMax = 2_048;
 
-export async function takePush(env: Env, push: GithubPush): Promise<Accepted> {
+/** @param at when the push arrived here */
+export async function takePush(env: Env, push: GithubPush, at: number): Promise<Accepted> {
   const head = shaSchema.safeParse(push.after);
   const branch = push.repository.default_branch;
   if (push.ref !== `refs/heads/${branch}`) return ignored("not the default branch");
@@ -45,7 +46,6 @@ export async function takePush(env: Env, push: GithubPush): Promise<Accepted> {
   const target = { ...found.target, branch };
   const scope = imageScopeOf(target);
   if (found.target.branch !== branch) await known.setDefaultBranch(scope, branch);
-  const at = Date.now();
   const sighting = { scope, sha: head.data, at, pushedAt: typeof pushedAt === "number" ? pushedAt * 1_000 : null };
   await createHeadSightings(env.DB).save([sightingOf("push", sighting)]);
   if (await skipsIgnored(env, { push, target, sha: head.data, at })) return accepted("only ignored paths changed");

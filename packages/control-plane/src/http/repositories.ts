@@ -9,13 +9,15 @@ import {
   type RepositoryList,
   type RepositoryRef,
   repositoryRefSchema,
+  type SightingList,
+  sightingListQuerySchema,
 } from "@open-inspect/protocol";
 import { type Context, Hono } from "hono";
 import { createHeadSightings } from "../adapters/d1/head-sightings.ts";
 import { createRepositories } from "../adapters/d1/repositories.ts";
 import { gitHubOf } from "../compose.ts";
 import { type Target } from "../domain/image-scope-state.ts";
-import { sightingOf } from "../domain/sightings.ts";
+import { sightingOf, sightingView } from "../domain/sightings.ts";
 import { readConfig } from "../env.ts";
 import { findRepository, syncRepositories } from "../repository-sync.ts";
 import { type App } from "./app-types.ts";
@@ -82,6 +84,12 @@ export const repositories = new Hono<App>()
     if (!result.ok)
       throw result.error.kind === "not_found" ? repositoryNotFound(target.owner, target.name) : gitHubUnavailable(result.error);
     return c.json({ branches: result.value } satisfies BranchList);
+  })
+  .get("/:owner/:name/sightings", async (c) => {
+    const { limit } = parse(sightingListQuerySchema, { limit: c.req.query("limit") }, "query");
+    const { target } = await find(c);
+    const seen = await createHeadSightings(c.env.DB).list(imageScopeOf(target), limit);
+    return c.json({ sightings: seen.map(sightingView) } satisfies SightingList);
   })
   .get("/:owner/:name/image", async (c) => c.json((await find(c)).view.image))
   .put("/:owner/:name/image", async (c) => {

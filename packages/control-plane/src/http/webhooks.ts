@@ -25,6 +25,7 @@ import {
 import { parse, readText } from "./validation.ts";
 
 export async function githubWebhook(c: Context<App>): Promise<Response> {
+  const receivedAt = Date.now();
   const body = await readText(c, limits.webhookBodyBytes);
   const signature = c.req.header("x-hub-signature-256") ?? "";
   const genuine =
@@ -44,16 +45,16 @@ export async function githubWebhook(c: Context<App>): Promise<Response> {
   const deliveries = createWebhookDeliveries(c.env.DB);
   const answer = (accepted: Accepted) => c.json(accepted, 202);
   if (await deliveries.has(delivery)) return answer({ accepted: false, reason: "this delivery was accepted before" });
-  const accepted = await take(c, c.req.header("x-github-event") ?? "", parseJson(body));
+  const accepted = await take(c, c.req.header("x-github-event") ?? "", parseJson(body), receivedAt);
   // Noted last: a delivery that failed half-way is done again when GitHub sends it again, and doing it twice is harmless.
-  if (accepted.accepted) await deliveries.accept(delivery, Date.now());
+  if (accepted.accepted) await deliveries.accept(delivery, receivedAt);
   return answer(accepted);
 }
 
-function take(c: Context<App>, event: string, body: unknown): Promise<Accepted> {
+function take(c: Context<App>, event: string, body: unknown, receivedAt: number): Promise<Accepted> {
   switch (event) {
     case "push":
-      return takePush(c.env, parse(githubPushSchema, body, "push event"));
+      return takePush(c.env, parse(githubPushSchema, body, "push event"), receivedAt);
     case "repository":
       return takeRepositoryEvent(c.env, parse(githubRepositoryEventSchema, body, "repository event"));
     case "installation":

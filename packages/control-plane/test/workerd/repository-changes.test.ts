@@ -1,6 +1,6 @@
 /** Renamed, archived and deleted repositories, lost installations and ignored pushes: told by webhooks, and found without them. */
 import { env, exports } from "cloudflare:workers";
-import { type BuildList, type RepositoryList } from "@open-inspect/protocol";
+import { type BuildList, type RepositoryList, type SightingList } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import { createInstallations } from "../../src/adapters/d1/installations.ts";
 import { tick } from "../../src/scheduler.ts";
@@ -195,6 +195,18 @@ it("[WH3] the ledger keeps who saw a head first, and when the others did", async
   await json("POST", `/api/repositories/acme/${nameOf(0)}/image/builds`);
   const person = await env.DB.prepare("SELECT first_by FROM head_sightings WHERE sha = ?").bind(someSha("c")).first("first_by");
   expect(person).toBe("person");
+  const path = `/api/repositories/acme/${nameOf(0)}/sightings`;
+  const { body } = await json<SightingList>("GET", path);
+  expect(body.sightings.map((one) => [one.sha, one.firstBy, one.later.map(({ by }) => by)])).toEqual([
+    [someSha("c"), "person", []],
+    [someSha("b"), "push", ["tick"]],
+  ]);
+  const [, pushed] = body.sightings;
+  expect(pushed).toMatchObject({ pushedAt: 1_700_000_000_000, firstAt: row?.push_at });
+  expect(pushed?.later).toEqual([{ by: "tick", at: row?.tick_at, lateMs: Number(row?.tick_at) - Number(row?.push_at) }]);
+  expect((await json<SightingList>("GET", `${path}?limit=1`)).body.sightings).toHaveLength(1);
+  expect((await json("GET", `${path}?limit=0`)).status).toBe(400);
+  expect((await json("GET", "/api/repositories/acme/never-was/sightings")).status).toBe(404);
   passTime(91 * 86_400_000);
   // With nothing to check behind the test's end.
   await env.DB.prepare("UPDATE image_scopes SET enabled = 0").run();

@@ -1,5 +1,5 @@
 /** The ledger of heads: who saw each first, and when the others did. The first moment of each kind is kept. */
-import { lt } from "drizzle-orm";
+import { desc, eq, lt } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { type Sighting } from "../../domain/sightings.ts";
 import { headSightings } from "./schema.ts";
@@ -25,6 +25,14 @@ export function createHeadSightings(d1: D1Database) {
         .bind(JSON.stringify(sightings))
         .run();
     },
+    /** Newest first. */
+    list: (scope: string, limit: number): Promise<Sighting[]> =>
+      drizzle(d1)
+        .select()
+        .from(headSightings)
+        .where(eq(headSightings.scope, scope))
+        .orderBy(desc(headSightings.firstAt), desc(headSightings.sha))
+        .limit(limit),
     async prune(now: number): Promise<void> {
       await drizzle(d1)
         .delete(headSightings)
