@@ -16,6 +16,7 @@ import {
   type SessionView,
   sessionListSchema,
   sessionViewSchema,
+  sightingListSchema,
 } from "../packages/protocol/src/index.ts";
 
 export type Api = ReturnType<typeof createApi>;
@@ -49,6 +50,8 @@ export function createApi(url: string) {
     activateImage: (id: string, request: ActivateImageRequest) =>
       call(imageStateSchema, "POST", `/images/${id}/activate`, request),
     unpinImage: (repository: string) => call(imageStateSchema, "DELETE", `${imagePath(repository)}/pin`),
+    sightings: async (repository: string) =>
+      (await call(sightingListSchema, "GET", `/repositories/${repository}/sightings`)).sightings,
     builds: async (repository: string) =>
       (await call(buildListSchema, "GET", `/builds?repository=${encodeURIComponent(repository)}`)).builds,
     cancelBuild: (id: string) => call(buildAcceptedSchema, "POST", `/builds/${id}/cancel`),

@@ -57,6 +57,23 @@ export function pipeline(system: () => TestSystem) {
       await api.stopSession(session.id);
     });
 
+    it("an announced push: its build asks for a sandbox within two seconds, by the Worker's own clock", async () => {
+      await running.changeGithub("PUT", "/webhook", { url: `${running.system.url}/api/webhooks/github` });
+      try {
+        const sha = await push({ "README.md": { content: "announced\n" } });
+        const { build } = await untilImageOf(api, repository, sha, 60_000);
+        expect(build.trigger).toBe("push");
+        const seen = (await api.sightings(repository)).find((one) => one.sha === sha);
+        expect(seen).toMatchObject({ firstBy: "push", later: [] });
+        const askedAt = build.phases.find((phase) => phase.phase === "sandbox")?.startedAt ?? Number.NaN;
+        const waitedMs = askedAt - (seen?.firstAt ?? Number.NaN);
+        expect(waitedMs).toBeGreaterThanOrEqual(0);
+        expect(waitedMs).toBeLessThanOrEqual(2_000);
+      } finally {
+        await running.changeGithub("PUT", "/webhook", { url: null });
+      }
+    });
+
     it("another setup.sh: the same trigger builds in full", async () => {
       const sha = await push({ ".openinspect/setup.sh": script("echo again >> made.txt") });
       await running.system.tick();

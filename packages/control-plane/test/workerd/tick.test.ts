@@ -1,7 +1,7 @@
 /** The tick and the webhook: what makes builds without a person. */
 import { createScheduledController } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
-import { type BuildView, type ImageState } from "@open-inspect/protocol";
+import { type BuildView, type ImageState, type SightingList } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import worker from "../../src/worker.ts";
 import { type FakeRepository } from "../fakes/github.ts";
@@ -122,4 +122,19 @@ it("[WH2] a delivery counts once", async () => {
   await buildImage();
   expect((await push()).body.accepted).toBe(true);
   expect((await push()).body).toMatchObject({ accepted: false, reason: expect.stringContaining("before") });
+});
+
+it("[WH4] a push's build asks for its sandbox at once, counted from the push's arrival in the ledger", async () => {
+  await buildImage();
+  await push();
+  const asked = await eventually(
+    async () => (await image()).latestBuild?.phases.find(({ phase }) => phase === "sandbox"),
+    "asked for",
+  );
+  const { body } = await json<SightingList>("GET", "/api/repositories/acme/shop/sightings");
+  const [seen] = body.sightings;
+  expect(seen).toMatchObject({ firstBy: "push" });
+  const waitedMs = asked.startedAt - (seen?.firstAt ?? Number.NaN);
+  expect(waitedMs).toBeGreaterThanOrEqual(0);
+  expect(waitedMs).toBeLessThanOrEqual(2_000);
 });
