@@ -48,7 +48,18 @@ const diskFaultSchema = z.object({
 
 type DiskFault = z.infer<typeof diskFaultSchema>;
 
-export const faultSchema = z.union([diskFaultSchema, callFaultSchema]);
+/** Calls above the rate are refused with RESOURCE_EXHAUSTED and have no effect, until the faults are cleared. */
+const rateFaultSchema = z.object({
+  kind: z.literal("rate_limit"),
+  /** the RPC's name */
+  method: z.string().min(1),
+  perSecond: z.number().positive().max(1_000_000),
+  /** calls that pass at once after a rest */
+  burst: z.number().int().positive().max(1_000_000).default(1),
+});
+type RateFault = z.infer<typeof rateFaultSchema>;
+
+export const faultSchema = z.union([diskFaultSchema, rateFaultSchema, callFaultSchema]);
 type Fault = z.infer<typeof faultSchema>;
 
 export interface Faults {
@@ -62,15 +73,28 @@ export interface Faults {
 
 export function createFaults(): Faults {
   let faults: Fault[] = [];
+  /** what is left of each rate's burst, and when that was counted */
+  const buckets = new WeakMap<RateFault, { left: number; at: number }>();
 
-  function use<Kind extends Fault>(fault: Kind | undefined): Kind | null {
+  function limitRate(method: string): void {
+    for (const fault of faults) {
+      if (fault.kind !== "rate_limit" || fault.method !== method) continue;
+      const now = performance.now();
+      const { left, at } = buckets.get(fault) ?? { left: fault.burst, at: now };
+      const refilled = Math.min(fault.burst, left + ((now - at) / 1_000) * fault.perSecond);
+      buckets.set(fault, { left: refilled < 1 ? refilled : refilled - 1, at: now });
+      if (refilled < 1) throw new ServerError(Status.RESOURCE_EXHAUSTED, `Rate limit of ${method} exceeded.`);
+    }
+  }
+
+  function use<Kind extends CallFault | DiskFault>(fault: Kind | undefined): Kind | null {
     if (!fault) return null;
     fault.times -= 1;
-    faults = faults.filter((each) => each.times > 0);
+    faults = faults.filter((each) => each.kind === "rate_limit" || each.times > 0);
     return fault;
   }
   const take = (method: string) =>
-    use(faults.find((each): each is CallFault => each.kind !== "disk_full" && (each.method === method || each.method === "*")));
+    use(faults.find((each): each is CallFault => isCallFault(each) && (each.method === method || each.method === "*")));
 
   async function strike(fault: CallFault, signal: AbortSignal): Promise<void> {
     if (fault.kind === "error") throw new ServerError(fault.code, fault.message);
@@ -95,7 +119,9 @@ export function createFaults(): Faults {
       return use(faults.find(fits))?.bytes ?? null;
     },
     middleware: async function* (call, context) {
-      const fault = take(call.method.path.split("/").at(-1) ?? "");
+      const method = call.method.path.split("/").at(-1) ?? "";
+      limitRate(method);
+      const fault = take(method);
       if (fault?.when === "before") await strike(fault, context.signal);
       const answer = yield* call.next(call.request, context);
       if (fault?.when === "after") await strike(fault, context.signal);
@@ -103,3 +129,5 @@ export function createFaults(): Faults {
     },
   };
 }
+
+const isCallFault = (fault: Fault): fault is CallFault => fault.kind !== "disk_full" && fault.kind !== "rate_limit";

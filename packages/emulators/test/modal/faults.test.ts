@@ -52,6 +52,20 @@ describe("injected faults", () => {
     await sandbox.terminate();
   });
 
+  it("limit the rate of a call until they are cleared", async () => {
+    await harness.fault({ method: "SandboxCreateV2", kind: "rate_limit", perSecond: 10, burst: 2 });
+    const results = await Promise.allSettled(Array.from({ length: 5 }, () => client.sandboxes.create(app, base())));
+    const made = results.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    expect(made.length).toBeGreaterThanOrEqual(2);
+    expect(made.length).toBeLessThan(5);
+    for (const one of results) if (one.status === "rejected") expect(one.reason).toMatchObject({ code: 8 });
+    await new Promise((resolve) => setTimeout(resolve, 120));
+    made.push(await client.sandboxes.create(app, base()));
+    await admin("DELETE", "/faults");
+    made.push(...(await Promise.all(Array.from({ length: 4 }, () => client.sandboxes.create(app, base())))));
+    await Promise.all(made.map((one) => one.terminate()));
+  });
+
   it("are refused when they make no sense", async () => {
     expect((await admin("POST", "/faults", { method: "X", kind: "error", code: "NO_SUCH_CODE" })).status).toBe(400);
     expect((await admin("POST", "/faults", { kind: "hang" })).status).toBe(400);
