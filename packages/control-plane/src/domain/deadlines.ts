@@ -104,6 +104,8 @@ export const deadlines = {
   pullOpenMs: 90 * secondMs,
   /** a request for a pull request is answered with what is under way after this */
   pullAnswerMs: 25 * secondMs,
+  /** a session that was begun by another one counts as one at work for so long though no row tells of it */
+  subSessionUnseenMs: minuteMs,
   repositorySyncMs: 15 * secondMs,
   githubRequestMs: 10 * secondMs,
   modelRequestMs: 10 * minuteMs,
@@ -139,6 +141,10 @@ export const limits = {
   /** sandboxes reserved while typing, of one person and of everybody */
   reservationsPerPerson: 3,
   reservations: 20,
+  /** sessions that agents begin: levels below the first, those below one first session in all, and those of them that are at work */
+  subSessionDepth: 2,
+  subSessions: 20,
+  subSessionsAtWork: 5,
   /** builds of one repository whose log is kept */
   logsKept: 20,
   requestBodyBytes: 1024 * 1024,
