@@ -173,6 +173,8 @@ export const agentSessionStateSchema = z.object({
   lastAnswer: z.string().nullable(),
 });
 
+export type AgentSessionState = z.infer<typeof agentSessionStateSchema>;
+
 /** Sandbox → control plane. */
 export const bridgeUpSchema = z.discriminatedUnion("type", [
   z.object({
