@@ -135,6 +135,33 @@ test("the agent's to-do list is told as a whole", async () => {
   expect(session.bridge.all("todos").at(-1)?.todos).toEqual(todos);
 });
 
+test("what the agent changed is told while it works, against where the session began, and once", async () => {
+  const { bridge, sha } = session;
+  const changed = join(session.sandbox.workspace, "README.md");
+  const edit = { filePath: changed, oldString: "hello", newString: "hello, world" };
+  const before = bridge.all("workspace.diff").length;
+  const prompt = ask(
+    bridge,
+    scripted(
+      { tool: { name: "read", args: { filePath: changed } } },
+      { tool: { name: "edit", args: edit } },
+      bash("git commit --quiet --all -m Work; sleep 1.2"),
+      { text: "Done." },
+    ),
+  );
+  const { diff } = await bridge.waitFor("workspace.diff", ({ diff }) => diff.files.some(({ path }) => path === "README.md"));
+  expect(diff.base).toBe(sha);
+  expect(diff.files).toMatchObject([
+    { change: "modified", additions: 1, deletions: 1, hunks: expect.stringContaining("+hello, world") },
+  ]);
+  expect(bridge.all("prompt.finished").filter(({ promptId }) => promptId === prompt.promptId)).toEqual([]);
+  expect(await prompt.end()).toMatchObject({ outcome: "done" });
+  const next = ask(bridge, scripted(bash("rm -f new; echo 1 > new"), { text: "Done." }));
+  await next.end();
+  await bridge.waitFor("workspace.diff", ({ diff }) => diff.files.length === 2);
+  expect(bridge.all("workspace.diff").slice(before)).toHaveLength(2);
+});
+
 describe("a prompt that is stopped ends within a second", () => {
   const stop = async (prompt: ReturnType<typeof ask>) => {
     const at = performance.now();

@@ -26,12 +26,12 @@ export function identityOf(person: Person | null): GitIdentity {
 /** What a repository's setup wrote into its own settings would win over the person: it goes. Rejects when git cannot write. */
 export async function writeGitIdentity(
   person: Person | null,
-  { workspace, env, signal }: { workspace: string; env: NodeJS.ProcessEnv; signal: AbortSignal },
+  { workspace, env }: { workspace: string; env: NodeJS.ProcessEnv },
 ): Promise<void> {
   const { name, email } = identityOf(person);
   const git = async (...args: string[]) => {
     const settings = ["-c", `safe.directory=${workspace}`, "config"];
-    return runCommand("git", [...settings, ...args], { cwd: workspace, env, timeoutMs, signal });
+    return runCommand("git", [...settings, ...args], { cwd: workspace, env, timeoutMs });
   };
   const write = async (key: string, value: string) => {
     const result = await git("--global", "--replace-all", key, value);

@@ -15,7 +15,7 @@ export interface CommandResult {
   lines: string[];
 }
 
-const captureBytes = 4 * 1024 * 1024;
+export const captureBytes = 4 * 1024 * 1024;
 const pipesGraceMs = 300;
 
 /** Runs a command in its own process group. Rejects only when it cannot be started. */

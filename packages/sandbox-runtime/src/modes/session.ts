@@ -11,6 +11,7 @@ import { measureDistance } from "../adapters/git-distance.ts";
 import { writeGitIdentity } from "../adapters/git-identity.ts";
 import { inspectHook, runHook } from "../adapters/hooks.ts";
 import { createPromptRunner, type Prompt } from "../adapters/prompt-runner.ts";
+import { createDiffWatch } from "../adapters/workspace-diff.ts";
 import { explainAgent, RuntimeFailure } from "../domain/failures.ts";
 import { prepareWorkspace, type RuntimeContext, runSetup } from "./steps.ts";
 
@@ -52,12 +53,19 @@ export async function runSession(
     throw new RuntimeFailure(explainAgent(`its configuration could not be written (${reason})`, []));
   });
 
+  const diffs = createDiffWatch({
+    workspace: paths.workspace,
+    env: context.env,
+    signal,
+    onDiff: (diff) => bridge.send({ type: "workspace.diff", diff }),
+    log: context.log,
+  });
   const prompts = createPromptRunner({
     sessionTitle: config.sessionId,
     defaultModel: config.agent.model,
     send: bridge.send,
-    prepare: (prompt, preparing) => preparePrompt(context, prompt, preparing),
-    onWork: () => undefined,
+    prepare: createPreparation(context),
+    onWork: diffs.touch,
     giveUpOnAgent: (reason) => agent.kill(reason),
     log: context.log,
   });
@@ -132,6 +140,7 @@ export async function runSession(
     prompts.open();
     // After the start, so that it costs the start nothing.
     void tellBehind(context, workspace);
+    diffs.begin(workspace.sha);
     await aborted;
   };
   const starting = start();
@@ -148,20 +157,25 @@ export async function runSession(
   }
 }
 
-/** What the agent is to be told. Rejects with a sentence for whoever asked. */
-async function preparePrompt(context: SessionContext, prompt: Prompt, signal: AbortSignal): Promise<AgentInput[]> {
-  const { config, paths, env } = context;
-  const named = writeGitIdentity(prompt.author ?? null, { workspace: paths.workspace, env, signal }).catch((error: Error) =>
-    context.log(`git: commits will not carry the author's name: ${error.message}`),
-  );
-  const attached = await readAttachments(prompt.attachments ?? [], {
-    bridgeUrl: config.bridgeUrl,
-    token: config.bridgeToken,
-    folder: join(paths.home, "attachments"),
-    signal,
-  });
-  await named;
-  return [{ type: "text", text: prompt.text }, ...attached];
+/** Makes of a prompt what the agent is told. Rejects with a sentence for whoever asked. */
+function createPreparation({ config, paths, env, log }: SessionContext) {
+  let naming = Promise.resolve();
+  return async (prompt: Prompt, signal: AbortSignal): Promise<AgentInput[]> => {
+    // One after the other and never cut off, also when its prompt is: git would leave a lock.
+    naming = naming.then(() =>
+      writeGitIdentity(prompt.author ?? null, { workspace: paths.workspace, env }).catch((error: Error) =>
+        log(`git: commits will not carry their author's name: ${error.message}`),
+      ),
+    );
+    const attached = await readAttachments(prompt.attachments ?? [], {
+      bridgeUrl: config.bridgeUrl,
+      token: config.bridgeToken,
+      folder: join(paths.home, "attachments"),
+      signal,
+    });
+    await naming;
+    return [{ type: "text", text: prompt.text }, ...attached];
+  };
 }
 
 /** How far the image was behind. Without an image, or where git cannot say, nothing is told. */
