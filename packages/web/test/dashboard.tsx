@@ -1,4 +1,5 @@
 /** The whole dashboard on a page of its own, with a server and sockets that the test holds in its hands. */
+import { defaultSessionSettings, type PoolView } from "@open-inspect/protocol";
 import { createMemoryHistory } from "@tanstack/react-router";
 import { act, render } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
@@ -80,6 +81,10 @@ export function openDashboard(path: string, routes: Routes) {
     "GET /api/repositories": ok({ repositories: [] }),
     "GET /api/sessions": ok({ sessions: [], next: null }),
     "GET /api/insights?days=30": ok(insights()),
+    "GET /api/repositories/acme/web/session-settings": ok({
+      ...{ ready: 0, starting: 0, problem: null },
+      settings: defaultSessionSettings,
+    } satisfies PoolView),
     ...routes,
   };
   const fetch = async (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {

@@ -16,6 +16,7 @@ import { History } from "./history.tsx";
 import { ImageCard } from "./image-card.tsx";
 import { KeptImages } from "./kept-images.tsx";
 import { PinBanner } from "./pin-banner.tsx";
+import { PoolCard } from "./pool-card.tsx";
 import { RepositoryActions } from "./repository-actions.tsx";
 import { SettingsForm } from "./settings-form.tsx";
 import { Starts } from "./starts.tsx";
@@ -80,6 +81,9 @@ function Shown({ repository }: { repository: RepositoryView }) {
         </Section>
         <Section title="Sessions">
           <Starts repository={repository} />
+        </Section>
+        <Section title="Warm sandboxes">
+          <PoolCard repository={repository} />
         </Section>
         <Section title="Settings">
           <SettingsForm repository={repository} />
