@@ -74,7 +74,7 @@ const failureTexts: Record<FailureCode, { message: string; hint: string }> = {
   agent_failed: { message: "The coding agent did not come up.", hint: "Its last output is below." },
   snapshot_failed: {
     message: "The provider could not take the snapshot.",
-    hint: "The build itself was fine. The next scheduled run tries again.",
+    hint: "What was to be kept was fine. A build is tried again by the next scheduled run.",
   },
   build_timeout: {
     message: "The build took longer than its limit.",
@@ -83,6 +83,10 @@ const failureTexts: Record<FailureCode, { message: string; hint: string }> = {
   start_timeout: {
     message: "The session took longer to start than its limit.",
     hint: "The step that was running and its last lines are below.",
+  },
+  starts_suspended: {
+    message: "The session has failed several times in a row.",
+    hint: "It does not start by itself any more. Look at the cause, then resume it.",
   },
   internal: {
     message: "Something went wrong in Open-Inspect itself.",

@@ -1,5 +1,5 @@
 /** What a start cost and what a cold start of the same repository costs. Pure. */
-import { type Phase, type PhaseRecord, type StartReceipt } from "@open-inspect/protocol";
+import { type Phase, type PhaseRecord, type StartReceipt, type StartSource } from "@open-inspect/protocol";
 import { phaseDurations } from "./phases.ts";
 
 /** What is known of the repository's cold starts when a session is accepted. */
@@ -22,11 +22,14 @@ export function evaluateColdCost(history: ColdHistory, agentMs: number): StartRe
 }
 
 export function createReceipt(facts: {
+  from: StartSource;
+  warm: StartReceipt["warm"];
   image: { id: string; sha: string } | null;
   bakedSha: string | null;
   syncedSha: string;
   setupRan: boolean;
-  acceptedAt: number;
+  /** when the start was asked for */
+  askedAt: number;
   /** when the attempt that got ready began: a wait for the base image and an image that failed are no cost of a cold start */
   attemptAt: number;
   phases: readonly PhaseRecord[];
@@ -34,13 +37,14 @@ export function createReceipt(facts: {
   now: number;
 }): StartReceipt {
   const phases = phaseDurations(facts.phases);
-  const startMs = Math.max(0, facts.now - facts.acceptedAt);
+  const startMs = Math.max(0, facts.now - facts.askedAt);
   const cold: StartReceipt["cold"] =
-    facts.image === null
+    facts.from === "base"
       ? { ms: Math.max(0, facts.now - facts.attemptAt), source: "measured", measuredAt: facts.now }
       : evaluateColdCost(facts.history, phases.agent ?? 0);
   return {
-    startedFrom: facts.image ? "image" : "base",
+    startedFrom: facts.from,
+    warm: facts.warm ?? null,
     imageId: facts.image?.id ?? null,
     bakedSha: facts.image ? (facts.bakedSha ?? facts.image.sha) : null,
     syncedSha: facts.syncedSha,

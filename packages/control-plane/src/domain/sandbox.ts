@@ -8,6 +8,7 @@ import {
   type PhaseRecord,
   type SandboxSource,
   type SandboxStatus,
+  type StartSource,
 } from "@open-inspect/protocol";
 import { deadlines, evaluateDeadline, limits } from "./deadlines.ts";
 import { createFailure } from "./failures.ts";
@@ -26,7 +27,7 @@ export type Launch =
       cloneUrl: string;
       branch: string;
       followDefault: boolean;
-      startFrom: "image" | "base";
+      startFrom: StartSource;
       model: string | null;
     };
 

@@ -1,62 +1,39 @@
 /**
- * Everything a session decides about its sandbox: `step(state, input, now) → { state, effects }`, from the accepted request
- * to the end. Prompts are not decided here. Pure: no clock, no storage, no sockets.
+ * Everything a session decides about its sandbox: `step(state, input, now) → { state, effects }`, from the accepted request over stops and
+ * resumes. What is in prompts is not decided here. Pure: no clock, no storage, no sockets.
  */
-import { type ColdReasonCode, type Failure, imageScopeOf, type RuntimeEvent, type SandboxSource } from "@open-inspect/protocol";
-import { deadlines, evaluateDeadline, limits, wholeSeconds } from "./deadlines.ts";
+import { type RuntimeEvent } from "@open-inspect/protocol";
+import { deadlines, evaluateDeadline } from "./deadlines.ts";
 import { createFailure } from "./failures.ts";
 import { baseNotReady } from "./gateway-failures.ts";
-import { applyPhaseEvent, failOpenPhases, runningPhase, startPhase } from "./phases.ts";
-import { createReceipt } from "./receipt.ts";
-import {
-  continueSweep,
-  endOrphan,
-  endSandbox,
-  type Launch,
-  nextSandboxWakeAt,
-  type SandboxEffect,
-  type SandboxInput,
-  type SandboxLife,
-  stepSandbox,
-  type Verdict,
-} from "./sandbox.ts";
-import { blameImage, convictImage, type ImageReport, reportMissing } from "./session-image.ts";
-import { type SessionOrder, type SessionStage, type SessionState } from "./session-state.ts";
+import { applyPhaseEvent, runningPhase } from "./phases.ts";
+import { continueSweep, endOrphan, nextSandboxWakeAt, type SandboxInput, stepSandbox } from "./sandbox.ts";
+import { ended, fail, refuseWork, terminate } from "./session-ends.ts";
+import { keepAtOf, keepClock, keepClockAtOf, keepWhenDue, snapshotFailed, snapshotTaken, stop } from "./session-keeping.ts";
+import { type LiveStep, type SessionEffect, type SessionInput, type SessionStep } from "./session-messages.ts";
+import { becomeReady, chosen, claim, create, giveUp, launchOf, resume, syncEffect } from "./session-starts.ts";
+import { type SessionState, type SessionWork } from "./session-state.ts";
 
-export type SessionInput =
-  | { type: "create"; order: SessionOrder }
-  | { type: "stop" }
-  | { type: "sandbox.ended"; attempt: string }
-  | { type: "runtime.event"; attempt: string; event: RuntimeEvent }
-  | SandboxInput;
-
-export type SessionEffect =
-  | SandboxEffect
-  /** asks the runtime to end cleanly; worth one try */
-  | { type: "bridge.shutdown"; attempt: string; reason: string }
-  | ImageReport
-  /** what is known of the repositories is older than GitHub */
-  | { type: "repositories.reread" };
-
-export interface SessionStep {
-  state: SessionState | null;
-  effects: SessionEffect[];
-}
+export type { SessionEffect, SessionInput, SessionStep } from "./session-messages.ts";
 
 export function nextSessionWakeAt(state: SessionState | null, heardAt: number | null): number | null {
   if (!state) return null;
-  switch (state.stage.at) {
-    case "starting": {
-      const wakeAt = nextSandboxWakeAt(state.stage.life, heardAt);
-      return wakeAt === null ? state.stage.limitAt : Math.min(wakeAt, state.stage.limitAt);
-    }
+  const { stage } = state;
+  const times: (number | null)[] = [keepClockAtOf(state)];
+  switch (stage.at) {
+    case "choosing":
+      times.push(stage.limitAt);
+      break;
+    case "starting":
+      times.push(stage.limitAt, keepAtOf(state), nextSandboxWakeAt(stage.life, heardAt));
+      break;
     case "ready":
-      return nextSandboxWakeAt(state.stage.life, heardAt);
-    case "stopping":
-      return state.stage.deadlineAt;
-    case "ended":
-      return null;
+      times.push(keepAtOf(state), nextSandboxWakeAt(stage.life, heardAt));
+      break;
+    default:
   }
+  const known = times.filter((at) => at !== null);
+  return known.length === 0 ? null : Math.min(...known);
 }
 
 export function isSessionEffectWanted(state: SessionState | null, effect: SessionEffect): boolean {
@@ -65,8 +42,16 @@ export function isSessionEffectWanted(state: SessionState | null, effect: Sessio
     case "sandbox.start":
     case "sandbox.poll":
     case "sandbox.log":
+    case "bridge.sync":
       return effect.attempt === state?.attempt && (state.stage.at === "starting" || state.stage.at === "ready");
+    case "snapshot":
+      // Also when the session does not wait for it any more: a late answer is better than none.
+      return effect.attempt === state?.attempt && ["snapshotting", "stopping", "ended"].includes(state.stage.at);
+    case "image.look_up":
+      return effect.serial === state?.serial && state.stage.at === "choosing";
     case "bridge.shutdown":
+    case "prompts.end":
+    case "snapshot.delete":
     case "image.report_missing":
     case "repositories.reread":
     case "sandbox.terminate":
@@ -77,87 +62,108 @@ export function isSessionEffectWanted(state: SessionState | null, effect: Sessio
 
 export function stepSession(state: SessionState | null, input: SessionInput, now: number): SessionStep {
   if (input.type === "create") return state ? { state, effects: [] } : create(input.order, now);
-  if (!state) return { state, effects: [] };
+  if (!state) return { state, effects: input.type === "sandbox.created" ? endOrphan(input) : [] };
+  const decided = decide(state, input, now);
+  const { state: after, effects } = goOn(decided, now);
+  return { state: after === state ? state : { ...after, version: state.version + 1 }, effects };
+}
+
+/** A session without a sandbox for which something waits begins again, or says why it does not. */
+function goOn(step: LiveStep, now: number): LiveStep {
+  const { state, effects } = step;
+  if (state.stage.at !== "ended" || !(state.work.isWorking || state.isResumeAsked)) return step;
+  const { failure } = state.stage;
+  const next =
+    state.archivedAt !== null
+      ? refuseWork({ ...state, isResumeAsked: false }, "The session is archived.", now)
+      : state.isSuspended
+        ? refuseWork(state, failure?.message ?? "The session does not start by itself any more.", now)
+        : resume(state, now);
+  return { state: next.state, effects: [...effects, ...next.effects] };
+}
+
+const same = (state: SessionState): LiveStep => ({ state, effects: [] });
+
+function decide(state: SessionState, input: Exclude<SessionInput, { type: "create" }>, now: number): LiveStep {
   switch (input.type) {
     case "stop":
-      return stop(state, now);
+      return stop({ ...state, isResumeAsked: false }, now);
+    case "resume":
+      return askResume(state);
+    case "archive": {
+      if (state.archivedAt !== null || state.reserved) return same(state);
+      return stop({ ...state, archivedAt: now, isResumeAsked: false }, now);
+    }
+    case "restore":
+      return same(state.archivedAt === null ? state : { ...state, archivedAt: null });
+    case "rename":
+      return same(state.title === input.title ? state : { ...state, title: input.title });
+    case "work":
+      return same(noteWork(state, input.work, now));
+    case "claim":
+      return claim(state, input.claim, now);
+    case "keep": {
+      const { reserved } = state;
+      if (!reserved || reserved.until === null || input.until <= reserved.until) return same(state);
+      return same({ ...state, reserved: { ...reserved, until: input.until } });
+    }
+    case "release":
+      return state.reserved ? terminate(state, null, now) : same(state);
+    case "pull_request":
+      return same(isSame(state.pullRequest, input.pullRequest) ? state : { ...state, pullRequest: input.pullRequest });
+    case "image.looked_up":
+      return chosen(state, input, now);
+    case "snapshot.taken":
+      return snapshotTaken(state, input, now);
+    case "snapshot.failed":
+      return snapshotFailed(state, input, now);
     case "sandbox.ended":
-      return state.stage.at === "stopping" && state.stage.attempt === input.attempt
-        ? { state: ended(state, "stopped", null, now), effects: [] }
-        : { state, effects: [] };
+      return same(isEndOf(state, input.attempt) ? ended(state, "stopped", state.stage.note, now) : state);
     case "sandbox.swept": {
-      const over = state.stage.at === "stopping" && state.stage.attempt === input.attempt;
-      return { state: over ? ended(state, "stopped", null, now) : state, effects: continueSweep(input) };
+      const after = isEndOf(state, input.attempt) ? ended(state, "stopped", state.stage.note, now) : state;
+      return { state: after, effects: continueSweep(input) };
     }
     case "runtime.event":
-      return input.attempt === state.attempt ? applyEvent(state, input.event, now) : { state, effects: [] };
-    case "clock":
-    case "sandbox.created":
-    case "sandbox.base_pending":
-    case "sandbox.create_failed":
-    case "runtime.started":
-    case "runtime.start_failed":
-    case "runtime.connected":
-    case "bridge.closed":
-    case "sandbox.polled":
-    case "runtime.log":
+      return input.attempt === state.attempt ? applyEvent(state, input.event, now) : same(state);
+    default:
       return stepLife(state, input, now);
   }
 }
 
-function create(order: SessionOrder, now: number): SessionStep {
-  const { attempts, ...facts } = order;
-  const [attempt, spareAttempt] = attempts;
-  const state: SessionState = {
-    ...facts,
-    attempt,
-    spareAttempt: order.image ? spareAttempt : null,
-    attemptAt: order.acceptedAt,
-    stage: starting(attempt, order.startLimitMs, now),
-    phases: startPhase([], "sandbox", now),
-    bakedSha: null,
-    syncedSha: null,
-    setupRan: null,
-    readyAt: null,
-    receipt: null,
-  };
-  return { state, effects: [createSandbox(state)] };
-}
+const isEndOf = (
+  state: SessionState,
+  attempt: string,
+): state is SessionState & { stage: Extract<SessionState["stage"], { at: "stopping" }> } =>
+  state.stage.at === "stopping" && state.stage.attempt === attempt;
 
-function starting(attempt: string, limitMs: number, now: number): SessionStage {
-  return { at: "starting", life: { at: "creating", attempt, startedAt: now }, limitAt: now + limitMs };
-}
+const isSame = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
 
-function createSandbox(state: SessionState): SandboxEffect {
-  const { image, attempt } = state;
-  const source: SandboxSource = image ? { kind: "image", providerImageId: image.providerImageId } : { kind: "base" };
-  return {
-    type: "sandbox.create",
-    attempt,
-    /** a second attempt must not be answered with the first one's sandbox */
-    name: `session-${state.id}${!image && state.cold !== null && restartReasons.has(state.cold) ? "-base" : ""}`,
-    source,
-    tags: { app: "open-inspect", kind: "session", scope: imageScopeOf(state.repository), session: state.id, attempt },
-    cpu: limits.sessionCpu,
-    memoryMiB: limits.sessionMemoryMiB,
-    timeoutMs: wholeSeconds(deadlines.sessionLifetimeMs),
-  };
-}
-
-const restartReasons: ReadonlySet<ColdReasonCode> = new Set(["restore_failed", "runtime_outdated"]);
-
-function launchOf(state: SessionState): Launch {
-  const { id, branch, model, isDefaultBranch: followDefault } = state;
-  const startFrom = state.image ? "image" : "base";
-  return { mode: "session", sessionId: id, cloneUrl: state.repository.cloneUrl, branch, followDefault, startFrom, model };
-}
-
-function stepLife(state: SessionState, input: SandboxInput, now: number): SessionStep {
+/** A person's word counts also where the session does not start by itself any more. */
+function askResume(state: SessionState): LiveStep {
   const { stage } = state;
-  if (stage.at === "stopping" || stage.at === "ended") {
-    if (input.type !== "clock") return { state, effects: endOrphan(input) };
-    const over = stage.at === "stopping" && now >= stage.deadlineAt;
-    return { state: over ? ended(state, "stopped", null, now) : state, effects: [] };
+  if (state.archivedAt !== null || state.reserved) return same(state);
+  if (stage.at !== "ended" && stage.at !== "stopping" && stage.at !== "snapshotting") return same(state);
+  return same({ ...state, isResumeAsked: true, isSuspended: false, failedAts: [] });
+}
+
+function noteWork(state: SessionState, work: SessionWork, now: number): SessionState {
+  if (isSame(state.work, work)) return state;
+  const { stage } = state;
+  if (stage.at !== "ready") return { ...state, work };
+  const idleFrom = state.work.isWorking && !work.isWorking ? now : Math.max(stage.idleFrom, Math.min(work.activeAt ?? 0, now));
+  return { ...state, work, stage: { ...stage, idleFrom } };
+}
+
+function stepLife(state: SessionState, input: SandboxInput, now: number): LiveStep {
+  const { stage } = state;
+  if (stage.at !== "starting" && stage.at !== "ready") {
+    if (input.type !== "clock") return { state, effects: isOwn(state, input) ? [] : endOrphan(input) };
+    if (stage.at !== "choosing") return keepClock(state, now);
+    return evaluateDeadline(stage.limitAt, now) === "pending" ? same(state) : fail(state, null, startTimeout(state, []), now);
+  }
+  if (input.type === "clock") {
+    const kept = keepWhenDue(state, now);
+    if (kept) return kept;
   }
   if (stage.at === "starting" && input.type === "clock") {
     switch (evaluateDeadline(stage.limitAt, now)) {
@@ -167,129 +173,62 @@ function stepLife(state: SessionState, input: SandboxInput, now: number): Sessio
         return stepLife({ ...state, stage: { ...stage, limitAt: now + deadlines.graceMs } }, input, now);
       case "due": {
         if (stage.life.at === "creating" && stage.life.baseSaid !== undefined)
-          return end(state, stage.life, baseNotReady(stage.life.baseSaid), now);
-        const phase = runningPhase(state.phases);
-        const message = `The session did not start within ${Math.round(state.startLimitMs / 1000)} seconds${phase ? `; it was at ${phase}` : ""}.`;
-        return end(state, stage.life, createFailure("start_timeout", { phase, lines: input.lastLines, message }), now);
+          return fail(state, stage.life, baseNotReady(stage.life.baseSaid), now);
+        return fail(state, stage.life, startTimeout(state, input.lastLines), now);
       }
     }
   }
   const { life, phases, effects, verdict, baseWaitMs } = stepSandbox(stage.life, state.phases, launchOf(state), input, now);
-  if (verdict) return giveUp({ ...state, phases }, life, verdict, now);
+  if (verdict) return giveUp({ ...state, phases }, verdict, now);
   if (stage.at === "starting") {
-    const attemptAt = state.attemptAt + baseWaitMs;
-    return { state: { ...state, phases, attemptAt, stage: { ...stage, life, limitAt: stage.limitAt + baseWaitMs } }, effects };
+    const { attemptAt, bornAt } = state;
+    const waited = { attemptAt: attemptAt + baseWaitMs, bornAt: bornAt + baseWaitMs };
+    // A command that was under way when the socket was cut may be lost.
+    const isAsked = input.type === "runtime.connected" && state.sync === "asked" && input.attempt === state.attempt;
+    const next: SessionState = { ...state, ...waited, phases, stage: { ...stage, life, limitAt: stage.limitAt + baseWaitMs } };
+    return { state: next, effects: isAsked ? [...effects, syncEffect(state)] : effects };
   }
-  return { state: life.at === "up" ? { ...state, phases, stage: { at: "ready", life } } : state, effects };
+  return { state: life.at === "up" ? { ...state, phases, stage: { ...stage, life } } : state, effects };
 }
 
-function giveUp(state: SessionState, life: SandboxLife, verdict: Verdict, now: number): SessionStep {
-  const { image, spareAttempt } = state;
-  const { failure } = verdict;
-  const isOutdated = verdict.reason === "outdated";
-  const blame = isOutdated ? "outside" : blameImage(failure, life);
-  if (state.stage.at === "starting" && image && spareAttempt && blame) {
-    const { behind: _behind, headSha: _headSha, ...known } = state;
-    const restarted: SessionState = {
-      ...known,
-      image: null,
-      cold: isOutdated ? "runtime_outdated" : "restore_failed",
-      ...(isOutdated ? {} : { imageFailure: { imageId: image.id, failure, isInside: blame === "inside" } }),
-      attempt: spareAttempt,
-      spareAttempt: null,
-      attemptAt: now,
-      stage: starting(spareAttempt, state.startLimitMs, now),
-      phases: startPhase([], "sandbox", now),
-      bakedSha: null,
-      syncedSha: null,
-    };
-    const effects: SessionEffect[] = [...endSandbox(life), createSandbox(restarted)];
-    if (failure.code === "image_missing") effects.push(reportMissing(state, image.id));
-    return { state: restarted, effects };
-  }
-  if (verdict.reason === "lifetime" && state.stage.at === "ready") {
-    const hours = Math.round(deadlines.sessionLifetimeMs / 3_600_000);
-    const failure = createFailure("sandbox_lost", {
-      message: `The sandbox reached the end of its ${hours} hours.`,
-      hint: "Start a new session to go on; unpushed work in the sandbox is gone.",
-    });
-    return { state: ended(state, "stopped", failure, now), effects: endSandbox(life) };
-  }
-  return end(state, life, verdict.failure, now);
+/** The sandbox that is being kept is no orphan when its create is answered a second time. */
+const isOwn = ({ stage }: SessionState, input: SandboxInput): boolean =>
+  stage.at === "snapshotting" && input.type === "sandbox.created" && stage.life.sandboxId === input.sandboxId;
+
+function startTimeout(state: SessionState, lines: readonly string[]) {
+  const phase = runningPhase(state.phases);
+  const message = `The session did not start within ${Math.round(state.startLimitMs / 1000)} seconds${phase ? `; it was at ${phase}` : ""}.`;
+  return createFailure("start_timeout", { phase, lines, message });
 }
 
-function end(state: SessionState, life: SandboxLife, failure: Failure, now: number): SessionStep {
-  return { state: ended(state, "failed", failure, now), effects: endSandbox(life) };
-}
-
-function ended(state: SessionState, status: "stopped" | "failed", failure: Failure | null, now: number): SessionState {
-  return { ...state, phases: failOpenPhases(state.phases, now), stage: { at: "ended", status, failure, endedAt: now } };
-}
-
-function stop(state: SessionState, now: number): SessionStep {
+function applyEvent(state: SessionState, event: RuntimeEvent, now: number): LiveStep {
   const { stage } = state;
-  if (stage.at === "stopping" || stage.at === "ended") return { state, effects: [] };
-  const { attempt } = state;
-  const stopping: SessionState = { ...state, stage: { at: "stopping", attempt, deadlineAt: now + deadlines.stopLimitMs } };
-  if (stage.life.at !== "up") return { state: stopping, effects: endSandbox(stage.life) };
-  const { sandboxId } = stage.life;
-  return {
-    state: stopping,
-    effects: [
-      { type: "bridge.shutdown", attempt, reason: "The session was stopped." },
-      { type: "sandbox.terminate", attempt, sandboxId, afterMs: deadlines.shutdownGraceMs },
-    ],
-  };
-}
-
-function applyEvent(state: SessionState, event: RuntimeEvent, now: number): SessionStep {
-  const { stage } = state;
-  if ((stage.at !== "starting" && stage.at !== "ready") || stage.life.at !== "up") return { state, effects: [] };
+  if ((stage.at !== "starting" && stage.at !== "ready") || stage.life.at !== "up") return same(state);
   const phases = applyPhaseEvent(state.phases, event, now);
-  if (phases) return { state: { ...state, phases }, effects: [] };
+  if (phases) return same({ ...state, phases });
   switch (event.type) {
     case "workspace.synced": {
       const { sha, bakedSha, branch = state.branch } = event;
       const isRenamed = branch !== state.branch;
       return {
-        state: { ...state, branch, syncedSha: sha, headSha: sha, bakedSha },
+        state: { ...state, branch, syncedSha: sha, headSha: sha, bakedSha: state.bakedSha ?? bakedSha },
         effects: isRenamed ? [{ type: "repositories.reread" }] : [],
       };
     }
     case "workspace.behind": {
       const { commits, oldestAt } = event;
-      return { state: state.image ? { ...state, behind: { commits, oldestAt } } : state, effects: [] };
+      return same(state.image && !state.behind ? { ...state, behind: { commits, oldestAt } } : state);
     }
+    case "setup.stale":
+      return same({ ...state, staleSetup: { files: event.files, refresh: event.refresh } });
     case "failed": {
       const { failure, isOutside = false } = event;
-      if (isOutside) return end(state, stage.life, failure, now);
-      return giveUp(state, stage.life, { failure, reason: "failed" }, now);
+      if (isOutside) return fail(state, stage.life, failure, now, true);
+      return giveUp(state, { failure, reason: "failed" }, now);
     }
-    case "session.ready": {
-      if (stage.at === "ready") return { state, effects: [] };
-      const { image, bakedSha, acceptedAt, attemptAt, history } = state;
-      const receipt = createReceipt({
-        image,
-        bakedSha,
-        syncedSha: event.sha,
-        setupRan: event.setupRan,
-        acceptedAt,
-        attemptAt,
-        phases: state.phases,
-        history,
-        now,
-      });
-      const ready: SessionState = {
-        ...state,
-        stage: { at: "ready", life: stage.life },
-        syncedSha: event.sha,
-        setupRan: event.setupRan,
-        readyAt: now,
-        receipt,
-      };
-      return { state: ready, effects: convictImage(state) };
-    }
+    case "session.ready":
+      return stage.at === "ready" ? same(state) : becomeReady(state, stage.life, event, now);
     default:
-      return { state, effects: [] };
+      return same(state);
   }
 }

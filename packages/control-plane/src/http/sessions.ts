@@ -36,6 +36,10 @@ export const sessions = new Hono<App>()
         branch,
         isDefaultBranch: wanted === undefined,
         model: model ?? null,
+        models: MODELS,
+        author: { name: c.var.person, email: null, login: null },
+        parentId: null,
+        reserved: null,
         title: titleOf(prompt, `${owner}/${name}`),
         acceptedAt,
         image: selection.kind === "image" ? selection.image : null,
@@ -43,6 +47,7 @@ export const sessions = new Hono<App>()
         history: facts.history,
         attempts: [newAttempt(), newAttempt()],
         startLimitMs: SESSION_START_LIMIT_MS,
+        idleStopMs: facts.settings.idleStopMinutes * 60_000,
       },
       prompt === undefined ? null : { id: newId("prompt", acceptedAt), text: prompt },
     );

@@ -1,8 +1,11 @@
 /** Performs the effects of a session: its sandbox, its row in D1, pushes to the dashboard, the report of a missing image. Decides nothing. */
 import { type SessionSummary } from "@open-inspect/protocol";
-import { type Sessions } from "../adapters/d1/sessions.ts";
+import { noHistory, type Sessions } from "../adapters/d1/sessions.ts";
+import { deadlines } from "../domain/deadlines.ts";
+import { selectImage } from "../domain/image-selection.ts";
 import { type SessionEffect, type SessionInput } from "../domain/session.ts";
-import { factsOf, type SessionFacts, type SessionState, summaryOf } from "../domain/session-state.ts";
+import { type SessionState, type SessionWork } from "../domain/session-state.ts";
+import { factsOf, type SessionFacts, summaryOf } from "../domain/session-views.ts";
 import { type Env } from "../env.ts";
 import { syncRepositories } from "../repository-sync.ts";
 import { type EffectPolicy, type Performed, untilWritten } from "./runner.ts";
@@ -17,6 +20,13 @@ export const recordLane = "d1";
 
 const sessionPolicies: Record<Exclude<OwedSessionEffect["type"], keyof typeof sandboxPolicies>, EffectPolicy> = {
   "bridge.shutdown": { tries: 1, firstPauseMs: 0, maxPauseMs: 0, limitMs: 5_000 },
+  /** the socket may be away for a moment; a start that waits for it has a limit of its own */
+  "bridge.sync": { tries: null, firstPauseMs: 250, maxPauseMs: 5_000, limitMs: 5_000 },
+  "prompts.end": { tries: null, firstPauseMs: 1_000, maxPauseMs: 60_000, limitMs: 5_000 },
+  /** as often as the session waits for it */
+  snapshot: { tries: null, firstPauseMs: 2_000, maxPauseMs: 30_000, limitMs: deadlines.snapshotMs + 90_000 },
+  "snapshot.delete": { tries: null, firstPauseMs: 1_000, maxPauseMs: 600_000, limitMs: 45_000 },
+  "image.look_up": { tries: 3, firstPauseMs: 500, maxPauseMs: 2_000, limitMs: 10_000 },
   "image.report_missing": { tries: null, firstPauseMs: 1_000, maxPauseMs: 60_000, limitMs: 20_000 },
   "repositories.reread": { tries: 3, firstPauseMs: 1_000, maxPauseMs: 10_000, limitMs: 30_000 },
   "record.session": { tries: null, firstPauseMs: 200, maxPauseMs: 30_000, limitMs: 20_000 },
@@ -30,6 +40,16 @@ export function sessionAddress(effect: OwedSessionEffect): { key: string; lane: 
   switch (effect.type) {
     case "bridge.shutdown":
       return { key: `shutdown:${effect.attempt}`, lane: "bridge", delayMs: 0 };
+    case "bridge.sync":
+      return { key: `sync:${effect.attempt}`, lane: "sync", delayMs: 0 };
+    case "prompts.end":
+      return { key: `prompts:${effect.attempt}:${effect.which}`, lane: "prompts", delayMs: 0 };
+    case "snapshot":
+      return { key: `snapshot:${effect.attempt}`, lane: `sandbox:${effect.attempt}`, delayMs: effect.afterMs ?? 0 };
+    case "snapshot.delete":
+      return { key: `delete:${effect.providerImageId}`, lane: `delete:${effect.providerImageId}`, delayMs: 0 };
+    case "image.look_up":
+      return { key: "look_up", lane: "look_up", delayMs: 0 };
     case "image.report_missing":
       return { key: `missing:${effect.imageId}`, lane: "missing", delayMs: 0 };
     case "repositories.reread":
@@ -47,10 +67,11 @@ export function deriveSessionRecords(before: SessionState | null, after: Session
   if (!after || before === after) return [];
   const session = summaryOf(after);
   const facts = factsOf(after);
-  const isSeen = !before || differs(summaryOf(before), session);
-  if (!isSeen && !differs(factsOf(before), facts)) return [];
+  const isSeen = !before || differs(summaryOf(before), session) || before.reserved !== after.reserved;
+  // The version alone is nothing that anybody reads.
+  if (before && !isSeen && !differs({ ...factsOf(before), version: 0 }, { ...facts, version: 0 })) return [];
   const record: OwedSessionEffect = { type: "record.session", session, facts };
-  return isSeen ? [record, { type: "publish", session }] : [record];
+  return isSeen && !after.reserved ? [record, { type: "publish", session }] : [record];
 }
 
 const differs = (a: object, b: object): boolean => JSON.stringify(a) !== JSON.stringify(b);
@@ -59,10 +80,31 @@ export interface SessionWorld extends SandboxWorld {
   env: Env;
   sessions: Sessions;
   shutdown(attempt: string, reason: string): void;
+  /** false: there is no socket at the moment */
+  sync(attempt: string, branch: string): boolean;
+  /** Ends prompts as the effect says, tells the runtime to leave the one that it has in hand, and answers what is left. */
+  endPrompts(effect: Extract<SessionEffect, { type: "prompts.end" }>): SessionWork;
 }
 
-export async function performSessionEffect(effect: OwedSessionEffect, world: SessionWorld): Promise<Performed<SessionInput>> {
+export async function performSessionEffect(
+  effect: OwedSessionEffect,
+  state: SessionState | null,
+  world: SessionWorld,
+): Promise<Performed<SessionInput>> {
   switch (effect.type) {
+    case "prompts.end":
+      return { done: { type: "work", work: world.endPrompts(effect) } };
+    case "bridge.sync":
+      return world.sync(effect.attempt, effect.branch) ? { done: null } : { retry: null, cause: "no socket" };
+    case "snapshot":
+      return takeSnapshot(effect, world);
+    case "snapshot.delete": {
+      const result = await world.dataPlane.deleteImage(effect.providerImageId);
+      if (result.ok || result.error.kind === "not_found") return { done: null };
+      return { retry: null, cause: result.error.code };
+    }
+    case "image.look_up":
+      return lookUpImage(effect.serial, state, world);
     case "bridge.shutdown":
       world.shutdown(effect.attempt, effect.reason);
       return { done: null };
@@ -76,5 +118,36 @@ export async function performSessionEffect(effect: OwedSessionEffect, world: Ses
       return untilWritten(() => world.env.FEED.getByName("feed").publish({ type: "session", session: effect.session }));
     default:
       return performSandboxEffect(effect, world);
+  }
+}
+
+/** Its end at the provider is counted from before the call. */
+async function takeSnapshot(
+  { attempt, sandboxId }: Extract<SessionEffect, { type: "snapshot" }>,
+  { dataPlane }: SessionWorld,
+): Promise<Performed<SessionInput>> {
+  const ttlMs = deadlines.sessionSnapshotTtlMs;
+  const expiresAt = Date.now() + ttlMs;
+  const result = await dataPlane.snapshotSandbox(sandboxId, { timeoutMs: deadlines.snapshotMs, ttlMs });
+  if (result.ok) return { done: { type: "snapshot.taken", attempt, expiresAt, ...result.value } };
+  const input = { type: "snapshot.failed", attempt, failure: result.error } as const;
+  return result.error.kind === "transient" ? { retry: input, cause: result.error.code } : { done: input };
+}
+
+/** A database that does not answer costs the image, not the start. */
+async function lookUpImage(
+  serial: number,
+  state: SessionState | null,
+  { sessions, config }: SessionWorld,
+): Promise<Performed<SessionInput>> {
+  const unknown = { kind: "cold", reason: "lookup_failed" } as const;
+  if (!state) return { done: null };
+  try {
+    const facts = await sessions.startFacts(state.repository, config.RUNTIME_FLOOR);
+    const selection = facts ? selectImage(facts.selection, state.branch, Date.now()) : unknown;
+    return { done: { type: "image.looked_up", serial, selection, history: facts?.history ?? noHistory } };
+  } catch (error) {
+    const cause = error instanceof Error ? error.message : String(error);
+    return { retry: { type: "image.looked_up", serial, selection: unknown, history: state.history }, cause };
   }
 }

@@ -12,7 +12,9 @@ import { createViewPush } from "../adapters/view-push.ts";
 import { dataPlaneOf, gitHubOf } from "../compose.ts";
 import { deadlines, limits } from "../domain/deadlines.ts";
 import { isSessionEffectWanted, nextSessionWakeAt, type SessionInput, stepSession } from "../domain/session.ts";
-import { type SessionOrder, type SessionState, viewOf } from "../domain/session-state.ts";
+import { type SessionClaim } from "../domain/session-messages.ts";
+import { liveAttemptOf, noWork, type SessionOrder, type SessionState } from "../domain/session-state.ts";
+import { viewOf } from "../domain/session-views.ts";
 import { type Env, readConfig } from "../env.ts";
 import { setAlarm } from "./alarm.ts";
 import { gitCredential } from "./credentials.ts";
@@ -53,7 +55,7 @@ export class SessionObject extends DurableObject<Env> {
     {
       hello: (attempt, { runtimeVersion, revision: runtimeRevision = 1, protocol }) => {
         const after = this.runner.dispatch({ type: "runtime.connected", attempt, runtimeVersion, runtimeRevision, protocol });
-        return this.liveAttempt(after) === attempt;
+        return liveAttemptOf(after) === attempt;
       },
       event: (attempt, event, at) => this.take(attempt, event, at),
       welcomed: (attempt) => {
@@ -78,9 +80,9 @@ export class SessionObject extends DurableObject<Env> {
     policy: sessionPolicy,
     isWanted: (state, effect) =>
       effect.type === "record.session" || effect.type === "publish" || isSessionEffectWanted(state, effect),
-    perform: (effect) => {
+    perform: (effect, state) => {
       const { config, env } = this;
-      return performSessionEffect(effect, {
+      return performSessionEffect(effect, state, {
         dataPlane: dataPlaneOf(config),
         config,
         env,
@@ -88,14 +90,14 @@ export class SessionObject extends DurableObject<Env> {
         lastLines: () => this.logs.lastLines(logOwner),
         creating: () => this.noteCreateSent(),
         shutdown: (attempt, reason) => void this.bridge.send(attempt, { type: "shutdown", reason }),
+        sync: (attempt, branch) => this.bridge.send(attempt, { type: "sync", branch }),
+        endPrompts: ({ cause, at }) => {
+          this.prompts.endAll(cause, at);
+          return { ...noWork, promptCount: this.prompts.list().length };
+        },
       });
     },
     derive: deriveSessionRecords,
-    onCommit: (before, after, at) => {
-      if (after?.stage.at === "ended" && before?.stage.at !== "ended") {
-        this.prompts.endAll(after.stage.failure?.message ?? "The session was stopped.", at);
-      }
-    },
     afterCommit: (before, after) => this.show(before, after),
     nextWakeAt: (state) => nextSessionWakeAt(state, state && this.bridge.heardAt(state.attempt)),
     clock: (state) => ({
@@ -131,16 +133,53 @@ export class SessionObject extends DurableObject<Env> {
     return view && { view, controlPlaneMs: this.controlPlaneMs() };
   }
 
+  /** null: there is no such session. The same holds for each of the next. */
   async stop(): Promise<SessionView | null> {
-    if (!this.runner.state()) return null;
-    this.runner.dispatch({ type: "stop" });
+    return this.change({ type: "stop" });
+  }
+
+  async resume(): Promise<SessionView | null> {
+    return this.change({ type: "resume" });
+  }
+
+  async archive(): Promise<SessionView | null> {
+    return this.change({ type: "archive" });
+  }
+
+  async restore(): Promise<SessionView | null> {
+    return this.change({ type: "restore" });
+  }
+
+  async rename(title: string): Promise<SessionView | null> {
+    return this.change({ type: "rename", title });
+  }
+
+  /** Makes a session of a reserved sandbox, once; null: there is none, or it is somebody else's. */
+  async claim(claim: SessionClaim): Promise<SessionView | null> {
+    const before = this.runner.state();
+    if (!before) return null;
+    const after = this.runner.dispatch({ type: "claim", claim });
+    const isAgain = claim.attemptId !== undefined && before.claimedBy === claim.attemptId;
+    if (!isAgain && (before.reserved === null || !after || after.reserved !== null)) return null;
     await this.runner.settled(recordLane, settleMs);
     return this.viewNow();
   }
 
+  /** @returns false when there is nothing reserved here any more */
+  async keep(until: number): Promise<boolean> {
+    if (!this.runner.state()) return false;
+    const after = this.runner.dispatch({ type: "keep", until });
+    return after !== null && after.reserved !== null && liveAttemptOf(after) !== null;
+  }
+
+  /** Ends what is still reserved; a session goes on. */
+  async release(): Promise<void> {
+    if (this.runner.state()) this.runner.dispatch({ type: "release" });
+  }
+
   /** Whether the attempt's sandbox may use the model. */
   async mayUseModel(attempt: string): Promise<boolean> {
-    return this.liveAttempt(this.runner.state()) === attempt;
+    return liveAttemptOf(this.runner.state()) === attempt;
   }
 
   /** Upgrades, checked by the Worker: `/bridge/<attempt>`, or `/events?after=`. */
@@ -150,7 +189,7 @@ export class SessionObject extends DurableObject<Env> {
     const [, kind, attempt = ""] = url.pathname.split("/");
     if (kind === "bridge") {
       const isOver = !state || state.stage.at === "ended";
-      return this.bridge.upgrade(attempt, isOver ? { over: "the session is over" } : { live: this.liveAttempt(state) });
+      return this.bridge.upgrade(attempt, isOver ? { over: "the session is over" } : { live: liveAttemptOf(state) });
     }
     return acceptSocket((socket) => this.watch(socket, Number(url.searchParams.get("after") ?? 0)));
   }
@@ -171,8 +210,12 @@ export class SessionObject extends DurableObject<Env> {
     this.runner.wake();
   }
 
-  private liveAttempt(state: SessionState | null): string | null {
-    return state && (state.stage.at === "starting" || state.stage.at === "ready") ? state.attempt : null;
+  private async change(input: SessionInput): Promise<SessionView | null> {
+    const state = this.runner.state();
+    if (!state || state.reserved) return null;
+    this.runner.dispatch(input);
+    await this.runner.settled(recordLane, settleMs);
+    return this.viewNow();
   }
 
   private viewNow(): SessionView | null {
@@ -187,7 +230,7 @@ export class SessionObject extends DurableObject<Env> {
   }
 
   private take(attempt: string, event: RuntimeEvent, at: number): void {
-    if (this.liveAttempt(this.runner.state()) !== attempt) return;
+    if (liveAttemptOf(this.runner.state()) !== attempt) return;
     switch (event.type) {
       case "log":
         this.print({ at, phase: event.phase, stream: event.stream, text: event.text });
@@ -257,7 +300,7 @@ export class SessionObject extends DurableObject<Env> {
 
   private show(before: SessionState | null, after: SessionState | null): void {
     if (!after || before === after) return;
-    const retired = before && this.liveAttempt(before) !== null && this.liveAttempt(before) !== this.liveAttempt(after);
+    const retired = before && liveAttemptOf(before) !== null && liveAttemptOf(before) !== liveAttemptOf(after);
     // A stopping session's socket is kept until its sandbox is gone: the shutdown travels on it.
     if (retired && after.stage.at !== "stopping") this.bridge.end(before.attempt);
     if (after.stage.at === "ended") this.bridge.end(after.attempt);

@@ -107,11 +107,13 @@ it("[SE3] the receipt names the cold cost: measured before, else from the build,
     at: 5,
   };
   const facts = {
+    from: "image" as const,
+    warm: null,
     image: { id: "img_1", sha: sha("a") },
     bakedSha: sha("a"),
     syncedSha: sha("b"),
     setupRan: false,
-    acceptedAt: 1_000,
+    askedAt: 1_000,
     attemptAt: 1_000,
     phases: [phase("sync", 40), phase("agent", 700)],
     now: 1_900,
@@ -124,12 +126,20 @@ it("[SE3] the receipt names the cold cost: measured before, else from the build,
     measuredAt: 5,
   });
   expect(createReceipt({ ...facts, history: { measured: null, build: null } }).cold).toBeNull();
-  const cold = createReceipt({ ...facts, image: null, history: { measured: { ms: 40_000, at: 3 }, build } });
+  const cold = createReceipt({ ...facts, from: "base", image: null, history: { measured: { ms: 40_000, at: 3 }, build } });
   expect(cold).toMatchObject({ startedFrom: "base", bakedSha: null, cold: { ms: 900, source: "measured", measuredAt: 1_900 } });
 });
 
 it("[SE10] a cold start's cost is that of the attempt that got ready, the person's wait is all of it", () => {
   const facts = { bakedSha: null, syncedSha: sha("b"), setupRan: true, phases: [], history: { measured: null, build: null } };
-  const receipt = createReceipt({ ...facts, image: null, acceptedAt: 1_000, attemptAt: 61_000, now: 70_000 });
+  const receipt = createReceipt({
+    ...facts,
+    from: "base",
+    warm: null,
+    image: null,
+    askedAt: 1_000,
+    attemptAt: 61_000,
+    now: 70_000,
+  });
   expect(receipt).toMatchObject({ startMs: 69_000, cold: { ms: 9_000, source: "measured" } });
 });

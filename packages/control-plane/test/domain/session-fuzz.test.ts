@@ -1,8 +1,10 @@
 /** Random lives of a session: crashes between effects, lost and repeated answers, any input at any time. */
 import { type Failure, type RuntimeEvent, type SessionSummary } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
+import { deadlines } from "../../src/domain/deadlines.ts";
 import { isSessionEffectWanted, nextSessionWakeAt, type SessionInput, stepSession } from "../../src/domain/session.ts";
-import { type SessionOrder, type SessionState, statusOf } from "../../src/domain/session-state.ts";
+import { noWork, type SessionState } from "../../src/domain/session-state.ts";
+import { statusOf } from "../../src/domain/session-views.ts";
 import {
   deriveSessionRecords,
   type OwedSessionEffect,
@@ -11,6 +13,7 @@ import {
 } from "../../src/objects/session-effects.ts";
 import { createMachineWorld, performOnSandboxes, running } from "../fakes/machine-world.ts";
 import { createRandom, type Random } from "../fakes/random.ts";
+import { sessionOrder } from "../fakes/session-order.ts";
 import { storedImage } from "../fakes/stored-image.ts";
 
 const image = storedImage({ providerImageId: "im-good" });
@@ -43,6 +46,33 @@ function createSession(random: Random) {
           reported.push(effect);
           return { done: null };
         case "repositories.reread":
+        case "bridge.sync":
+          return { done: null };
+        case "prompts.end":
+          return { done: { type: "work", work: noWork } };
+        case "image.look_up":
+          return {
+            done: {
+              ...{ type: "image.looked_up", serial: effect.serial, history: { measured: null, build: null } },
+              selection: { kind: "cold", reason: "no_image_yet" },
+            },
+          };
+        case "snapshot": {
+          const sandbox = world.sandboxes.get(effect.sandboxId);
+          const { attempt } = effect;
+          if (sandbox?.running && sandbox.image === null) {
+            sandbox.image = `im-${++world.serial}`;
+            world.images.add(sandbox.image);
+          }
+          const expiresAt = world.now + deadlines.sessionSnapshotTtlMs;
+          if (sandbox?.image) {
+            return { done: { type: "snapshot.taken", attempt, providerImageId: sandbox.image, durationMs: 1, expiresAt } };
+          }
+          const failure = { kind: "not_found", code: "gone", message: "gone", hint: "" } as const;
+          return { done: { type: "snapshot.failed", attempt, failure } };
+        }
+        case "snapshot.delete":
+          world.images.delete(effect.providerImageId);
           return { done: null };
         default:
           return performOnSandboxes(effect, world);
@@ -82,20 +112,11 @@ async function runSeed(seed: number): Promise<string> {
   const { machine, rows, reported } = createSession(random);
   if (random.chance(0.6)) machine.world.images.add(image.providerImageId);
   const past: SessionInput[] = [];
-  const order: SessionOrder = {
-    id: "ses_1",
-    repository: { owner: "acme", name: "shop", cloneUrl: "http://github.test/a", installationId: 1 },
-    branch: "main",
-    isDefaultBranch: true,
-    model: null,
-    title: "t",
+  const order = sessionOrder({
     acceptedAt: machine.now(),
-    image: random.chance(0.7) ? image : null,
-    cold: null,
-    history: { measured: null, build: null },
+    ...(random.chance(0.7) ? { image, cold: null } : {}),
     attempts: [random.hex(32), random.hex(32)],
-    startLimitMs: 600_000,
-  };
+  });
   await machine.input({ type: "create", order });
   let ended: string | null = null;
   const check = (when: string) => {
@@ -107,7 +128,7 @@ async function runSeed(seed: number): Promise<string> {
     if (status === "stopped" || status === "failed") ended = status;
     else expect(machine.alarmAt(), `${where}: a live session without an alarm`).not.toBeNull();
     const owed = [...machine.store.rows().map((row) => row.effect), ...machine.pendingEffects()];
-    const live = state.stage.at === "starting" || state.stage.at === "ready";
+    const live = state.stage.at === "starting" || state.stage.at === "ready" || state.stage.at === "snapshotting";
     for (const sandbox of running(machine.world)) {
       const willEnd = owed.some(
         (one) =>
@@ -149,7 +170,8 @@ async function runSeed(seed: number): Promise<string> {
     1,
   );
   for (const { cause } of reported) {
-    if (cause === undefined) expect(machine.world.images.size, `seed ${seed}: an image that is there is called missing`).toBe(0);
+    if (cause === undefined)
+      expect(machine.world.images, `seed ${seed}: an image that is there is called missing`).not.toContain(image.providerImageId);
     else expect(state?.receipt?.startedFrom, `seed ${seed}: an image is called broken and the base did no better`).toBe("base");
   }
   if (reported.some((one) => one.cause !== undefined)) return "broken";

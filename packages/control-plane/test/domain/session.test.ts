@@ -3,25 +3,14 @@ import { type Failure, type FailureCode, type RuntimeEvent } from "@open-inspect
 import { expect, it } from "vitest";
 import { createFailure } from "../../src/domain/failures.ts";
 import { type SessionEffect, type SessionInput, stepSession } from "../../src/domain/session.ts";
-import { type SessionState, viewOf } from "../../src/domain/session-state.ts";
+import { type SessionState } from "../../src/domain/session-state.ts";
+import { viewOf } from "../../src/domain/session-views.ts";
+import { sessionOrder } from "../fakes/session-order.ts";
 import { storedImage } from "../fakes/stored-image.ts";
 
 const sha = "a".repeat(40);
 const image = storedImage({ sha });
-const order = {
-  id: "ses_1",
-  repository: { owner: "acme", name: "shop", cloneUrl: "http://github.test/a", installationId: 1 },
-  branch: "main",
-  isDefaultBranch: true,
-  model: null,
-  title: "t",
-  acceptedAt: 0,
-  image,
-  cold: null,
-  history: { measured: null, build: null },
-  attempts: ["one", "two"] as const,
-  startLimitMs: 600_000,
-};
+const order = sessionOrder({ image, cold: null });
 
 function drive(...inputs: ((attempt: string) => SessionInput)[]): { state: SessionState; effects: SessionEffect[] } {
   let step = stepSession(null, { type: "create", order }, 0);

@@ -44,7 +44,7 @@ export function createMachineWorld<State, Input, Effect>(
   /** a call has a deadline below its policy's limit: what is older never happens */
   let pending: { effect: Effect; lostAt: number; resolve: (outcome: Performed<Input>) => void }[] = [];
   let late: Effect[] = [];
-  const world: World = { sandboxes: new Map(), images: new Set(), serial: 0, faults: 0.25, basePending: 0 };
+  const world: World = { sandboxes: new Map(), images: new Set(), serial: 0, faults: 0.25, basePending: 0, now };
   if (random.chance(0.3)) world.basePending = random.pick([1, 3, 9]) ?? 1;
 
   const boot = (): Runner<State, Input> =>
@@ -109,6 +109,7 @@ export function createMachineWorld<State, Input, Effect>(
     /** Time passes and the alarm fires when it is due. */
     async pass(ms: number) {
       now += ms;
+      world.now = now;
       for (const effect of late) perform(effect, world);
       late = [];
       if (alarmAt !== null && alarmAt <= now) {
@@ -132,11 +133,15 @@ export function createMachineWorld<State, Input, Effect>(
 
 /** What a refused effect comes to after the last try. */
 function failureInput(effect: unknown): unknown {
-  const { type, attempt, id } = effect as { type: string; attempt: string; id: string };
+  const { type, attempt, id, serial } = effect as { type: string; attempt: string; id: string; serial: number };
   if (type === "member.create") return { type: "member.create_failed", id, problem: "fuzz" };
   const failure: GatewayFailure = { kind: "transient", code: "fuzz", message: "fuzz", hint: "" };
   if (type === "sandbox.create") return { type: "sandbox.create_failed", attempt, failure };
   if (type === "sandbox.start") return { type: "runtime.start_failed", attempt, failure };
+  if (type === "image.look_up") {
+    const selection = { kind: "cold", reason: "lookup_failed" } as const;
+    return { type: "image.looked_up", serial, selection, history: { measured: null, build: null } };
+  }
   if (type === "snapshot") return { type: "snapshot.failed", attempt, failure };
   return null;
 }
@@ -149,6 +154,7 @@ export interface World {
   faults: number;
   /** creates from the base that are still answered with "not ready" */
   basePending: number;
+  now: number;
 }
 
 export const running = (world: World): FuzzSandbox[] => [...world.sandboxes.values()].filter((one) => one.running);
