@@ -124,10 +124,6 @@ export const limits = {
   failuresInARow: 3,
   /** starts from a session's own snapshot before something older is taken */
   snapshotStarts: 2,
-  /** failures of a session within `failuresWindowMs` after which it does not start by itself any more */
-  failuresInARow: 3,
-  /** starts from a session's own snapshot before something older is taken */
-  snapshotStarts: 2,
   /** lines of the runtime's own log that a failure carries */
   diagnosisLines: 40,
   /** looks for a sandbox whose create never answered */
