@@ -399,3 +399,60 @@ describe("credentials", () => {
     }
   });
 });
+
+describe("what is written while the workspace is moved to the head", () => {
+  beforeAll(async () => {
+    begin();
+    await bring("clone");
+  });
+  afterAll(end);
+  const told: (string[] | null)[] = [];
+  const write = (path: string, text: string) => writeFileSync(join(workspace, path), text);
+  const during = (work: () => void) =>
+    bring("sync", {
+      onChanged(files) {
+        told.push(files?.toSorted() ?? null);
+        work();
+      },
+    });
+
+  test("stays where the move touches other files, which are told before", async () => {
+    told.length = 0;
+    const head = repository.commit({ "a.txt": "two\n", "fresh/c.txt": "new\n" });
+    const { sha } = await during(() => {
+      write("dir/b.txt", "the agent's\n");
+      write("mine.txt", "new\n");
+    });
+    expect(told).toEqual([["a.txt", "fresh/c.txt"]]);
+    expect([sha, inWorkspace("rev-parse", "main")]).toEqual([head, head]);
+    expect(inWorkspace("status", "--porcelain").split("\n")).toEqual(["M dir/b.txt", "?? mine.txt"]);
+    expect(readFileSync(join(workspace, "a.txt"), "utf8")).toBe("two\n");
+  });
+
+  test("is none before: what setup or another session left is gone by then", async () => {
+    write("dir/b.txt", "left\n");
+    told.length = 0;
+    await during(() => expect(inWorkspace("status", "--porcelain")).toBe(""));
+    expect(told).toEqual([[]]);
+  });
+
+  test("an ignored file that the server has by now is the server's", async () => {
+    mkdirSync(join(workspace, "node_modules"), { recursive: true });
+    write("node_modules/x", "made by setup");
+    mkdirSync(join(repository.work, "node_modules"), { recursive: true });
+    writeFileSync(join(repository.work, "node_modules/x"), "tracked");
+    git(repository.work, "add", "--force", "node_modules/x");
+    const head = repository.commit({});
+    await during(() => undefined);
+    expectAtHead(head);
+    expect(readFileSync(join(workspace, "node_modules/x"), "utf8")).toBe("tracked");
+  });
+
+  test("no file is told to be safe where there are submodules, which are checked out anew", async () => {
+    told.length = 0;
+    const head = repository.commit({ ".gitmodules": "" });
+    await during(() => undefined);
+    expect(told).toEqual([null]);
+    expectAtHead(head);
+  });
+});

@@ -25,14 +25,19 @@ export interface CredentialServer {
   close(): Promise<void>;
 }
 
-/** Remembers the last credential until git says that the server rejected it. */
+/** Tokens last an hour; git only learns from a failure that one has ended. */
+const keepMs = 20 * 60_000;
+
+/** Remembers the last credential for a while, or until git says that the server rejected it. */
 export function createCredentialCache(request: () => Promise<Credential>) {
   let cached: Promise<Credential> | null = null;
+  let askedAt = 0;
   return {
     get(): Promise<Credential> {
-      if (!cached) {
+      if (!cached || Date.now() - askedAt > keepMs) {
         const asked = request();
         cached = asked;
+        askedAt = Date.now();
         asked.catch(() => {
           if (cached === asked) cached = null;
         });
@@ -51,10 +56,13 @@ export async function startCredentialServer(options: {
   stateDir: string;
   cloneUrl: string;
   cache: CredentialCache;
+  /** one server at a time has each name; the others' is another */
+  name?: string;
 }): Promise<CredentialServer> {
   const { host, protocol } = new URL(options.cloneUrl);
-  const socketPath = join(options.stateDir, "credential.sock");
-  const helperPath = join(options.stateDir, "credential-helper.cjs");
+  const name = options.name ?? "credential";
+  const socketPath = join(options.stateDir, `${name}.sock`);
+  const helperPath = join(options.stateDir, `${name}-helper.cjs`);
   const open = new Set<Socket>();
   let refusal: string | null = null;
 

@@ -7,15 +7,19 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { branchSchema } from "@open-inspect/protocol";
+import { branchSchema, repositoryPathSchema } from "@open-inspect/protocol";
 import { classifyGit, explainGit, type GitOutcome, RuntimeFailure } from "../domain/failures.ts";
 import { type CredentialCache, startCredentialServer } from "./credential-server.ts";
-import { type CommandResult, runCommand } from "./processes.ts";
+import { type CommandResult, captureBytes, runCommand } from "./processes.ts";
 
 /** Deep enough for log, blame and merge bases of everyday work; a full history can take minutes. */
 const cloneDepth = 100;
 const fetchRetryDelaysMs = [500, 2_000] as const;
 const localTimeoutMs = 120_000;
+const lockRetries = 10;
+const lockRetryMs = 200;
+/** As many as the protocol lists. */
+const changedFilesMax = 5_000;
 
 export interface Workspace {
   sha: string;
@@ -46,6 +50,11 @@ export async function bringToHead(options: {
   credentials: CredentialCache;
   signal: AbortSignal;
   log: (line: string) => void;
+  /**
+   * Before the workspace is moved from one commit to another: the files that this touches; null: any. Whatever is written to others
+   * from now on stays.
+   */
+  onChanged?: (files: string[] | null) => void;
   /** waits between the tries of a fetch */
   retryDelaysMs?: readonly number[];
 }): Promise<Workspace> {
@@ -127,13 +136,49 @@ export async function bringToHead(options: {
   };
 
   /** An index that a crash cut off is rebuilt from the commit. */
+  const resetHard = async (sha: string) => {
+    for (let attempt = 0; ; attempt++) {
+      const result = await git(["reset", "--hard", "--quiet", sha], deadline - Date.now());
+      if (result.exitCode === 0) return;
+      const reason = result.lines.at(-1) ?? "no output";
+      // Somebody else's git, such as the agent's, has it for a moment.
+      const isLocked = result.lines.some((line) => line.includes("index.lock"));
+      if (isLocked && attempt < lockRetries) await sleep(lockRetryMs);
+      else {
+        options.log(`git reset failed (${reason}), rebuilding the index`);
+        await rm(join(gitDir, "index"), { force: true });
+        return void (await must(["reset", "--hard", "--quiet", sha]));
+      }
+    }
+  };
   const reset = async (sha: string) => {
     await must(["symbolic-ref", "HEAD", `refs/heads/${branch}`]);
-    const first = await git(["reset", "--hard", "--quiet", sha], deadline - Date.now());
-    if (first.exitCode === 0) return;
-    options.log(`git reset failed (${first.lines.at(-1) ?? "no output"}), rebuilding the index`);
-    await rm(join(gitDir, "index"), { force: true });
-    await must(["reset", "--hard", "--quiet", sha]);
+    await resetHard(sha);
+  };
+
+  /** The files that differ between two commits; null for too many, or names that the protocol has no place for. */
+  const listChanged = async (from: string, to: string): Promise<string[] | null> => {
+    if (from === to) return [];
+    const listed = await git(["diff-tree", "-r", "--name-only", "--no-renames", "-z", from, to]);
+    if (listed.exitCode !== 0 || listed.stdout.length >= captureBytes) return null;
+    const files = listed.stdout.split("\0").filter((path) => path !== "");
+    const isTellable = files.length <= changedFilesMax && files.every((path) => repositoryPathSchema.safeParse(path).success);
+    return isTellable ? files : null;
+  };
+
+  /** From one commit to another by touching only what differs. False, and nothing was done, when something is in the way. */
+  const move = async (from: string, to: string): Promise<boolean> => {
+    const merge = ["read-tree", "-m", "-u"];
+    // Submodules are checked out whole afterwards.
+    if (existsSync(join(workspace, ".gitmodules"))) return false;
+    const files = await listChanged(from, to);
+    if (files === null || files.includes(".gitmodules")) return false;
+    if (from !== to && (await git([...merge, "--dry-run", from, to])).exitCode !== 0) return false;
+    options.onChanged?.(files);
+    if (from !== to && (await git([...merge, from, to], deadline - Date.now())).exitCode !== 0) return false;
+    await must(["update-ref", `refs/heads/${branch}`, to]);
+    await must(["symbolic-ref", "HEAD", `refs/heads/${branch}`]);
+    return true;
   };
 
   const track = async () => {
@@ -142,17 +187,25 @@ export async function bringToHead(options: {
 
   const update = async (): Promise<{ sha: string; bakedSha: string | null }> => {
     await removeLeftovers(gitDir);
-    // What is asked of the workspace is asked while the server answers.
-    const [sha, bakedSha, isHiding, config] = await Promise.all([
-      fetchHead(false),
-      revision("HEAD"),
-      hidesChanges(git),
-      readConfig(git),
-    ]);
-    if (isHiding) await rm(join(gitDir, "index"), { force: true });
-    if (config.hasWorkTree) await must(["config", "--unset-all", "core.worktree"]);
-    await reset(sha);
-    await must(["clean", "-ffd", "--quiet"]);
+    /** The workspace as its commit has it, which compares every file: done while the server answers. */
+    const restore = async () => {
+      const [bakedSha, isHiding, config] = await Promise.all([revision("HEAD"), hidesChanges(git), readConfig(git)]);
+      if (isHiding) await rm(join(gitDir, "index"), { force: true });
+      if (config.hasWorkTree) await must(["config", "--unset-all", "core.worktree"]);
+      if (bakedSha !== null) await resetHard(bakedSha);
+      await must(["clean", "-ffd", "--quiet"]);
+      return { bakedSha, config };
+    };
+    const [fetched, restored] = await Promise.allSettled([fetchHead(false), restore()]);
+    if (fetched.status === "rejected") throw fetched.reason;
+    if (restored.status === "rejected") throw restored.reason;
+    const sha = fetched.value;
+    const { bakedSha, config } = restored.value;
+    if (bakedSha === null || !(await move(bakedSha, sha))) {
+      options.onChanged?.(null);
+      await reset(sha);
+      await must(["clean", "-ffd", "--quiet"]);
+    }
     if (!trackingConfig(cloneUrl, branch).every(config.has)) await track();
     return { sha, bakedSha };
   };
