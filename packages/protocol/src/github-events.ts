@@ -12,6 +12,14 @@ export const githubPushSchema = z.object({
   forced: z.boolean().optional(),
   /** at most 2,048 */
   commits: z.array(z.object({ added: namesSchema, removed: namesSchema, modified: namesSchema })).optional(),
+  head_commit: z
+    .object({
+      id: z.string(),
+      message: z.string(),
+      author: z.object({ name: z.string(), username: z.string().nullish() }),
+    })
+    .nullish()
+    .catch(null),
   repository: z.object({
     name: z.string(),
     owner: z.object({ login: z.string() }),

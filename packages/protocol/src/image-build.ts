@@ -173,6 +173,15 @@ export const skipReasons = ["unchanged", "ignored_paths", "pinned", "backing_off
 export const skipReasonSchema = z.enum(skipReasons);
 export type SkipReason = z.infer<typeof skipReasonSchema>;
 
+/** Who wrote a commit and the first line of its message. */
+export const commitInfoSchema = z.object({
+  author: z.string().max(200),
+  /** the author's login at GitHub; null where GitHub knows none */
+  login: z.string().nullable(),
+  headline: z.string().max(500),
+});
+export type CommitInfo = z.infer<typeof commitInfoSchema>;
+
 /** A build as lists and pages show it. */
 export const buildViewSchema = z.object({
   id: buildIdSchema,
@@ -186,6 +195,8 @@ export const buildViewSchema = z.object({
   branch: branchSchema.nullable(),
   /** the commit that was built; null until the clone is done */
   sha: shaSchema.nullable(),
+  /** of `sha`; null or absent where nobody read it */
+  commit: commitInfoSchema.nullable().optional(),
   /** the commit of the image that served when the build began: with `sha` the range that it brings in */
   fromSha: shaSchema.nullable(),
   /** null until the build has begun */

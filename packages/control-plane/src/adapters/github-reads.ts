@@ -1,14 +1,20 @@
 /** Single readings of GitHub with a client that is given: heads by GraphQL and by REST, comparisons of commits. They throw octokit's errors. */
-import { type RepositoryRef, shaSchema } from "@open-inspect/protocol";
+import { type CommitInfo, type RepositoryRef, shaSchema } from "@open-inspect/protocol";
 import { type Octokit, RequestError } from "octokit";
 import { z } from "zod";
 import { type Comparison, type FoundHeads } from "../domain/ports.ts";
+import { commitInfo } from "../domain/sightings.ts";
 
+const targetSchema = z.object({
+  oid: z.string(),
+  messageHeadline: z.string().optional(),
+  author: z.object({ name: z.string().nullable(), user: z.object({ login: z.string() }).nullable() }).nullish(),
+});
 const headSchema = z.object({
   name: z.string(),
   owner: z.object({ login: z.string() }),
   isArchived: z.boolean().optional(),
-  defaultBranchRef: z.object({ name: z.string(), target: z.object({ oid: z.string() }).nullable() }).nullable(),
+  defaultBranchRef: z.object({ name: z.string(), target: targetSchema.nullable() }).nullable(),
 });
 const answerSchema = z.record(z.string(), headSchema.nullable());
 const errorsSchema = z.array(
@@ -27,7 +33,8 @@ export const isRateLimitedAnswer = (error: unknown): boolean => errorsOf(error).
 export async function readHeads(octokit: Octokit, repositories: readonly RepositoryRef[]): Promise<FoundHeads> {
   const parameters = repositories.map((_, index) => `$o${index}: String!, $n${index}: String!`).join(", ");
   const fields = repositories.map((_, index) => `r${index}: repository(owner: $o${index}, name: $n${index}) { ...head }`);
-  const fragment = "fragment head on Repository { name owner { login } isArchived defaultBranchRef { name target { oid } } }";
+  const commit = "oid ... on Commit { messageHeadline author { name user { login } } }";
+  const fragment = `fragment head on Repository { name owner { login } isArchived defaultBranchRef { name target { ${commit} } } }`;
   const variables = Object.fromEntries(
     repositories.flatMap(({ owner, name }, index) => [
       [`o${index}`, owner],
@@ -57,10 +64,18 @@ export async function readHeads(octokit: Octokit, repositories: readonly Reposit
       foundAs: { owner: one.owner.login, name: one.name },
       defaultBranch: one.defaultBranchRef?.name ?? null,
       sha: sha.success ? sha.data : null,
+      commit: commitOf(one.defaultBranchRef?.target ?? null),
       archived: one.isArchived ?? false,
     });
   }
   return found;
+}
+
+function commitOf(target: z.infer<typeof targetSchema> | null): CommitInfo | null {
+  const { author, messageHeadline: message = "" } = target ?? {};
+  return author
+    ? commitInfo({ author: author.name ?? author.user?.login ?? "", login: author.user?.login ?? null, message })
+    : null;
 }
 
 /** GitHub takes the commit itself as the entity tag of this media type: an answer of 304 says that nothing moved. */

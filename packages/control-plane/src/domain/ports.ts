@@ -1,6 +1,7 @@
 /** What the control plane needs of the world, as small interfaces. Adapters implement them; the domain owns them. */
 import {
   type BranchList,
+  type CommitInfo,
   type CreateSandboxRequest,
   type CreateSandboxResponse,
   type GatewayErrorKind,
@@ -84,6 +85,8 @@ export interface RepositoryHead {
   foundAs: RepositoryRef;
   defaultBranch: string | null;
   sha: string | null;
+  /** of `sha`; null where it was not read */
+  commit: CommitInfo | null;
   archived: boolean;
 }
 

@@ -2,6 +2,7 @@
 import {
   type BranchList,
   type BuildAccepted,
+  type CommitInfo,
   type ImageState,
   imageScopeOf,
   putImageRequestSchema,
@@ -44,13 +45,19 @@ export async function repositoryOfQuery(c: Context<App>): Promise<RepositoryRef>
   throw repositoryNotFound(ref.owner, ref.name);
 }
 
+interface ReadTarget {
+  target: Target;
+  sha: string | null;
+  commit: CommitInfo | null;
+}
+
 /** The repository with the branch that GitHub says is the default one now; D1's answer stands in when GitHub does not answer. */
-async function readTarget(c: Context<App>, target: Target): Promise<{ target: Target; sha: string | null }> {
+async function readTarget(c: Context<App>, target: Target): Promise<ReadTarget> {
   const result = await gitHubOf(readConfig(c.env)).readHeads(target.installationId, [target]);
   const [head] = result.ok ? result.value : [];
   const branch = head ? (head.sha === null ? null : head.defaultBranch) : target.branch;
   if (result.ok && !head) throw repositoryNotFound(target.owner, target.name);
-  if (branch !== null) return { target: { ...target, branch }, sha: head?.sha ?? null };
+  if (branch !== null) return { target: { ...target, branch }, sha: head?.sha ?? null, commit: head?.commit ?? null };
   throw new ApiError(
     "repository_empty",
     `${target.owner}/${target.name} has no branch yet.`,
@@ -59,13 +66,9 @@ async function readTarget(c: Context<App>, target: Target): Promise<{ target: Ta
 }
 
 /** For the ledger: a head that neither image nor tick knows was found by a person. */
-async function noteSeen(
-  c: Context<App>,
-  { target, sha }: { target: Target; sha: string | null },
-  known: ImageState,
-): Promise<void> {
+async function noteSeen(c: Context<App>, { target, sha, commit }: ReadTarget, known: ImageState): Promise<void> {
   if (sha === null || sha === known.active?.sha || sha === known.lastCheck?.sha) return;
-  const seen = { scope: imageScopeOf(target), sha, at: Date.now(), pushedAt: null };
+  const seen = { scope: imageScopeOf(target), sha, commit, at: Date.now(), pushedAt: null };
   await createHeadSightings(c.env.DB).save([sightingOf("person", seen)]);
 }
 

@@ -29,7 +29,7 @@ export async function checkInstallation(env: Env, message: HeadCheckMessage, log
   const { installationId, tickAt } = message;
   const installations = createInstallations(env.DB);
   const known = await installations.find(installationId);
-  const reader = createHeadReader(gitHubOf(readConfig(env)), installationId, known.allowance, log);
+  const reader = createHeadReader(gitHubOf(readConfig(env)), installationId, known, log);
   let { after } = message;
   let isSynced = false;
   for (let page = 0; page < limits.pagesPerMessage; page++) {
@@ -40,12 +40,17 @@ export async function checkInstallation(env: Env, message: HeadCheckMessage, log
       return;
     }
     const read = await reader.readPage(rows);
-    await installations.saveAllowance(installationId, reader.allowance());
+    const rest = reader.restAllowance();
+    await installations.saveAllowance(installationId, reader.allowance(), rest);
     if (read.isLost) {
       return loseInstallation(env, installationId);
     }
     if (known.lostAt !== null && page === 0) await installations.found(installationId);
     const { anyGone } = await settlePage(env, { rows: rows.slice(0, read.leftFrom ?? rows.length), read, reader, tickAt, log });
+    // Comparisons and look-ups by name have cost some more.
+    if (reader.restAllowance() !== rest) {
+      await installations.saveAllowance(installationId, reader.allowance(), reader.restAllowance());
+    }
     // What left this installation may be another one's by now: only the whole list says.
     if (anyGone && !isSynced) await syncRepositories(env, { force: true, background: () => {} });
     isSynced ||= anyGone;
@@ -119,9 +124,10 @@ async function settlePage(env: Env, { rows, read, reader, tickAt, log }: Page): 
   });
   await createRepositories(env.DB).setArchived(archived);
   await recordChecks(env, recorded, tickAt, now);
+  const commitOf = ({ scope }: TickRow) => read.heads.get(scope)?.commit ?? null;
   const seen = [...recorded, ...woken].flatMap(({ row, head }) =>
     head && head.sha !== row.seenSha && head.sha !== row.activeSha
-      ? [sightingOf("tick", { scope: row.scope, sha: head.sha, at: now, pushedAt: null })]
+      ? [sightingOf("tick", { scope: row.scope, sha: head.sha, commit: commitOf(row), at: now, pushedAt: null })]
       : [],
   );
   await createHeadSightings(env.DB).save(seen);

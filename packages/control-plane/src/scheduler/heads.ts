@@ -23,10 +23,15 @@ export interface ReadPage {
 
 export type HeadReader = ReturnType<typeof createHeadReader>;
 
-/** @param known what earlier answers said of GraphQL's limit; that of REST is learnt from the answers of this reader */
-export function createHeadReader(github: GitHub, installationId: number, known: Allowance, log: Log) {
-  let graphql = known;
-  let rest: Allowance = { ...unknownAllowance, blockedUntil: known.blockedUntil };
+/** @param known what earlier answers said of the limits of GraphQL and of REST */
+export function createHeadReader(
+  github: GitHub,
+  installationId: number,
+  known: { allowance: Allowance; rest: Allowance },
+  log: Log,
+) {
+  let graphql = known.allowance;
+  let rest = known.rest;
   let singles: number = limits.singleHeadsPerMessage;
   let lookUps: number = limits.lookUpsPerMessage;
 
@@ -76,13 +81,14 @@ export function createHeadReader(github: GitHub, installationId: number, known: 
       if (!result.ok) continue;
       const { defaultBranch } = row;
       page.heads.set(row.scope, {
-        ...{ repository: row, foundAs: row, defaultBranch, sha: result.value, archived: row.archived },
+        ...{ repository: row, foundAs: row, defaultBranch, sha: result.value, commit: null, archived: row.archived },
       });
     }
   }
 
   return {
     allowance: (): Allowance => graphql,
+    restAllowance: (): Allowance => rest,
     async readPage(rows: readonly TickRow[]): Promise<ReadPage> {
       const page: ReadPage = { heads: new Map(), gone: [], leftFrom: null, isLost: false };
       const chunks: TickRow[][] = [];

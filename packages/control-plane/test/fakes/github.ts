@@ -18,6 +18,8 @@ export type GitHubOrder =
   /** `only`: nothing but GraphQL is down */
   | { do: "down"; status: number | null; only?: "graphql"; headers?: Record<string, string> }
   | { do: "lost"; lost: boolean }
+  /** the allowance that REST's comparisons speak of */
+  | { do: "rest-rate"; remaining: number; resetAt: number }
   /** the allowance that GraphQL's answers speak of; each takes one off */
   | { do: "rate"; remaining: number; resetAt: number }
   | { do: "state" };
@@ -28,6 +30,12 @@ export interface GitHubState {
 
 export const someSha = (digit: string): string => digit.repeat(40);
 
+/** Every commit is written by the same person. */
+const commitOf = (sha: string) => ({
+  messageHeadline: `Commit ${sha.slice(0, 7)}`,
+  author: { name: "Ada Lovelace", user: { login: "ada" } },
+});
+
 export function createFakeGitHub(): Fetch {
   let repositories: FakeRepository[] = [
     { owner: "Acme", name: "Shop", defaultBranch: "main", branches: { main: someSha("a"), feature: someSha("b") } },
@@ -36,6 +44,7 @@ export function createFakeGitHub(): Fetch {
   let down: { status: number; only?: "graphql"; headers?: Record<string, string> } | null = null;
   let isLost = false;
   let rate: { remaining: number; resetAt: number } | null = null;
+  let restRate: { remaining: number; resetAt: number } | null = null;
   const calls: string[] = [];
   const tokenBodies: unknown[] = [];
 
@@ -67,7 +76,7 @@ export function createFakeGitHub(): Fetch {
             name: found.name,
             owner: { login: found.owner },
             isArchived: found.archived ?? false,
-            defaultBranchRef: sha ? { name: found.defaultBranch, target: { oid: sha } } : null,
+            defaultBranchRef: sha ? { name: found.defaultBranch, target: { oid: sha, ...commitOf(sha) } } : null,
           }
         : null;
     }
@@ -80,6 +89,7 @@ export function createFakeGitHub(): Fetch {
       const order = (await request.json()) as GitHubOrder;
       if (order.do === "repositories") repositories = order.repositories;
       if (order.do === "down") down = order.status === null ? null : { ...order, status: order.status };
+      if (order.do === "rest-rate") restRate = order;
       if (order.do === "lost") isLost = order.lost;
       if (order.do === "rate") rate = order;
       return Response.json({ calls, tokenBodies } satisfies GitHubState);
@@ -126,7 +136,13 @@ export function createFakeGitHub(): Fetch {
     }
     if (found?.comparison && kind === "compare") {
       const { status, files } = found.comparison;
-      return Response.json({ status, files: files.map((filename) => ({ filename })) });
+      const answer = Response.json({ status, files: files.map((filename) => ({ filename })) });
+      if (!restRate) return answer;
+      restRate.remaining = Math.max(0, restRate.remaining - 1);
+      answer.headers.set("x-ratelimit-limit", "5000");
+      answer.headers.set("x-ratelimit-remaining", String(restRate.remaining));
+      answer.headers.set("x-ratelimit-reset", String(Math.ceil(restRate.resetAt / 1000)));
+      return answer;
     }
     if (!found || kind !== "branches") return notFound();
     if (branch === undefined) {

@@ -1,4 +1,6 @@
 /** Kept images, pins, history and cancel through the API. */
+
+import { env } from "cloudflare:workers";
 import { type BuildList, type BuildView, type ErrorBody, type ImageList, type ImageState } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import { connectRuntime, eventually, json, playWholeBuild, someSha, startedSandbox } from "./harness.ts";
@@ -55,6 +57,15 @@ it("[AP12] [IB17] history has a cursor; a running build is cancelled, an ended o
   expect(second.body.builds.map((build) => build.status)).toEqual(["ready"]);
   expect(second.body.next).toBeNull();
   expect((await json<ErrorBody>("GET", "/api/builds?repository=acme/shop&before=x")).status).toBe(400);
+});
+
+it("[AP12] the history says who wrote a build's commit, and keeps it when the ledger forgets", async () => {
+  await buildImages("a");
+  const written = { author: "Ada Lovelace", login: "ada", headline: `Commit ${someSha("a").slice(0, 7)}` };
+  await env.DB.prepare("DELETE FROM head_sightings").run();
+  const { body } = await json<BuildList>("GET", "/api/builds?repository=acme/shop");
+  expect(body.builds.map((build) => [build.sha, build.commit])).toEqual([[someSha("a"), written]]);
+  expect((await image()).latestBuild?.commit).toEqual(written);
 });
 
 it("[IB22] settings are checked, kept and shown", async () => {

@@ -2,6 +2,7 @@
 import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
 import { createInstallations } from "../../src/adapters/d1/installations.ts";
+import { limits } from "../../src/domain/deadlines.ts";
 import { github, imageObject, passTime, someSha } from "./harness.ts";
 import { checkInstallation, countImageObjects, enableMany, nameOf, outcomes, scopeOf, skippedRows } from "./tick-world.ts";
 
@@ -115,4 +116,20 @@ it("[TK11] a lost installation makes its checks unavailable and changes nothing 
   await checkInstallation();
   expect((await createInstallations(env.DB).find(7)).lostAt).toBeNull();
   expect((await outcomes()).get(scopeOf(0))?.outcome).toBe("unchanged");
+});
+
+it("[TK9] what one message learnt of REST's allowance the next one knows", async () => {
+  const moved = { branches: { main: someSha("b") }, comparison: { status: "ahead", files: ["docs/a.md"] } };
+  await enableMany(2, () => moved, ["docs/**"]);
+  await github({ do: "rest-rate", remaining: limits.githubReserve + 2, resetAt: Date.now() + 3_600_000 });
+  const first = await checkInstallation();
+  expect(first.calls.filter((call) => call.includes("/compare/"))).toHaveLength(2);
+  expect(await skippedRows()).toHaveLength(2);
+  const further = [0, 1].map((index) => ({
+    ...{ owner: "acme", name: nameOf(index), defaultBranch: "main", id: 1_000 + index },
+    ...{ ...moved, branches: { main: someSha("c") } },
+  }));
+  await github({ do: "repositories", repositories: further });
+  const second = await checkInstallation();
+  expect(second.calls.filter((call) => call.includes("/compare/"))).toEqual([]);
 });

@@ -85,6 +85,7 @@ async function push(
     ref,
     after,
     deleted,
+    head_commit: { id: after, message: "Say more\n\nMuch more.", author: { name: "Grace Hopper", username: "grace" } },
     repository: { name: "Shop", owner: { login: "Acme" }, default_branch: "main" },
   });
   const response = await exports.default.fetch(`${origin.replace("127.0.0.1", "public.example")}/api/webhooks/github`, {
@@ -137,4 +138,13 @@ it("[WH4] a push's build asks for its sandbox at once, counted from the push's a
   const waitedMs = asked.startedAt - (seen?.firstAt ?? Number.NaN);
   expect(waitedMs).toBeGreaterThanOrEqual(0);
   expect(waitedMs).toBeLessThanOrEqual(2_000);
+});
+
+it("[WH3] a push tells the ledger who wrote its head", async () => {
+  await buildImage();
+  await push();
+  const told = await env.DB.prepare("SELECT commit_info FROM head_sightings WHERE sha = ?")
+    .bind(someSha("e"))
+    .first("commit_info");
+  expect(JSON.parse(String(told))).toEqual({ author: "Grace Hopper", login: "grace", headline: "Say more" });
 });

@@ -2,7 +2,7 @@
 import { type Git, type GitOptions } from "./git.ts";
 import { type Refs } from "./repositories.ts";
 
-interface Signature {
+export interface Signature {
   name: string;
   email: string;
   /** ISO 8601 in UTC, without fractions */
@@ -32,6 +32,9 @@ const fields = ["%H", "%T", "%P", "%an", "%ae", "%at", "%cn", "%ce", "%ct", "%B"
 const format = `--format=tformat:${fields.join("%x00")}`;
 /** Whatever a client may name a commit by: no revision syntax, nothing that looks like an option. */
 const namePattern = /^(?!-)(?!.*\.\.)[^\s~^:?*[\\@{}\u0000-\u001f\u007f]{1,255}$/;
+
+/** Whose address it is, by the form that GitHub gives to people who hide theirs: `ID+login@users.noreply…`; null for any other. */
+export const loginOfEmail = (email: string): string | null => /^(?:\d+\+)?([^@+]+)@users\.noreply\./.exec(email)?.[1] ?? null;
 
 /** @param range arguments for `git log` that this emulator made itself, from full commit ids */
 export async function readCommits(git: Git, gitDir: string, range: string[], options?: GitOptions): Promise<Commit[]> {

@@ -5,7 +5,7 @@
 import { buildSchema, GraphQLError, graphql } from "graphql";
 import { z } from "zod";
 import { type Identity } from "./access.ts";
-import { readCommits } from "./commits.ts";
+import { loginOfEmail, readCommits, type Signature } from "./commits.ts";
 import { type Ref, type Repository } from "./repositories.ts";
 import { type ApiPorts } from "./rest/answers.ts";
 import { fullName, idOfNode, nodeId } from "./rest/shapes.ts";
@@ -22,7 +22,9 @@ const schema = buildSchema(`
   type Commit implements GitObject & Node {
     id: ID! oid: GitObjectID! abbreviatedOid: String!
     message: String! messageHeadline: String! committedDate: DateTime! authoredDate: DateTime!
+    author: GitActor committer: GitActor
   }
+  type GitActor { name: String email: String date: String user: User }
   type Tag implements GitObject & Node { id: ID! oid: GitObjectID! abbreviatedOid: String! name: String! }
   type Ref implements Node { id: ID! name: String! prefix: String! target: GitObject }
   type Repository implements Node {
@@ -62,6 +64,12 @@ interface GraphqlAllowance {
 const notFound = (message: string) => new GraphQLError(message, { extensions: { type: "NOT_FOUND" } });
 
 export function createGraphql(ports: ApiPorts) {
+  const actorOf = (signature: Signature | undefined) => {
+    if (!signature) return null;
+    const account = ports.repositories.findAccount(loginOfEmail(signature.email) ?? "");
+    const user = account?.type === "User" ? { __typename: "User", id: nodeId("U", account.id), login: account.login } : null;
+    return { ...signature, user };
+  };
   const targetShape = (repository: Repository, name: string, ref: Ref) => {
     let reading: ReturnType<typeof readCommits> | undefined;
     const commit = async () => {
@@ -78,6 +86,8 @@ export function createGraphql(ports: ApiPorts) {
       messageHeadline: async () => (await commit())?.message.split("\n")[0],
       committedDate: async () => (await commit())?.committer.date,
       authoredDate: async () => (await commit())?.author.date,
+      author: async () => actorOf((await commit())?.author),
+      committer: async () => actorOf((await commit())?.committer),
     };
   };
   const repositoryNode = (identity: Identity, repository: Repository) => {

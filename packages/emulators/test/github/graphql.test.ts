@@ -55,18 +55,20 @@ test("refs are found by full and short name, and a commit tells about itself", a
     files: { b: "1" },
   });
   const query = `query ($owner: String!, $name: String!) { repository(owner: $owner, name: $name) {
-    full: ref(qualifiedName: "refs/heads/feature/x") { name prefix target { __typename oid ... on Commit { messageHeadline committedDate } } }
+    full: ref(qualifiedName: "refs/heads/feature/x") { name prefix target { __typename oid ... on Commit { messageHeadline committedDate author { name email user { login } } } } }
     short: ref(qualifiedName: "feature/x") { target { oid } }
     none: ref(qualifiedName: "refs/heads/none") { name }
     owner { login __typename }
   } }`;
+  const { login } = person;
+  const author = { name: login, email: `${login}@users.noreply.github.invalid`, user: null };
   const data = await world.withToken(person.token).graphql(query, { owner: "ACME", name: "Sample" });
   expect(data).toEqual({
     repository: {
       full: {
         name: "feature/x",
         prefix: "refs/heads/",
-        target: { __typename: "Commit", oid: sha, messageHeadline: "Side", committedDate: expect.stringMatching(/Z$/) },
+        target: { __typename: "Commit", oid: sha, messageHeadline: "Side", committedDate: expect.stringMatching(/Z$/), author },
       },
       short: { target: { oid: sha } },
       none: null,
@@ -106,4 +108,18 @@ test("a query needs a token, and a wrong query says what is wrong under status 2
     headers: { authorization: `bearer ${person.token}` },
   });
   expect(wrong.status).toBe(400);
+});
+
+test("the author of a commit is an account where the address is one that GitHub gives to it", async () => {
+  const world = await startWorld();
+  await world.github.addRepository({ owner: person.login, name: "own", empty: true });
+  await world.github.commit(person.login, "own", { message: "One", files: { a: "1" } });
+  const query = `query ($owner: String!) { repository(owner: $owner, name: "own") {
+    defaultBranchRef { target { ... on Commit { author { name user { login } } committer { user { login } } } } }
+  } }`;
+  const data = await world.withToken(person.token).graphql(query, { owner: person.login });
+  const user = { login: person.login };
+  expect(data).toEqual({
+    repository: { defaultBranchRef: { target: { author: { name: person.login, user }, committer: { user } } } },
+  });
 });

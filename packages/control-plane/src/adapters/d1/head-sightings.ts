@@ -11,13 +11,14 @@ export function createHeadSightings(d1: D1Database) {
   return {
     async save(sightings: readonly Sighting[]): Promise<void> {
       if (sightings.length === 0) return;
-      const columns = ["scope", "sha", "pushedAt", "pushAt", "tickAt", "personAt", "firstBy", "firstAt"];
+      const columns = ["scope", "sha", "commit", "pushedAt", "pushAt", "tickAt", "personAt", "firstBy", "firstAt"];
       const fields = columns.map((name) => `value ->> '${name}'`).join(", ");
       await d1
         .prepare(
-          `INSERT INTO head_sightings (scope, sha, pushed_at, push_at, tick_at, person_at, first_by, first_at)
+          `INSERT INTO head_sightings (scope, sha, commit_info, pushed_at, push_at, tick_at, person_at, first_by, first_at)
            SELECT ${fields} FROM json_each(?1) WHERE true
            ON CONFLICT (scope, sha) DO UPDATE SET
+             commit_info = coalesce(commit_info, excluded.commit_info),
              pushed_at = coalesce(pushed_at, excluded.pushed_at), push_at = coalesce(push_at, excluded.push_at),
              tick_at = coalesce(tick_at, excluded.tick_at), person_at = coalesce(person_at, excluded.person_at),
              first_by = iif(excluded.first_at < first_at, excluded.first_by, first_by), first_at = min(first_at, excluded.first_at)`,

@@ -1,5 +1,5 @@
 /** Writes of an ImageObject to D1: its scope, its builds, its images. Each is safe to repeat. */
-import { type BuildView, type Pin, type RepositoryView } from "@open-inspect/protocol";
+import { type BuildView, type CommitInfo, type Pin, type RepositoryView } from "@open-inspect/protocol";
 import { and, count, eq, isNull, lt, or, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { type ScopeRow } from "../../domain/image-records.ts";
@@ -48,7 +48,9 @@ export function createImageRows(d1: D1Database, scope: string): ImageRows {
         .onConflictDoUpdate({ target: imageScopes.scope, set: row });
     },
     async saveBuild({ repository, ...build }) {
-      const row = { ...build, scope, owner: repository.owner, name: repository.name };
+      const ledger = sql`(SELECT commit_info FROM head_sightings WHERE scope = ${scope} AND sha = ${build.sha})`;
+      const commit = build.sha === null ? null : sql<CommitInfo | null>`${ledger}`;
+      const row = { ...build, commit, scope, owner: repository.owner, name: repository.name };
       // A write that was given up may still arrive later; it must not bring a build back to life.
       await db
         .insert(builds)

@@ -5,7 +5,9 @@ import { type Allowance, unknownAllowance } from "../../domain/allowance.ts";
 import { installations } from "./schema.ts";
 
 export interface KnownInstallation {
+  /** of GraphQL */
   allowance: Allowance;
+  rest: Allowance;
   resumesAt: number | null;
   lostAt: number | null;
 }
@@ -21,12 +23,17 @@ export function createInstallations(d1: D1Database) {
   return {
     async find(id: number): Promise<KnownInstallation> {
       const [row] = await db.select().from(installations).where(eq(installations.id, id));
-      if (!row) return { allowance: unknownAllowance, resumesAt: null, lostAt: null };
+      if (!row) return { allowance: unknownAllowance, rest: unknownAllowance, resumesAt: null, lostAt: null };
       const { rateRemaining: remaining, rateLimit: limit, rateResetAt: resetAt, blockedUntil, resumesAt, lostAt } = row;
-      return { allowance: { remaining, limit, resetAt, blockedUntil }, resumesAt, lostAt };
+      const rest = { remaining: row.restRemaining, limit: row.restLimit, resetAt: row.restResetAt, blockedUntil };
+      return { allowance: { remaining, limit, resetAt, blockedUntil }, rest, resumesAt, lostAt };
     },
-    saveAllowance: (id: number, { remaining, limit, resetAt, blockedUntil }: Allowance) =>
-      write(id, { rateRemaining: remaining, rateLimit: limit, rateResetAt: resetAt, blockedUntil }),
+    /** For the next messages of this installation: they go on with what is left. */
+    saveAllowance: (id: number, { remaining, limit, resetAt, blockedUntil }: Allowance, rest: Allowance) =>
+      write(id, {
+        ...{ rateRemaining: remaining, rateLimit: limit, rateResetAt: resetAt, blockedUntil },
+        ...{ restRemaining: rest.remaining, restLimit: rest.limit, restResetAt: rest.resetAt },
+      }),
     resumesAt: (id: number, at: number | null) => write(id, { resumesAt: at }),
     /** The first moment is kept. */
     async lost(id: number, at: number): Promise<void> {

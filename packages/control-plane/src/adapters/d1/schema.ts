@@ -4,6 +4,7 @@ import {
   buildModes,
   buildStatuses,
   buildTriggers,
+  type CommitInfo,
   coldReasonCodes,
   deliveryOutcomes,
   type Failure,
@@ -101,6 +102,7 @@ export const headSightings = sqliteTable(
   {
     scope: text("scope").notNull(),
     sha: text("sha").notNull(),
+    commit: text("commit_info", { mode: "json" }).$type<CommitInfo>(),
     /** when GitHub says that it was pushed or committed; null when nobody said */
     pushedAt: integer("pushed_at"),
     pushAt: integer("push_at"),
@@ -118,6 +120,9 @@ export const installations = sqliteTable("installations", {
   rateRemaining: integer("rate_remaining"),
   rateLimit: integer("rate_limit"),
   rateResetAt: integer("rate_reset_at"),
+  restRemaining: integer("rest_remaining"),
+  restLimit: integer("rest_limit"),
+  restResetAt: integer("rest_reset_at"),
   /** nothing is asked before this moment */
   blockedUntil: integer("blocked_until"),
   /** when the repositories that were left are checked; null while none are */
@@ -145,6 +150,8 @@ export const builds = sqliteTable(
     phase: text("phase", { enum: phases }),
     branch: text("branch"),
     sha: text("sha"),
+    /** what the ledger of heads knows of `sha` */
+    commit: text("commit_info", { mode: "json" }).$type<CommitInfo>(),
     fromSha: text("from_sha"),
     mode: text("mode", { enum: buildModes }),
     modeReason: text("mode_reason", { enum: modeReasons }),
