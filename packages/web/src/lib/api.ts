@@ -30,8 +30,10 @@ import {
   type SessionList,
   type SessionSettings,
   type SessionView,
+  type SightingList,
   sessionListSchema,
   sessionViewSchema,
+  sightingListSchema,
 } from "@open-inspect/protocol";
 import { type ZodType } from "zod";
 
@@ -39,6 +41,7 @@ const readDeadlineMs = 15_000;
 const writeDeadlineMs = 30_000;
 /** A first screen of history, and enough of it for a chart. */
 const buildsPerPage = 30;
+const shownSightings = 20;
 /** Long enough for a quiet repository, short enough to be about now. */
 const insightDays = 30;
 
@@ -85,6 +88,8 @@ export interface Api {
   requestBuild(repository: RepositoryRef): Promise<BuildAccepted>;
   putImageSettings(repository: RepositoryRef, settings: ImageSettings): Promise<ImageState>;
   deletePin(repository: RepositoryRef): Promise<ImageState>;
+  /** who saw each head first, newest first */
+  listSightings(repository: RepositoryRef, signal?: AbortSignal): Promise<SightingList>;
   listImages(repository: RepositoryRef, signal?: AbortSignal): Promise<ImageList>;
   activateImage(id: string, request: ActivateImageRequest): Promise<ImageState>;
   /** @param before the `next` of an earlier page; null for the first */
@@ -159,6 +164,8 @@ export function createApi(fetch: typeof globalThis.fetch, base = "/api"): Api {
     requestBuild: (repository) => call(buildAcceptedSchema, `${of(repository)}/image/builds`, "POST"),
     putImageSettings: (repository, settings) => call(imageStateSchema, `${of(repository)}/image/settings`, "PUT", settings),
     deletePin: (repository) => call(imageStateSchema, `${of(repository)}/image/pin`, "DELETE"),
+    listSightings: (repository, signal) =>
+      call(sightingListSchema, `${of(repository)}/sightings?limit=${shownSightings}`, "GET", undefined, signal),
     listImages: (repository, signal) =>
       call(imageListSchema, `/images?${new URLSearchParams({ repository: fullName(repository) })}`, "GET", undefined, signal),
     activateImage: (id, request) => call(imageStateSchema, `/images/${encodeURIComponent(id)}/activate`, "POST", request),

@@ -14,7 +14,8 @@ const isBefore = (a: BuildView, b: BuildView) => b.requestedAt - a.requestedAt |
  */
 export function joinPages(pages: readonly BuildList[], latest: BuildView | null): BuildView[] {
   const byId = new Map(pages.flatMap((page) => page.builds).map((build) => [build.id, build]));
-  if (latest !== null) byId.set(latest.id, latest);
+  // An answer to a change tells nothing of the commit; the list does.
+  if (latest !== null) byId.set(latest.id, { ...latest, commit: latest.commit ?? byId.get(latest.id)?.commit });
   return [...byId.values()].sort(isBefore);
 }
 

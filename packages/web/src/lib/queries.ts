@@ -84,6 +84,16 @@ export function useKeptImages(repository: RepositoryRef) {
   });
 }
 
+/** Who saw each head first. */
+export function useSightings(repository: RepositoryRef) {
+  const { api } = useServices();
+  return useQuery({
+    queryKey: ["sightings", repository.owner, repository.name],
+    queryFn: ({ signal }) => api.listSightings(repository, signal),
+    staleTime: listsStaleMs,
+  });
+}
+
 /** Builds, newest first, page by page. */
 export function useBuilds(repository: RepositoryRef) {
   const { api } = useServices();

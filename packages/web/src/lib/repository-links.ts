@@ -1,4 +1,4 @@
-/** Addresses of a repository's commits on its forge, from its clone URL. Pure; knows GitHub's paths and nothing else of it. */
+/** Addresses of a repository's commits and their authors on its forge, from its clone URL. Pure; knows GitHub's paths and nothing else of it. */
 
 /** null where the clone URL is not one that a browser opens. */
 function webAddress(cloneUrl: string): string | null {
@@ -10,4 +10,10 @@ export function changesAddress(cloneUrl: string, sha: string, fromSha: string | 
   const address = webAddress(cloneUrl);
   if (address === null) return null;
   return fromSha === null || fromSha === sha ? `${address}/commit/${sha}` : `${address}/compare/${fromSha}...${sha}`;
+}
+
+/** A person's page there. */
+export function personAddress(cloneUrl: string, login: string): string | null {
+  const address = webAddress(cloneUrl);
+  return address === null ? null : new URL(`/${encodeURIComponent(login)}`, address).href;
 }

@@ -1,9 +1,10 @@
 /** A build in the history: what began it, which commits, how it was built, how long each phase took, how it ended. */
-import { type BuildView, type RepositoryView } from "@open-inspect/protocol";
+import { type BuildView, type CommitInfo, type RepositoryView } from "@open-inspect/protocol";
 import { Link } from "@tanstack/react-router";
 import { CircleStop } from "lucide-react";
 import { toApiError } from "../../lib/api.ts";
 import { useImageActions } from "../../lib/image-actions.ts";
+import { personAddress } from "../../lib/repository-links.ts";
 import { formatBytes, formatDuration } from "../../lib/time.ts";
 import { buildWords, describeActivity, isBuildFinal, modeReasonNotes, modeWords, triggerWords } from "../../lib/words.ts";
 import { Age, Elapsed } from "../../ui/age.tsx";
@@ -46,6 +47,7 @@ export function BuildRow({ build, repository, longestMs }: BuildRowProps) {
       <div className="mt-1 text-muted">
         <Facts
           facts={[
+            build.commit ? <Written key="commit" commit={build.commit} cloneUrl={repository.cloneUrl} /> : null,
             isFinal ? null : (
               <span key="activity" className="text-warn">
                 {describeActivity(build)} <Elapsed from={build.startedAt ?? build.requestedAt} />
@@ -85,6 +87,23 @@ export function BuildRow({ build, repository, longestMs }: BuildRowProps) {
         </div>
       )}
     </li>
+  );
+}
+
+/** The first line of the commit, and who wrote it. */
+function Written({ commit: { author, login, headline }, cloneUrl }: { commit: CommitInfo; cloneUrl: string }) {
+  const address = login === null ? null : personAddress(cloneUrl, login);
+  return (
+    <>
+      <span className="text-fg">{headline}</span> by{" "}
+      {address === null ? (
+        author
+      ) : (
+        <a href={address} target="_blank" rel="noreferrer" title={`${login} on GitHub`} className="relative z-10 text-link">
+          {author}
+        </a>
+      )}
+    </>
   );
 }
 

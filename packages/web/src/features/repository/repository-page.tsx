@@ -19,6 +19,7 @@ import { PinBanner } from "./pin-banner.tsx";
 import { PoolCard } from "./pool-card.tsx";
 import { RepositoryActions } from "./repository-actions.tsx";
 import { SettingsForm } from "./settings-form.tsx";
+import { Sightings } from "./sightings.tsx";
 import { Starts } from "./starts.tsx";
 import { Trends } from "./trends.tsx";
 
@@ -75,6 +76,7 @@ function Shown({ repository }: { repository: RepositoryView }) {
         <Trends repository={repository} />
         <Section title="History">
           <History repository={repository} />
+          <Sightings repository={repository} />
         </Section>
         <Section title="Kept images">
           <KeptImages repository={repository} />
