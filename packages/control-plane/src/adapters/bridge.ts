@@ -21,7 +21,8 @@ export interface BridgeHandlers {
   /** After the welcome: what the runtime must be told (again). */
   welcomed(attempt: string): void;
   closed(attempt: string): void;
-  credential(attempt: string): Promise<{ username: string; password: string } | { refused: string }>;
+  /** `pushId`: to write, for the push that was asked for */
+  credential(attempt: string, pushId?: string): Promise<{ username: string; password: string } | { refused: string }>;
 }
 
 export interface Bridge {
@@ -143,7 +144,7 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
         if (peer.lastSeq > peer.acked) acknowledge(socket, peer);
         return null;
       case "credential.request":
-        ctx.waitUntil(answerCredential(socket, attempt, message.id));
+        ctx.waitUntil(answerCredential(socket, attempt, message.id, message.pushId));
         return null;
       case "session.request":
         push(socket, {
@@ -160,8 +161,8 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
     push(socket, { type: "ack", seq: peer.lastSeq });
   }
 
-  async function answerCredential(socket: WebSocket, attempt: string, id: string): Promise<void> {
-    const answer = await handlers.credential(attempt);
+  async function answerCredential(socket: WebSocket, attempt: string, id: string, pushId?: string): Promise<void> {
+    const answer = await handlers.credential(attempt, pushId);
     if ("refused" in answer) push(socket, { type: "credential.refused", id, message: answer.refused });
     else push(socket, { type: "credential", id, username: answer.username, password: answer.password });
   }

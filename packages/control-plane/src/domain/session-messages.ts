@@ -1,7 +1,8 @@
 /** What a session is told and what it owes. Pure types; the decisions are in `session.ts` and the files that it calls. */
-import { type Person, type PullRequest, type RuntimeEvent } from "@open-inspect/protocol";
+import { type Person, type RuntimeEvent } from "@open-inspect/protocol";
 import { type Selection } from "./image-selection.ts";
 import { type GatewayFailure } from "./ports.ts";
+import { type PullEffect, type PullInput } from "./pull-request.ts";
 import { type ColdHistory } from "./receipt.ts";
 import { type SandboxEffect, type SandboxInput } from "./sandbox.ts";
 import { type ImageReport } from "./session-image.ts";
@@ -34,7 +35,7 @@ export type SessionInput =
   | { type: "keep"; until: number }
   /** ends it when it is still reserved; a session goes on */
   | { type: "release" }
-  | { type: "pull_request"; pullRequest: PullRequest | null }
+  | PullInput
   /** the answer to `image.look_up` of the same serial */
   | { type: "image.looked_up"; serial: number; selection: Selection; history: ColdHistory }
   | { type: "snapshot.taken"; attempt: string; providerImageId: string; durationMs: number; expiresAt: number }
@@ -60,6 +61,7 @@ export type SessionEffect =
   | { type: "snapshot.delete"; providerImageId: string }
   /** which image a start would come from now */
   | { type: "image.look_up"; serial: number }
+  | PullEffect
   | ImageReport
   /** what is known of the repositories is older than GitHub */
   | { type: "repositories.reread" };

@@ -6,6 +6,7 @@ import { type Failure, imageScopeOf, type SandboxSource, type StartSource } from
 import { deadlines, limits, wholeSeconds } from "./deadlines.ts";
 import { createColdReason } from "./failures.ts";
 import { startPhase } from "./phases.ts";
+import { noPull } from "./pull-request.ts";
 import { createReceipt } from "./receipt.ts";
 import { endSandbox, type Launch, type SandboxEffect, type Verdict } from "./sandbox.ts";
 import { endAtLifetime, fail } from "./session-ends.ts";
@@ -45,6 +46,7 @@ export function create(order: SessionOrder, now: number): LiveStep {
     first: null,
     work: noWork,
     pullRequest: null,
+    pull: noPull,
     archivedAt: null,
     snapshot: null,
     failedAts: [],

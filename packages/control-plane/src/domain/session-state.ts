@@ -13,6 +13,7 @@ import {
   type Usage,
 } from "@open-inspect/protocol";
 import { type StoredImage } from "./image-selection.ts";
+import { type PullWork } from "./pull-request.ts";
 import { type ColdHistory } from "./receipt.ts";
 import { type SandboxLife } from "./sandbox.ts";
 
@@ -154,6 +155,7 @@ export interface SessionState extends Omit<SessionOrder, "image" | "cold"> {
   first: FirstStart | null;
   work: SessionWork;
   pullRequest: PullRequest | null;
+  pull: PullWork;
   archivedAt: number | null;
   snapshot: KeptSnapshot | null;
   /** ends by failure within the window that counts, oldest first */

@@ -1,6 +1,7 @@
 /** How a session looks from outside: its status, its summary for lists, its row, its page. Pure; it decides nothing. */
 import {
   type PromptView,
+  type PullRequestProgress,
   type SessionState as SessionShown,
   type SessionStatus,
   type SessionSummary,
@@ -107,6 +108,11 @@ export function idleStopAtOf({ stage, work, reserved, idleStopMs }: SessionState
   return reserved ? reserved.until : stage.idleFrom + idleStopMs;
 }
 
+function progressOf({ run, failed }: SessionState["pull"]): PullRequestProgress | null {
+  if (run) return { at: run.at, branch: run.order.branch };
+  return failed && { at: "failed", message: failed.message, hint: failed.hint };
+}
+
 /** Everything of a session but its conversation. */
 export function shownStateOf(state: SessionState): SessionShown {
   const { image, snapshot, stage } = state;
@@ -126,6 +132,7 @@ export function shownStateOf(state: SessionState): SessionShown {
     idleStopAt: idleStopAtOf(state),
     snapshot: snapshot && { takenAt: snapshot.takenAt, expiresAt: snapshot.expiresAt },
     models: state.models,
+    pullRequestProgress: progressOf(state.pull),
   };
 }
 

@@ -7,6 +7,7 @@ import { deadlines, evaluateDeadline } from "./deadlines.ts";
 import { createFailure } from "./failures.ts";
 import { baseNotReady } from "./gateway-failures.ts";
 import { applyPhaseEvent, runningPhase } from "./phases.ts";
+import { isPullEffectWanted, nextPullWakeAt, type PullStep, resendPush, stepPull, takePushed, tendPull } from "./pull-request.ts";
 import { continueSweep, endOrphan, nextSandboxWakeAt, type SandboxInput, stepSandbox } from "./sandbox.ts";
 import { ended, fail, refuseWork, terminate } from "./session-ends.ts";
 import { keepAtOf, keepClock, keepClockAtOf, keepWhenDue, snapshotFailed, snapshotTaken, stop } from "./session-keeping.ts";
@@ -19,7 +20,7 @@ export type { SessionEffect, SessionInput, SessionStep } from "./session-message
 export function nextSessionWakeAt(state: SessionState | null, heardAt: number | null): number | null {
   if (!state) return null;
   const { stage } = state;
-  const times: (number | null)[] = [keepClockAtOf(state)];
+  const times: (number | null)[] = [keepClockAtOf(state), nextPullWakeAt(state)];
   switch (stage.at) {
     case "choosing":
       times.push(stage.limitAt);
@@ -49,6 +50,10 @@ export function isSessionEffectWanted(state: SessionState | null, effect: Sessio
       return effect.attempt === state?.attempt && ["snapshotting", "stopping", "ended"].includes(state.stage.at);
     case "image.look_up":
       return effect.serial === state?.serial && state.stage.at === "choosing";
+    case "bridge.push":
+    case "pull.open":
+    case "pull.read":
+      return state !== null && isPullEffectWanted(state, effect);
     case "bridge.shutdown":
     case "prompts.end":
     case "snapshot.delete":
@@ -64,7 +69,7 @@ export function stepSession(state: SessionState | null, input: SessionInput, now
   if (input.type === "create") return state ? { state, effects: [] } : create(input.order, now);
   if (!state) return { state, effects: input.type === "sandbox.created" ? endOrphan(input) : [] };
   const decided = decide(state, input, now);
-  const { state: after, effects } = goOn(decided, now);
+  const { state: after, effects } = tend(goOn(decided, now), input, now);
   return { state: after === state ? state : { ...after, version: state.version + 1 }, effects };
 }
 
@@ -109,8 +114,12 @@ function decide(state: SessionState, input: Exclude<SessionInput, { type: "creat
     }
     case "release":
       return state.reserved ? terminate(state, null, now) : same(state);
-    case "pull_request":
-      return same(isSame(state.pullRequest, input.pullRequest) ? state : { ...state, pullRequest: input.pullRequest });
+    case "pull.requested":
+      return follow(stepPull(asked(state, now), input, now));
+    case "pull.opened":
+    case "pull.refused":
+    case "pull.heard":
+      return follow(stepPull(state, input, now));
     case "image.looked_up":
       return chosen(state, input, now);
     case "snapshot.taken":
@@ -128,6 +137,19 @@ function decide(state: SessionState, input: Exclude<SessionInput, { type: "creat
     default:
       return stepLife(state, input, now);
   }
+}
+
+const follow = ({ part, effects }: PullStep<SessionState>): LiveStep => ({ state: part, effects });
+
+/** Something was asked of it just now. */
+const asked = (state: SessionState, now: number): SessionState =>
+  state.stage.at === "ready" ? { ...state, stage: { ...state.stage, idleFrom: now } } : state;
+
+/** What became of a request for a pull request meanwhile, and what a runtime that is back has to be told of it. */
+function tend({ state, effects }: LiveStep, input: SessionInput, now: number): LiveStep {
+  const tended = tendPull(state, state.stage.at === "ready" ? state.attempt : null, now);
+  const again = input.type === "runtime.connected" ? resendPush(tended, input.attempt) : [];
+  return { state: tended, effects: [...effects, ...again] };
 }
 
 const isEndOf = (
@@ -219,6 +241,8 @@ function applyEvent(state: SessionState, event: RuntimeEvent, now: number): Live
       const { commits, oldestAt } = event;
       return same(state.image && !state.behind ? { ...state, behind: { commits, oldestAt } } : state);
     }
+    case "push.finished":
+      return follow(takePushed(state, state.attempt, event, now));
     case "setup.stale":
       return same({ ...state, staleSetup: { files: event.files, refresh: event.refresh } });
     case "failed": {

@@ -1,13 +1,15 @@
 /** Performs the effects of a session: its sandbox, its row in D1, pushes to the dashboard, the report of a missing image. Decides nothing. */
-import { type SessionSummary } from "@open-inspect/protocol";
+import { type BridgeDown, type SessionSummary } from "@open-inspect/protocol";
 import { noHistory, type Sessions } from "../adapters/d1/sessions.ts";
 import { deadlines } from "../domain/deadlines.ts";
 import { selectImage } from "../domain/image-selection.ts";
+import { type GitHub } from "../domain/ports.ts";
 import { type SessionEffect, type SessionInput } from "../domain/session.ts";
 import { type SessionState, type SessionWork } from "../domain/session-state.ts";
 import { factsOf, type SessionFacts, summaryOf } from "../domain/session-views.ts";
 import { type Env } from "../env.ts";
 import { syncRepositories } from "../repository-sync.ts";
+import { performPullEffect, pullAddress, pullPolicies } from "./pull-effects.ts";
 import { type EffectPolicy, type Performed, untilWritten } from "./runner.ts";
 import { performSandboxEffect, type SandboxWorld, sandboxAddress, sandboxPolicies } from "./sandbox-effects.ts";
 
@@ -18,7 +20,10 @@ export type OwedSessionEffect =
 
 export const recordLane = "d1";
 
-const sessionPolicies: Record<Exclude<OwedSessionEffect["type"], keyof typeof sandboxPolicies>, EffectPolicy> = {
+const sessionPolicies: Record<
+  Exclude<OwedSessionEffect["type"], keyof typeof sandboxPolicies | keyof typeof pullPolicies>,
+  EffectPolicy
+> = {
   "bridge.shutdown": { tries: 1, firstPauseMs: 0, maxPauseMs: 0, limitMs: 5_000 },
   /** the socket may be away for a moment; a start that waits for it has a limit of its own */
   "bridge.sync": { tries: null, firstPauseMs: 250, maxPauseMs: 5_000, limitMs: 5_000 },
@@ -34,7 +39,7 @@ const sessionPolicies: Record<Exclude<OwedSessionEffect["type"], keyof typeof sa
 };
 
 export const sessionPolicy = (effect: OwedSessionEffect): EffectPolicy =>
-  ({ ...sandboxPolicies, ...sessionPolicies })[effect.type];
+  ({ ...sandboxPolicies, ...pullPolicies, ...sessionPolicies })[effect.type];
 
 export function sessionAddress(effect: OwedSessionEffect): { key: string; lane: string; delayMs: number } {
   switch (effect.type) {
@@ -54,6 +59,10 @@ export function sessionAddress(effect: OwedSessionEffect): { key: string; lane: 
       return { key: `missing:${effect.imageId}`, lane: "missing", delayMs: 0 };
     case "repositories.reread":
       return { key: "reread", lane: "reread", delayMs: 0 };
+    case "bridge.push":
+    case "pull.open":
+    case "pull.read":
+      return pullAddress(effect);
     case "record.session":
       return { key: "session", lane: recordLane, delayMs: 0 };
     case "publish":
@@ -79,7 +88,10 @@ const differs = (a: object, b: object): boolean => JSON.stringify(a) !== JSON.st
 export interface SessionWorld extends SandboxWorld {
   env: Env;
   sessions: Sessions;
+  github: GitHub;
   shutdown(attempt: string, reason: string): void;
+  /** false: there is no socket at the moment */
+  send(attempt: string, message: BridgeDown): boolean;
   /** false: there is no socket at the moment */
   sync(attempt: string, branch: string): boolean;
   /** Ends prompts as the effect says, tells the runtime to leave the one that it has in hand, and answers what is left. */
@@ -94,6 +106,10 @@ export async function performSessionEffect(
   switch (effect.type) {
     case "prompts.end":
       return { done: { type: "work", work: world.endPrompts(effect) } };
+    case "bridge.push":
+    case "pull.open":
+    case "pull.read":
+      return state ? performPullEffect(effect, { ...world, repository: state.repository }) : { done: null };
     case "bridge.sync":
       return world.sync(effect.attempt, effect.branch) ? { done: null } : { retry: null, cause: "no socket" };
     case "snapshot":

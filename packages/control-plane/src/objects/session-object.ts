@@ -11,13 +11,16 @@ import { createPromptStore } from "../adapters/sqlite/prompt-store.ts";
 import { createViewPush } from "../adapters/view-push.ts";
 import { dataPlaneOf, gitHubOf } from "../compose.ts";
 import { deadlines, limits } from "../domain/deadlines.ts";
+import { type PullFound } from "../domain/ports.ts";
+import { pushInFlight } from "../domain/pull-request.ts";
 import { isSessionEffectWanted, nextSessionWakeAt, type SessionInput, stepSession } from "../domain/session.ts";
 import { type SessionClaim } from "../domain/session-messages.ts";
 import { liveAttemptOf, noWork, type SessionOrder, type SessionState } from "../domain/session-state.ts";
 import { viewOf } from "../domain/session-views.ts";
 import { type Env, readConfig } from "../env.ts";
 import { setAlarm } from "./alarm.ts";
-import { gitCredential } from "./credentials.ts";
+import { createWriteCredentials, gitCredential } from "./credentials.ts";
+import { createPullRequests, type PullDemand, type PullRefusal } from "./pull-requests.ts";
 import { createRunner, type Runner } from "./runner.ts";
 import {
   deriveSessionRecords,
@@ -63,7 +66,11 @@ export class SessionObject extends DurableObject<Env> {
         this.runner.schedule();
       },
       closed: (attempt) => void this.runner.dispatch({ type: "bridge.closed", attempt }),
-      credential: () => gitCredential(gitHubOf(this.config), this.runner.state()?.repository ?? null, this.log),
+      credential: (attempt, pushId) => {
+        const repository = this.runner.state()?.repository ?? null;
+        if (repository && pushId !== undefined) return this.writing.give(attempt, pushId, repository);
+        return gitCredential(gitHubOf(this.config), repository, this.log);
+      },
     },
     now,
   );
@@ -87,6 +94,8 @@ export class SessionObject extends DurableObject<Env> {
         config,
         env,
         sessions: createSessions(env.DB),
+        github: gitHubOf(config),
+        send: (attempt, message) => this.bridge.send(attempt, message),
         lastLines: () => this.logs.lastLines(logOwner),
         creating: () => this.noteCreateSent(),
         shutdown: (attempt, reason) => void this.bridge.send(attempt, { type: "shutdown", reason }),
@@ -109,6 +118,22 @@ export class SessionObject extends DurableObject<Env> {
     background: (work) => this.ctx.waitUntil(work),
     now,
     log: this.log,
+  });
+
+  private readonly writing = createWriteCredentials({
+    github: () => gitHubOf(this.config),
+    log: this.log,
+    isInFlight: (attempt, pushId) => {
+      const state = this.runner.state();
+      return state !== null && pushInFlight(state, attempt) === pushId;
+    },
+    background: (work) => this.ctx.waitUntil(work),
+  });
+
+  private readonly pulls = createPullRequests({
+    state: () => this.runner.state(),
+    prompts: () => this.prompts.list(),
+    dispatch: (input) => void this.runner.dispatch(input),
   });
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -175,6 +200,20 @@ export class SessionObject extends DurableObject<Env> {
   /** Ends what is still reserved; a session goes on. */
   async release(): Promise<void> {
     if (this.runner.state()) this.runner.dispatch({ type: "release" });
+  }
+
+  /** Pushes and opens the pull request, or updates the one that is open. null: there is no such session */
+  async requestPullRequest(demand: PullDemand): Promise<{ view: SessionView } | { refused: PullRefusal } | null> {
+    const state = this.runner.state();
+    if (!state || state.reserved) return null;
+    const refused = await this.pulls.request(state, demand);
+    const view = this.viewNow();
+    return refused ? { refused } : view && { view };
+  }
+
+  /** GitHub says what became of a pull request; what is none of this session's changes nothing. */
+  async hearPullRequest(found: PullFound): Promise<void> {
+    if (this.runner.state()) this.runner.dispatch({ type: "pull.heard", found, isRead: false });
   }
 
   /** Whether the attempt's sandbox may use the model. */
@@ -300,6 +339,8 @@ export class SessionObject extends DurableObject<Env> {
 
   private show(before: SessionState | null, after: SessionState | null): void {
     if (!after || before === after) return;
+    this.writing.settle();
+    this.pulls.settle();
     const retired = before && liveAttemptOf(before) !== null && liveAttemptOf(before) !== liveAttemptOf(after);
     // A stopping session's socket is kept until its sandbox is gone: the shutdown travels on it.
     if (retired && after.stage.at !== "stopping") this.bridge.end(before.attempt);

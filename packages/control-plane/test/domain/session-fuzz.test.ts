@@ -46,6 +46,9 @@ function createSession(random: Random) {
           reported.push(effect);
           return { done: null };
         case "repositories.reread":
+        case "bridge.push":
+        case "pull.open":
+        case "pull.read":
         case "bridge.sync":
           return { done: null };
         case "prompts.end":

@@ -1,4 +1,5 @@
 /** The part of GitHub's API that the control plane calls, in memory. Runs in Node; the emulator that is checked against GitHub's description is a package of its own. */
+import { createFakePulls, type FakePull } from "./github-pulls.ts";
 import { type Fetch } from "./world.ts";
 
 export interface FakeRepository {
@@ -22,8 +23,13 @@ export type GitHubOrder =
   | { do: "rest-rate"; remaining: number; resetAt: number }
   /** the allowance that GraphQL's answers speak of; each takes one off */
   | { do: "rate"; remaining: number; resetAt: number }
+  /** what a person does at GitHub */
+  | { do: "pull"; number: number; change: Partial<FakePull> }
+  /** what creations are refused with; null: they are taken */
+  | { do: "refuse_pulls"; message: string | null }
   | { do: "state" };
 export interface GitHubState {
+  pulls: FakePull[];
   calls: string[];
   tokenBodies: unknown[];
 }
@@ -47,6 +53,7 @@ export function createFakeGitHub(): Fetch {
   let restRate: { remaining: number; resetAt: number } | null = null;
   const calls: string[] = [];
   const tokenBodies: unknown[] = [];
+  const pulls = createFakePulls();
 
   const shape = ({ owner, name, defaultBranch, id, archived }: FakeRepository) => ({
     id: id ?? 1 + repositories.findIndex((one) => one.name === name),
@@ -92,7 +99,9 @@ export function createFakeGitHub(): Fetch {
       if (order.do === "rest-rate") restRate = order;
       if (order.do === "lost") isLost = order.lost;
       if (order.do === "rate") rate = order;
-      return Response.json({ calls, tokenBodies } satisfies GitHubState);
+      if (order.do === "pull") pulls.change(order.number, order.change);
+      if (order.do === "refuse_pulls") pulls.refuse(order.message);
+      return Response.json({ calls, tokenBodies, pulls: pulls.list() } satisfies GitHubState);
     }
     calls.push(`${request.method} ${url.pathname}`);
     if (down !== null && (down.only !== "graphql" || url.pathname === "/graphql")) {
@@ -108,6 +117,7 @@ export function createFakeGitHub(): Fetch {
         { status: 201 },
       );
     }
+    if (url.pathname === "/installation/token" && request.method === "DELETE") return new Response(null, { status: 204 });
     if (url.pathname === "/app/installations") return Response.json(isLost ? [] : [{ id: 7, suspended_at: null }]);
     if (url.pathname === "/installation/repositories") {
       const size = Number(url.searchParams.get("per_page") ?? 30);
@@ -144,6 +154,7 @@ export function createFakeGitHub(): Fetch {
       answer.headers.set("x-ratelimit-reset", String(Math.ceil(restRate.resetAt / 1000)));
       return answer;
     }
+    if (found && kind === "pulls") return pulls.serve(request, `${found.owner}/${found.name}`, branch);
     if (!found || kind !== "branches") return notFound();
     if (branch === undefined) {
       return Response.json(Object.entries(found.branches).map(([known, sha]) => ({ name: known, commit: { sha } })));
