@@ -42,20 +42,17 @@ describe("the ledger of heads", () => {
   });
 
   it("says so where nothing was seen, while it loads, and when it cannot be read", async () => {
-    let answer: (body: ReturnType<typeof ok>) => void = () => {};
-    const answers = [
-      () => refuse(500, "internal", "The database does not answer.", "Try again."),
-      () =>
-        new Promise<ReturnType<typeof ok>>((resolve) => {
-          answer = resolve;
-        }),
-    ];
-    const { user } = openRepository({ [sightingsPath]: () => (answers.shift() ?? (() => ok({ sightings: [] })))() });
+    const held = Promise.withResolvers<ReturnType<typeof ok>>();
+    let isDown = true;
+    const refused = refuse(500, "internal", "The database does not answer.", "Try again.");
+    const { user } = openRepository({ [sightingsPath]: () => (isDown ? refused : held.promise) });
     await user.click(await screen.findByText(title));
-    expect((await screen.findByText("The database does not answer.")).closest("[role=alert]")).toBeTruthy();
+    const failure = await screen.findByText("The database does not answer.", undefined, { timeout: 5_000 });
+    expect(failure.closest("[role=alert]")).toBeTruthy();
+    isDown = false;
     await user.click(screen.getByRole("button", { name: "Try again" }));
     expect(await screen.findByRole("status", { name: "Loading who saw each commit" })).toBeTruthy();
-    answer(ok({ sightings: [] }));
+    held.resolve(ok({ sightings: [] }));
     await waitFor(() => expect(screen.getByText(/No new commit was seen/)).toBeTruthy());
   });
 });
