@@ -5,6 +5,7 @@ import { type HeadCheckMessage } from "./domain/ports.ts";
 import { type BuildSlotsObject } from "./objects/build-slots-object.ts";
 import { type FeedObject } from "./objects/feed-object.ts";
 import { type ImageObject } from "./objects/image-object.ts";
+import { type PoolObject } from "./objects/pool-object.ts";
 import { type SessionObject } from "./objects/session-object.ts";
 
 export interface Env {
@@ -13,6 +14,7 @@ export interface Env {
   IMAGES: DurableObjectNamespace<ImageObject>;
   SESSIONS: DurableObjectNamespace<SessionObject>;
   BUILD_SLOTS: DurableObjectNamespace<BuildSlotsObject>;
+  POOLS: DurableObjectNamespace<PoolObject>;
   FEED: DurableObjectNamespace<FeedObject>;
   HEAD_CHECKS: Queue<HeadCheckMessage>;
   CONTROL_PLANE_URL: string;

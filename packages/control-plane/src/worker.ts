@@ -7,6 +7,7 @@ import { checkHeads, tick } from "./scheduler.ts";
 export { BuildSlotsObject } from "./objects/build-slots-object.ts";
 export { FeedObject } from "./objects/feed-object.ts";
 export { ImageObject } from "./objects/image-object.ts";
+export { PoolObject } from "./objects/pool-object.ts";
 export { SessionObject } from "./objects/session-object.ts";
 
 export default {

@@ -31,5 +31,6 @@ async function wakeUsed(): Promise<void> {
     wake(env.SESSIONS, ""),
     wake(env.FEED, "feed"),
     wake(env.BUILD_SLOTS, "slots"),
+    wake(env.POOLS, "repo:acme/shop"),
   ]);
 }

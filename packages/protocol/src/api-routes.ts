@@ -38,7 +38,14 @@ import {
   putNotificationTargetSchema,
 } from "./notifications.ts";
 import { sessionEventSchema, sessionViewSchema } from "./session.ts";
-import { createSessionRequestSchema, sessionListSchema } from "./session-api.ts";
+import {
+  createSessionRequestSchema,
+  poolViewSchema,
+  reservationSchema,
+  reserveSessionRequestSchema,
+  sessionListSchema,
+  sessionSettingsSchema,
+} from "./session-api.ts";
 
 export type ApiMethod = "get" | "put" | "post" | "delete";
 
@@ -166,6 +173,24 @@ export const apiRoutes: readonly ApiRoute[] = [
     errors: [...ofRepository, "image_disabled", "repository_empty"],
   },
   {
+    ...{ method: "get", path: "/api/repositories/{owner}/{name}/session-settings", operationId: "readSessionSettings" },
+    caller: "person",
+    summary: "What the repository sets for its sessions, and how its warm pool is.",
+    params: repository,
+    answer: json(poolViewSchema),
+    errors: ofRepository,
+  },
+  {
+    ...{ method: "put", path: "/api/repositories/{owner}/{name}/session-settings", operationId: "changeSessionSettings" },
+    caller: "person",
+    summary:
+      "Size and hours of the warm pool, which is filled or drained at once, and the idle stop of sessions that begin from now on.",
+    params: repository,
+    body: sessionSettingsSchema,
+    answer: json(poolViewSchema),
+    errors: ofRepository,
+  },
+  {
     ...{ method: "get", path: "/api/images", operationId: "listImages", caller: "person" },
     summary: "Every image that the provider still has, newest first.",
     query: repositoryQuery,
@@ -274,6 +299,14 @@ export const apiRoutes: readonly ApiRoute[] = [
     body: createSessionRequestSchema,
     answer: json(sessionViewSchema, 201),
     errors: ["model_not_allowed", "repository_not_found", "branch_not_found", "repository_empty", "github_unavailable"],
+  },
+  {
+    ...{ method: "post", path: "/api/sessions/reserve", operationId: "reserveSession", caller: "person" },
+    summary:
+      "Begins a sandbox for the session that somebody is typing the first prompt of, or keeps the one of `reservation`. It is stopped when no session takes it in time.",
+    body: reserveSessionRequestSchema,
+    answer: json(reservationSchema, 202),
+    errors: ["repository_not_found", "branch_not_found", "repository_empty", "github_unavailable", "rate_limited"],
   },
   {
     ...{ method: "get", path: "/api/sessions", operationId: "listSessions", caller: "person" },

@@ -1,5 +1,5 @@
 /** What a commit of an image scope owes to the lists and to the dashboard: rows to write and a push to send. Pure. */
-import { type BuildView, type ImageSettings } from "@open-inspect/protocol";
+import { type BuildView, type ImageSettings, imageScopeOf } from "@open-inspect/protocol";
 import { type ImageEffect } from "./image-messages.ts";
 import { type FailureSeries, type ScopeState } from "./image-scope-state.ts";
 import { droppedView, liveView, queuedView, recordView } from "./image-views.ts";
@@ -16,7 +16,9 @@ export type ImageRecord =
   | { type: "record.scope"; row: ScopeRow }
   | { type: "record.build"; build: BuildView }
   /** the repository as the database has it then */
-  | { type: "publish" };
+  | { type: "publish" }
+  /** what stands ready may be of another image than the active one */
+  | { type: "pool.tell"; scope: string };
 
 type Telling = Extract<ImageEffect, { type: "notify" }>;
 
@@ -36,6 +38,8 @@ export function deriveImageRecords(before: ScopeState, after: ScopeState): (Imag
     records.push({ type: "record.build", build: droppedView(dropped, target) });
   const isSeen = records.length > 0 || seenFields.some((field) => before[field] !== after[field]);
   if (target && isSeen) records.push({ type: "publish" });
+  const isOther = before.activeId !== after.activeId || before.enabled !== after.enabled;
+  if (target && isOther) records.push({ type: "pool.tell", scope: imageScopeOf(target) });
   const notice = noticeOf(before, after);
   if (notice) records.push({ type: "notify", notice });
   return records;

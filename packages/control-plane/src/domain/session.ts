@@ -109,7 +109,7 @@ function decide(state: SessionState, input: Exclude<SessionInput, { type: "creat
       return claim(state, input.claim, now);
     case "keep": {
       const { reserved } = state;
-      if (!reserved || reserved.until === null || input.until <= reserved.until) return same(state);
+      if (!reserved || reserved.until === input.until) return same(state);
       return same({ ...state, reserved: { ...reserved, until: input.until } });
     }
     case "release":

@@ -13,7 +13,9 @@ import { modelProxy } from "./model-proxy.ts";
 import { notifications } from "./notifications.ts";
 import { openApi } from "./openapi.ts";
 import { repositories } from "./repositories.ts";
+import { reservations } from "./reservations.ts";
 import { securityHeaders } from "./security.ts";
+import { sessionSettings } from "./session-settings.ts";
 import { sessions } from "./sessions.ts";
 import { requireUpgrade, upgradeRequest } from "./upgrade.ts";
 import { githubWebhook } from "./webhooks.ts";
@@ -25,10 +27,12 @@ const person = new Hono<App>()
     return c.env.FEED.getByName("feed").fetch(upgradeRequest("/"));
   })
   .route("/repositories", repositories)
+  .route("/repositories", sessionSettings)
   .route("/builds", builds)
   .route("/images", images)
   .get("/insights", insights)
   .route("/notifications", notifications)
+  .route("/sessions", reservations)
   .route("/sessions", sessions);
 
 const api = new Hono<App>()

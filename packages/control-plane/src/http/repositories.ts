@@ -28,7 +28,7 @@ import { parse, readJson } from "./validation.ts";
 const refOf = (c: Context<App>): RepositoryRef =>
   parse(repositoryRefSchema, { owner: c.req.param("owner"), name: c.req.param("name") }, "repository name");
 
-async function find(c: Context<App>) {
+export async function findTarget(c: Context<App>) {
   const ref = refOf(c);
   const found = await findRepository(c.env, ref, (work) => c.executionCtx.waitUntil(work));
   if (found) return found;
@@ -82,7 +82,7 @@ export const repositories = new Hono<App>()
     return c.json({ repositories: await known.list() } satisfies RepositoryList);
   })
   .get("/:owner/:name/branches", async (c) => {
-    const { target } = await find(c);
+    const { target } = await findTarget(c);
     const result = await gitHubOf(readConfig(c.env)).listBranches(target, target.installationId, target.branch);
     if (!result.ok)
       throw result.error.kind === "not_found" ? repositoryNotFound(target.owner, target.name) : gitHubUnavailable(result.error);
@@ -90,14 +90,14 @@ export const repositories = new Hono<App>()
   })
   .get("/:owner/:name/sightings", async (c) => {
     const { limit } = parse(sightingListQuerySchema, { limit: c.req.query("limit") }, "query");
-    const { target } = await find(c);
+    const { target } = await findTarget(c);
     const seen = await createHeadSightings(c.env.DB).list(imageScopeOf(target), limit);
     return c.json({ sightings: seen.map(sightingView) } satisfies SightingList);
   })
-  .get("/:owner/:name/image", async (c) => c.json((await find(c)).view.image))
+  .get("/:owner/:name/image", async (c) => c.json((await findTarget(c)).view.image))
   .put("/:owner/:name/image", async (c) => {
     const { enabled } = await readJson(c, putImageRequestSchema);
-    const { target, view } = await find(c);
+    const { target, view } = await findTarget(c);
     const object = c.env.IMAGES.getByName(imageScopeOf(target));
     const { lastCheck } = view.image;
     if (!enabled) return c.json(view.image.enabled ? { ...(await object.switchOff()), lastCheck } : view.image);
@@ -107,17 +107,17 @@ export const repositories = new Hono<App>()
   })
   .put("/:owner/:name/image/settings", async (c) => {
     const settings = await readJson(c, putImageSettingsSchema);
-    const { target, view } = await find(c);
+    const { target, view } = await findTarget(c);
     const state = await c.env.IMAGES.getByName(imageScopeOf(target)).changeSettings(target, settings);
     return c.json({ ...state, lastCheck: view.image.lastCheck } satisfies ImageState);
   })
   .delete("/:owner/:name/image/pin", async (c) => {
-    const { target, view } = await find(c);
+    const { target, view } = await findTarget(c);
     const state = await c.env.IMAGES.getByName(imageScopeOf(target)).unpin();
     return c.json({ ...state, lastCheck: view.image.lastCheck } satisfies ImageState);
   })
   .post("/:owner/:name/image/builds", async (c) => {
-    const { target, view } = await find(c);
+    const { target, view } = await findTarget(c);
     const disabled = new ApiError(
       "image_disabled",
       "Pre-built images are switched off for this repository.",

@@ -4,7 +4,10 @@ import { type Context } from "hono";
 import { createSessions, noHistory, type StartFacts } from "../adapters/d1/sessions.ts";
 import { createLog } from "../adapters/log.ts";
 import { gitHubOf } from "../compose.ts";
+import { selectImage } from "../domain/image-selection.ts";
+import { type SessionOrder } from "../domain/session-state.ts";
 import { readConfig } from "../env.ts";
+import { newAttempt } from "../objects/ids.ts";
 import { findRepository, syncRepositories } from "../repository-sync.ts";
 import { type App } from "./app-types.ts";
 import { ApiError, gitHubUnavailable, repositoryNotFound } from "./errors.ts";
@@ -76,3 +79,28 @@ export const titleOf = (prompt: string | undefined, repository: string): string 
   if (line === "") return repository;
   return line.length > titleLength ? `${line.slice(0, titleLength - 1)}…` : line;
 };
+
+/** What a session's object is asked for: the image is chosen here. @param wanted the branch that was asked for by its name */
+export function orderOf(
+  c: Context<App>,
+  { target, selection: found, history, settings }: StartFacts,
+  asked: Pick<SessionOrder, "id" | "branch" | "model" | "title" | "author" | "acceptedAt"> & { wanted: string | undefined },
+): SessionOrder {
+  const { MODELS, SESSION_START_LIMIT_MS } = readConfig(c.env);
+  const { owner, name, cloneUrl, installationId } = target;
+  const { id, branch, model, title, author, acceptedAt, wanted } = asked;
+  const selection = selectImage(found, branch, acceptedAt);
+  return {
+    ...{ id, branch, model, title, author, acceptedAt, history },
+    repository: { owner, name, cloneUrl, installationId },
+    isDefaultBranch: wanted === undefined,
+    models: MODELS,
+    parentId: null,
+    reserved: null,
+    image: selection.kind === "image" ? selection.image : null,
+    cold: selection.kind === "cold" ? selection.reason : null,
+    attempts: [newAttempt(), newAttempt()],
+    startLimitMs: SESSION_START_LIMIT_MS,
+    idleStopMs: settings.idleStopMinutes * 60_000,
+  };
+}

@@ -2,12 +2,12 @@
 import { createSessionRequestSchema, type SessionList, sessionIdSchema } from "@open-inspect/protocol";
 import { type Context, Hono } from "hono";
 import { createSessions } from "../adapters/d1/sessions.ts";
-import { selectImage } from "../domain/image-selection.ts";
 import { readConfig } from "../env.ts";
 import { newAttempt, newId } from "../objects/ids.ts";
 import { type App } from "./app-types.ts";
 import { ApiError } from "./errors.ts";
-import { branchOf, readStart, titleOf } from "./session-start.ts";
+import { claimWarm } from "./reservations.ts";
+import { branchOf, orderOf, readStart, titleOf } from "./session-start.ts";
 import { readAfter, requireUpgrade, upgradeRequest } from "./upgrade.ts";
 import { parse, readJson } from "./validation.ts";
 
@@ -21,36 +21,23 @@ const modelNotAllowed = (model: string, allowed: readonly string[]): ApiError =>
 export const sessions = new Hono<App>()
   .post("/", async (c) => {
     const acceptedAt = Date.now();
-    const { repository, branch: wanted, prompt, model } = await readJson(c, createSessionRequestSchema);
-    const { MODELS, SESSION_START_LIMIT_MS } = readConfig(c.env);
+    const { repository, branch: wanted, prompt, model, reservation } = await readJson(c, createSessionRequestSchema);
+    const { MODELS } = readConfig(c.env);
     if (model !== undefined && !MODELS.includes(model)) throw modelNotAllowed(model, MODELS);
     const facts = await readStart(c, repository);
     const branch = await branchOf(c, facts, wanted);
-    const { owner, name, cloneUrl, installationId } = facts.target;
-    const selection = selectImage(facts.selection, branch, acceptedAt);
+    const { owner, name } = facts.target;
+    const claim = {
+      ...{ acceptedAt, branch, model: model ?? null, attemptId: newAttempt() },
+      title: titleOf(prompt, `${owner}/${name}`),
+      author: { name: c.var.person, email: null, login: null },
+    };
+    const first = prompt === undefined ? null : { id: newId("prompt", acceptedAt), text: prompt };
     const id = newId("session", acceptedAt);
-    const { view, controlPlaneMs } = await c.env.SESSIONS.getByName(id).create(
-      {
-        id,
-        repository: { owner, name, cloneUrl, installationId },
-        branch,
-        isDefaultBranch: wanted === undefined,
-        model: model ?? null,
-        models: MODELS,
-        author: { name: c.var.person, email: null, login: null },
-        parentId: null,
-        reserved: null,
-        title: titleOf(prompt, `${owner}/${name}`),
-        acceptedAt,
-        image: selection.kind === "image" ? selection.image : null,
-        cold: selection.kind === "cold" ? selection.reason : null,
-        history: facts.history,
-        attempts: [newAttempt(), newAttempt()],
-        startLimitMs: SESSION_START_LIMIT_MS,
-        idleStopMs: facts.settings.idleStopMinutes * 60_000,
-      },
-      prompt === undefined ? null : { id: newId("prompt", acceptedAt), text: prompt },
-    );
+    const begun =
+      (await claimWarm(c, facts, { reservation, claim, prompt: first })) ??
+      (await c.env.SESSIONS.getByName(id).create(orderOf(c, facts, { ...claim, id, wanted }), first));
+    const { view, controlPlaneMs } = begun;
     if (controlPlaneMs !== null) c.header("server-timing", `control-plane;dur=${controlPlaneMs}`);
     return c.json(view, 201);
   })

@@ -32,6 +32,7 @@ const imagePolicies: Record<Exclude<OwedImageEffect["type"], keyof typeof sandbo
   "record.scope": record,
   "record.build": record,
   publish: { tries: 3, firstPauseMs: 200, maxPauseMs: 2_000, limitMs: 10_000 },
+  "pool.tell": record,
 };
 
 const policies: Record<OwedImageEffect["type"], EffectPolicy> = { ...sandboxPolicies, ...imagePolicies };
@@ -68,6 +69,9 @@ export function imageAddress(effect: OwedImageEffect): { key: string; lane: stri
       return { key: `build:${effect.build.id}`, lane: recordLane, delayMs: 0 };
     case "publish":
       return { key: "publish", lane: "feed", delayMs: 0 };
+    case "pool.tell":
+      // Behind the write of the active image: the pool reads it from there.
+      return { key: "pool", lane: recordLane, delayMs: 0 };
     default:
       return sandboxAddress(effect);
   }
@@ -77,6 +81,8 @@ export interface ImageWorld extends SandboxWorld {
   rows: ImageRows;
   feed: DurableObjectStub<FeedObject>;
   slots: DurableObjectStub<BuildSlotsObject>;
+  /** tells the scope's warm pool, where it has one, that the active image may be another one */
+  tellPool(scope: string): Promise<void>;
   notifier: Notifier;
   /** resolves when the rows that are owed are written, or after a while */
   recorded(): Promise<void>;
@@ -160,6 +166,8 @@ export async function performImageEffect(effect: OwedImageEffect, world: ImageWo
         const repository = await rows.view();
         if (repository) await world.feed.publish({ type: "repository", repository });
       });
+    case "pool.tell":
+      return untilWritten(() => world.tellPool(effect.scope));
     default: {
       const outcome = await performSandboxEffect(effect, world);
       // That a build's sandbox is gone is nothing to decide about.

@@ -15,6 +15,7 @@ import {
 import { createBridge } from "../adapters/bridge.ts";
 import { findBuild } from "../adapters/d1/builds.ts";
 import { createImageRows } from "../adapters/d1/image-rows.ts";
+import { createSessionSettings } from "../adapters/d1/session-settings.ts";
 import { createLog } from "../adapters/log.ts";
 import { acceptSocket, createViewers, sendText } from "../adapters/sockets.ts";
 import { createEffectStore } from "../adapters/sqlite/effect-store.ts";
@@ -81,6 +82,7 @@ export class ImageObject extends DurableObject<Env> {
         case "record.scope":
         case "record.build":
         case "publish":
+        case "pool.tell":
           return true;
         default:
           return isImageEffectWanted(state, effect);
@@ -94,6 +96,9 @@ export class ImageObject extends DurableObject<Env> {
         rows: createImageRows(this.env.DB, target ? imageScopeOf(target) : ""),
         feed: this.env.FEED.getByName("feed"),
         slots: this.env.BUILD_SLOTS.getByName("slots"),
+        tellPool: async (scope) => {
+          if (await createSessionSettings(this.env.DB).hasPool(scope)) await this.env.POOLS.getByName(scope).imageChanged(scope);
+        },
         notifier: notifierOf(this.env),
         recorded: () => this.runner.settled(recordLane, settleMs),
         lastLines: () => this.lastLines(),

@@ -1,5 +1,5 @@
 /** Performs the effects of a session: its sandbox, its row in D1, pushes to the dashboard, the report of a missing image. Decides nothing. */
-import { type BridgeDown, type SessionSummary } from "@open-inspect/protocol";
+import { type BridgeDown, imageScopeOf, type SessionSummary } from "@open-inspect/protocol";
 import { noHistory, type Sessions } from "../adapters/d1/sessions.ts";
 import { deadlines } from "../domain/deadlines.ts";
 import { selectImage } from "../domain/image-selection.ts";
@@ -16,7 +16,9 @@ import { performSandboxEffect, type SandboxWorld, sandboxAddress, sandboxPolicie
 export type OwedSessionEffect =
   | SessionEffect
   | { type: "record.session"; session: SessionSummary; facts: SessionFacts }
-  | { type: "publish"; session: SessionSummary };
+  | { type: "publish"; session: SessionSummary }
+  /** tells the warm pool that the sandbox belongs to how it is; `ended`: why it failed, null when it was asked to end */
+  | { type: "pool.tell"; scope: string; id: string; news: "ready" | { ended: string | null } };
 
 export const recordLane = "d1";
 
@@ -36,6 +38,7 @@ const sessionPolicies: Record<
   "repositories.reread": { tries: 3, firstPauseMs: 1_000, maxPauseMs: 10_000, limitMs: 30_000 },
   "record.session": { tries: null, firstPauseMs: 200, maxPauseMs: 30_000, limitMs: 20_000 },
   publish: { tries: 3, firstPauseMs: 200, maxPauseMs: 2_000, limitMs: 10_000 },
+  "pool.tell": { tries: null, firstPauseMs: 500, maxPauseMs: 60_000, limitMs: 20_000 },
 };
 
 export const sessionPolicy = (effect: OwedSessionEffect): EffectPolicy =>
@@ -67,6 +70,8 @@ export function sessionAddress(effect: OwedSessionEffect): { key: string; lane: 
       return { key: "session", lane: recordLane, delayMs: 0 };
     case "publish":
       return { key: "publish", lane: "feed", delayMs: 0 };
+    case "pool.tell":
+      return { key: "pool", lane: "pool", delayMs: 0 };
     default:
       return sandboxAddress(effect);
   }
@@ -79,8 +84,16 @@ export function deriveSessionRecords(before: SessionState | null, after: Session
   const isSeen = !before || differs(summaryOf(before), session) || before.reserved !== after.reserved;
   // The version alone is nothing that anybody reads.
   if (before && !isSeen && !differs({ ...factsOf(before), version: 0 }, { ...facts, version: 0 })) return [];
-  const record: OwedSessionEffect = { type: "record.session", session, facts };
-  return isSeen && !after.reserved ? [record, { type: "publish", session }] : [record];
+  const records: OwedSessionEffect[] = [{ type: "record.session", session, facts }, ...poolNews(before, after)];
+  return isSeen && !after.reserved ? [...records, { type: "publish", session }] : records;
+}
+
+function poolNews(before: SessionState | null, { id, repository, reserved, stage }: SessionState): OwedSessionEffect[] {
+  if (reserved?.kind !== "pool" || before?.stage.at === stage.at) return [];
+  const scope = imageScopeOf(repository);
+  if (stage.at === "ready") return [{ type: "pool.tell", scope, id, news: "ready" }];
+  if (stage.at !== "ended") return [];
+  return [{ type: "pool.tell", scope, id, news: { ended: stage.failure?.message ?? null } }];
 }
 
 const differs = (a: object, b: object): boolean => JSON.stringify(a) !== JSON.stringify(b);
@@ -130,6 +143,11 @@ export async function performSessionEffect(
       return untilWritten(() => syncRepositories(world.env, { force: true, background: () => {} }));
     case "record.session":
       return untilWritten(() => world.sessions.save(effect.session, effect.facts));
+    case "pool.tell": {
+      const pool = world.env.POOLS.getByName(effect.scope);
+      const { id, news } = effect;
+      return untilWritten(() => (news === "ready" ? pool.memberReady(id) : pool.memberEnded(id, news.ended)));
+    }
     case "publish":
       return untilWritten(() => world.env.FEED.getByName("feed").publish({ type: "session", session: effect.session }));
     default:

@@ -1,6 +1,6 @@
 /** One object per session: a switchboard between requests, sockets, the alarm and the pure machine in `domain/session.ts`. */
 import { DurableObject } from "cloudflare:workers";
-import { type RuntimeEvent, type SessionEvent, type SessionView } from "@open-inspect/protocol";
+import { imageScopeOf, type RuntimeEvent, type SessionEvent, type SessionView } from "@open-inspect/protocol";
 import { createBridge } from "../adapters/bridge.ts";
 import { createSessions } from "../adapters/d1/sessions.ts";
 import { createLog } from "../adapters/log.ts";
@@ -36,6 +36,20 @@ const settleMs = 1_000;
 const logPageBytes = 512 * 1024;
 /** the log of a session has one owner */
 const logOwner = "session";
+
+/** What is asked of a reserved sandbox before it is kept or claimed. */
+export interface ReservedFor {
+  scope: string;
+  /** null: the default branch */
+  branch: string | null;
+}
+
+/** A session that has just begun. */
+export interface Begun {
+  view: SessionView;
+  /** from the accepted request until the sandbox was asked for; 0 when it was there */
+  controlPlaneMs: number | null;
+}
 
 export interface FirstPrompt {
   id: string;
@@ -86,7 +100,10 @@ export class SessionObject extends DurableObject<Env> {
     address: sessionAddress,
     policy: sessionPolicy,
     isWanted: (state, effect) =>
-      effect.type === "record.session" || effect.type === "publish" || isSessionEffectWanted(state, effect),
+      effect.type === "record.session" ||
+      effect.type === "publish" ||
+      effect.type === "pool.tell" ||
+      isSessionEffectWanted(state, effect),
     perform: (effect, state) => {
       const { config, env } = this;
       return performSessionEffect(effect, state, {
@@ -145,7 +162,7 @@ export class SessionObject extends DurableObject<Env> {
   }
 
   /** Begins the session; the gateway's create call is on its way before this answers. A repetition changes nothing. */
-  async create(order: SessionOrder, prompt: FirstPrompt | null): Promise<{ view: SessionView; controlPlaneMs: number | null }> {
+  async create(order: SessionOrder, prompt: FirstPrompt | null): Promise<Begun> {
     if (prompt && !this.runner.state()) this.prompts.add({ ...prompt, model: order.model, createdAt: order.acceptedAt });
     this.runner.dispatch({ type: "create", order });
     await this.runner.settled(recordLane, settleMs);
@@ -179,22 +196,24 @@ export class SessionObject extends DurableObject<Env> {
     return this.change({ type: "rename", title });
   }
 
-  /** Makes a session of a reserved sandbox, once; null: there is none, or it is somebody else's. */
-  async claim(claim: SessionClaim): Promise<SessionView | null> {
+  /** Makes a session of a reserved sandbox, once; null: there is none, it is for something else, or it is somebody else's. */
+  async claim(claim: SessionClaim, wanted: ReservedFor, prompt: FirstPrompt | null): Promise<Begun | null> {
     const before = this.runner.state();
-    if (!before) return null;
-    const after = this.runner.dispatch({ type: "claim", claim });
+    if (!before || !fits(before, wanted)) return null;
     const isAgain = claim.attemptId !== undefined && before.claimedBy === claim.attemptId;
+    const after = this.runner.dispatch({ type: "claim", claim });
     if (!isAgain && (before.reserved === null || !after || after.reserved !== null)) return null;
+    if (prompt && !isAgain) this.prompts.add({ ...prompt, model: claim.model, createdAt: claim.acceptedAt });
     await this.runner.settled(recordLane, settleMs);
-    return this.viewNow();
+    return { view: this.viewNow() ?? viewOf(this.existing(), []), controlPlaneMs: this.controlPlaneMs() };
   }
 
-  /** @returns false when there is nothing reserved here any more */
-  async keep(until: number): Promise<boolean> {
-    if (!this.runner.state()) return false;
+  /** @returns null when there is nothing reserved here any more, or not for this */
+  async keep(until: number, wanted: ReservedFor): Promise<{ isReady: boolean } | null> {
+    const state = this.runner.state();
+    if (!state?.reserved || !fits(state, wanted) || liveAttemptOf(state) === null) return null;
     const after = this.runner.dispatch({ type: "keep", until });
-    return after !== null && after.reserved !== null && liveAttemptOf(after) !== null;
+    return { isReady: after?.stage.at === "ready" };
   }
 
   /** Ends what is still reserved; a session goes on. */
@@ -366,6 +385,9 @@ export class SessionObject extends DurableObject<Env> {
     }
   }
 }
+
+const fits = ({ repository, branch, isDefaultBranch }: SessionState, wanted: ReservedFor): boolean =>
+  imageScopeOf(repository) === wanted.scope && (wanted.branch === null ? isDefaultBranch : branch === wanted.branch);
 
 function toDelta(event: Extract<RuntimeEvent, { type: "prompt.delta" }>): SessionEvent {
   const { promptId, partId, kind, delta } = event;

@@ -57,6 +57,7 @@ function createScope(random: Random) {
         effect.type === "record.scope" ||
         effect.type === "record.build" ||
         effect.type === "publish" ||
+        effect.type === "pool.tell" ||
         isImageEffectWanted(state, effect),
       derive: deriveImageRecords,
       nextWakeAt: (state) => nextImageWakeAt(state, null),
@@ -71,6 +72,7 @@ function createScope(random: Random) {
           if (effect.build.finishedAt !== null) database.ended.add(effect.build.id);
           return { done: null };
         case "publish":
+        case "pool.tell":
         case "notify":
           return { done: null };
         case "slot.request":

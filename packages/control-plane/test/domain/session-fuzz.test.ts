@@ -29,7 +29,10 @@ function createSession(random: Random) {
       address: sessionAddress,
       policy: sessionPolicy,
       isWanted: (state, effect) =>
-        effect.type === "record.session" || effect.type === "publish" || isSessionEffectWanted(state, effect),
+        effect.type === "record.session" ||
+        effect.type === "publish" ||
+        effect.type === "pool.tell" ||
+        isSessionEffectWanted(state, effect),
       derive: deriveSessionRecords,
       nextWakeAt: (state) => nextSessionWakeAt(state, null),
       clock: () => ({ type: "clock", heardAt: null, lastLines: ["last line"] }),
@@ -40,6 +43,7 @@ function createSession(random: Random) {
           rows.set(effect.session.id, effect.session);
           return { done: null };
         case "publish":
+        case "pool.tell":
         case "bridge.shutdown":
           return { done: null };
         case "image.report_missing":

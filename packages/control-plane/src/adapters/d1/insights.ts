@@ -15,7 +15,7 @@ function statements(where: string) {
   const sessions = `SELECT *, CASE WHEN cold_reason IS NOT NULL OR started_from = 'base' THEN 'cold'
       WHEN image_id IS NOT NULL OR started_from = 'image' THEN 'image' END AS kind,
       CASE WHEN behind_commits = 0 THEN 0 WHEN behind_oldest_at IS NOT NULL THEN max(0, created_at - behind_oldest_at) END AS behind_ms
-    FROM sessions WHERE ${where.replace("$time", "created_at")}`;
+    FROM sessions WHERE is_reserved = 0 AND ${where.replace("$time", "created_at")}`;
   const builds = `SELECT * FROM builds WHERE ${where.replace("$time", "requested_at")}`;
   return {
     starts: `SELECT kind, count(*) AS count, sum(status = 'failed' AND ready_at IS NULL) AS failed FROM (${sessions}) WHERE kind IS NOT NULL

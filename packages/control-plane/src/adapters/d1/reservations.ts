@@ -24,6 +24,10 @@ export function createReservations(d1: D1Database) {
     async keep(id: string, expiresAt: number): Promise<void> {
       await db.update(reservations).set({ expiresAt }).where(eq(reservations.id, id));
     },
+    /** Another session stands for it. */
+    async rename(id: string, to: string): Promise<void> {
+      await db.update(reservations).set({ id: to }).where(eq(reservations.id, id));
+    },
     async forget(id: string): Promise<void> {
       await db.delete(reservations).where(eq(reservations.id, id));
     },
