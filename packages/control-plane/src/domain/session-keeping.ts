@@ -9,7 +9,7 @@ import { endSandbox } from "./sandbox.ts";
 import { beginKeeping, ended, stopWork, terminate } from "./session-ends.ts";
 import { type LiveStep, type SessionEffect, type SessionInput } from "./session-messages.ts";
 import { resume } from "./session-starts.ts";
-import { liveAttemptOf, type SessionState } from "./session-state.ts";
+import { type SessionState } from "./session-state.ts";
 
 /** When a sandbox that is ready has to be looked at for its own sake. */
 export function keepAtOf({ stage, work, reserved, bornAt, idleStopMs }: SessionState): number | null {
@@ -83,14 +83,17 @@ export function snapshotTaken(
   if (stage.at === "ended" && stage.failure?.code === "snapshot_failed") {
     return { state: { ...kept, stage: { ...stage, failure: null } }, effects };
   }
+  if (stage.at === "choosing") {
+    // The start that was about to do without it has it now.
+    const next = resume(kept, now);
+    return { state: { ...next.state, askedAt: state.askedAt }, effects: [...effects, ...next.effects] };
+  }
   if (stage.at !== "snapshotting") return { state: kept, effects };
   // Work that came meanwhile needs a new sandbox: a sandbox can be kept only once.
   const goesOn = stage.reason === "move" || state.work.isWorking;
   const next = goesOn && state.archivedAt === null ? resume(kept, now) : terminate(kept, null, now);
-  return {
-    state: next.state,
-    effects: [...effects, ...(liveAttemptOf(next.state) ? endSandbox(stage.life) : []), ...next.effects],
-  };
+  const old = next.state.stage.at === "stopping" ? [] : endSandbox(stage.life);
+  return { state: next.state, effects: [...effects, ...old, ...next.effects] };
 }
 
 export function snapshotFailed(

@@ -47,7 +47,7 @@ export function isSessionEffectWanted(state: SessionState | null, effect: Sessio
       return effect.attempt === state?.attempt && (state.stage.at === "starting" || state.stage.at === "ready");
     case "snapshot":
       // Also when the session does not wait for it any more: a late answer is better than none.
-      return effect.attempt === state?.attempt && ["snapshotting", "stopping", "ended"].includes(state.stage.at);
+      return effect.attempt === state?.attempt && ["snapshotting", "stopping", "ended", "choosing"].includes(state.stage.at);
     case "image.look_up":
       return effect.serial === state?.serial && state.stage.at === "choosing";
     case "bridge.push":

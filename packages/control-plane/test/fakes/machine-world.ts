@@ -44,7 +44,15 @@ export function createMachineWorld<State, Input, Effect>(
   /** a call has a deadline below its policy's limit: what is older never happens */
   let pending: { effect: Effect; lostAt: number; resolve: (outcome: Performed<Input>) => void }[] = [];
   let late: Effect[] = [];
-  const world: World = { sandboxes: new Map(), images: new Set(), serial: 0, faults: 0.25, basePending: 0, now };
+  const world: World = {
+    sandboxes: new Map(),
+    images: new Set(),
+    serial: 0,
+    faults: 0.25,
+    basePending: 0,
+    now,
+    expiries: new Map(),
+  };
   if (random.chance(0.3)) world.basePending = random.pick([1, 3, 9]) ?? 1;
 
   const boot = (): Runner<State, Input> =>
@@ -110,6 +118,7 @@ export function createMachineWorld<State, Input, Effect>(
     async pass(ms: number) {
       now += ms;
       world.now = now;
+      for (const [id, expiresAt] of world.expiries) if (now >= expiresAt) world.images.delete(id);
       for (const effect of late) perform(effect, world);
       late = [];
       if (alarmAt !== null && alarmAt <= now) {
@@ -155,6 +164,8 @@ export interface World {
   /** creates from the base that are still answered with "not ready" */
   basePending: number;
   now: number;
+  /** when the provider forgets an image by itself */
+  expiries: Map<string, number>;
 }
 
 export const running = (world: World): FuzzSandbox[] => [...world.sandboxes.values()].filter((one) => one.running);
