@@ -118,6 +118,10 @@ export const sessionSummarySchema = z.object({
   activeAt: timestampSchema,
   startMs: durationMsSchema.nullable(),
   startedFrom: z.enum(startSources).nullable(),
+  /** the image that it came from */
+  imageId: imageIdSchema.nullable(),
+  /** why it did not start from an image; null when it did */
+  coldReason: z.enum(coldReasonCodes).nullable(),
   title: z.string(),
   author: personSchema.nullable(),
   /** of all prompts together */

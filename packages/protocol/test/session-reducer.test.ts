@@ -40,6 +40,8 @@ const state: SessionState = {
   title: "a",
   author: null,
   usage: null,
+  imageId: null,
+  coldReason: null,
   promptCount: 0,
   pullRequest: null,
   parentId: null,

@@ -164,6 +164,8 @@ export function summary(number: number, over: Partial<SessionSummary> = {}): Ses
     activeAt: createdAt,
     author: null,
     usage: null,
+    imageId: imageId(1),
+    coldReason: null,
     promptCount: 0,
     pullRequest: null,
     parentId: null,

@@ -55,6 +55,7 @@ export function summaryOf(state: SessionState): SessionSummary {
     activeAt: Math.max(work.activeAt ?? 0, state.readyAt ?? 0, state.askedAt),
     startMs: receipt?.startMs ?? null,
     startedFrom: receipt?.startedFrom ?? null,
+    ...originOf(state),
     title: state.title,
     author: state.author,
     usage: work.usage,
@@ -63,6 +64,12 @@ export function summaryOf(state: SessionState): SessionSummary {
     parentId: state.parentId,
     archivedAt: state.archivedAt,
   };
+}
+
+/** The image that it came from, or why from none: of the first start, and of a later image where one took its place. */
+function originOf({ first, image, cold }: SessionState): Pick<SessionSummary, "imageId" | "coldReason"> {
+  if (first) return { imageId: image?.id ?? first.facts.imageId, coldReason: first.facts.coldReason };
+  return { imageId: image?.id ?? null, coldReason: cold };
 }
 
 /** What the database keeps of a session besides its summary. */
@@ -79,9 +86,10 @@ export interface SessionFacts extends StartFacts {
 const firstPromptLength = 500;
 
 export function factsOf(state: SessionState): SessionFacts {
-  const { first, image, pullRequest, repository, work } = state;
+  const { first, pullRequest, repository, work } = state;
   return {
-    ...(first ? { ...first.facts, imageId: image?.id ?? first.facts.imageId } : startFactsOf(state)),
+    ...(first ? first.facts : startFactsOf(state)),
+    ...originOf(state),
     version: state.version,
     isReserved: state.reserved !== null,
     firstPrompt: work.firstPrompt?.slice(0, firstPromptLength) ?? null,

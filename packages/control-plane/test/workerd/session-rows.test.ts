@@ -1,6 +1,6 @@
 /** What the database keeps of sessions, and what it keeps from happening to their images. */
 import { env } from "cloudflare:workers";
-import { type BuildView, type Failure, type ImageState, type SessionView } from "@open-inspect/protocol";
+import { type BuildView, type Failure, type ImageState, type SessionList, type SessionView } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import {
   connectRuntime,
@@ -64,6 +64,8 @@ it("[IB7] an image over the limit is not deleted before the last running session
   expect(await deleted()).toEqual([first]);
 });
 
+const listed = async (id: string) => (await json<SessionList>("GET", "/api/sessions")).body.sessions.find((one) => one.id === id);
+
 it("[SE14] a session's row has its image, what it spared, and how far the image was behind before and after the sync", async () => {
   await buildImage("a");
   const { session, runtime } = await startSession();
@@ -86,6 +88,7 @@ it("[SE14] a session's row has its image, what it spared, and how far the image 
     at_head: 1,
     saved_ms: savedMs,
   });
+  expect(await listed(session.id)).toMatchObject({ imageId: active?.id, coldReason: null });
 });
 
 it("[SE14] a cold session's row has the reason, and nothing of an image that was given up", async () => {
@@ -97,4 +100,5 @@ it("[SE14] a cold session's row has the reason, and nothing of an image that was
   runtime.event({ type: "failed", failure });
   await eventually(async () => (await row(session.id))?.cold_reason === "restore_failed", "it begins again from the base");
   expect(await row(session.id)).toMatchObject({ image_id: null, behind_commits: null, behind_oldest_at: null, at_head: null });
+  expect(await listed(session.id)).toMatchObject({ imageId: null, coldReason: "restore_failed" });
 });
