@@ -254,6 +254,11 @@ export const sessions = sqliteTable(
     index("sessions_by_scope_time").on(table.scope, table.createdAt),
     index("sessions_by_image").on(table.imageId, table.endedAt),
     index("sessions_by_parent").on(table.parentId),
+    index("sessions_by_status").on(table.status, table.createdAt),
+    index("sessions_by_author").on(table.authorName, table.createdAt),
+    index("sessions_live").on(table.createdAt).where(sql`${table.endedAt} is null`),
+    index("sessions_archived").on(table.createdAt).where(sql`${table.archivedAt} is not null`),
+    index("sessions_reserved").on(table.endedAt).where(sql`${table.isReserved} = 1`),
     index("sessions_by_pull_request").on(table.pullRequestKey),
   ],
 );
