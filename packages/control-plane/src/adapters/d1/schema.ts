@@ -23,6 +23,7 @@ import {
   startSources,
   type Usage,
 } from "@open-inspect/protocol";
+import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import { type FailureSeries } from "../../domain/image-scope-state.ts";
 
