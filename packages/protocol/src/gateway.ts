@@ -38,6 +38,8 @@ export type SandboxSource = z.infer<typeof sandboxSourceSchema>;
 
 /** While the base image is being built create answers `transient` with this code; it is worth asking again for as long as it takes. */
 export const baseNotReadyCode = "base_not_ready";
+/** The provider has no capacity at the moment, or limits the rate of calls: nothing was done, and asking again later may help. */
+export const providerBusyCode = "provider_busy";
 /** The base image cannot be built; `lines` are the end of the build's output. `permanent`: only an operator can help. */
 export const baseImageFailedCode = "base_image_failed";
 

@@ -8,6 +8,10 @@ const dayMs = 24 * 60 * minuteMs;
 export const deadlines = {
   /** between two creates while the gateway builds the base image; it holds each of them for a while itself */
   basePollMs: 3 * secondMs,
+  /** a provider without capacity is asked again for so long, with pauses between these two and as much jitter */
+  busyMs: 10 * minuteMs,
+  busyFirstMs: secondMs,
+  busyMaxMs: 20 * secondMs,
   /** from the accepted start call until the runtime's first hello */
   connectMs: 60 * secondMs,
   /** no frame on the bridge for this long: the sandbox is lost */

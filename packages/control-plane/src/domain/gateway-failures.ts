@@ -31,5 +31,14 @@ export function gatewayFailure(failure: GatewayFailure, phase: "sandbox" | "conn
   }
 }
 
+/** The provider had no capacity for a sandbox for too long. @param said the gateway's last word about it */
+export const providerBusy = (waitedMs: number, said: string): Failure =>
+  createFailure("gateway_unavailable", {
+    phase: "sandbox",
+    lines: [said],
+    message: `The provider had no capacity for a sandbox for ${Math.round(waitedMs / 60_000)} minutes.`,
+    hint: "Nothing is wrong with the repository. Try again later, or raise the limits of the provider's workspace.",
+  });
+
 /** Time ran out while the gateway was building the base image. @param said the gateway's last word about it */
 export const baseNotReady = (said: string): Failure => createFailure("base_not_ready", { phase: "sandbox", lines: [said] });

@@ -70,6 +70,7 @@ export function stepImage(state: ScopeState, input: ImageInput, now: number): Im
       return { state, effects: continueSweep(input) };
     case "sandbox.created":
     case "sandbox.base_pending":
+    case "sandbox.busy":
     case "sandbox.create_failed":
     case "runtime.started":
     case "runtime.start_failed":

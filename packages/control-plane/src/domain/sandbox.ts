@@ -10,9 +10,10 @@ import {
   type SandboxStatus,
   type StartSource,
 } from "@open-inspect/protocol";
+import { jitterMs } from "./build-slots.ts";
 import { deadlines, evaluateDeadline, limits } from "./deadlines.ts";
 import { createFailure } from "./failures.ts";
-import { gatewayFailure } from "./gateway-failures.ts";
+import { gatewayFailure, providerBusy } from "./gateway-failures.ts";
 import { endPhase, runningPhase, startPhase } from "./phases.ts";
 import { type GatewayFailure } from "./ports.ts";
 import { runtimeGone, sandboxEnded, sandboxSilent } from "./sandbox-lost.ts";
@@ -32,8 +33,8 @@ export type Launch =
     };
 
 export type SandboxLife =
-  /** `baseSaid`: the gateway is still building the base image, in its own words */
-  | { at: "creating"; attempt: string; startedAt: number; baseSaid?: string }
+  /** `baseSaid`: the gateway is still building the base image, in its own words. `busyFrom`: since when the provider has no capacity */
+  | { at: "creating"; attempt: string; startedAt: number; baseSaid?: string; busyFrom?: number }
   | { at: "starting"; attempt: string; sandboxId: string; startedAt: number }
   | { at: "connecting"; attempt: string; sandboxId: string; startedAt: number; deadlineAt: number; pollAt: number }
   | {
@@ -55,6 +56,8 @@ export type SandboxInput =
   | { type: "sandbox.created"; attempt: string; sandboxId: string; durationMs: number; baseWaitMs?: number | undefined }
   /** the gateway is still building the base image; `create` is what it was asked for */
   | { type: "sandbox.base_pending"; attempt: string; create: CreateEffect; said: string }
+  /** the provider has no capacity or limits the rate; `create` is what the gateway was asked for */
+  | { type: "sandbox.busy"; attempt: string; create: CreateEffect; said: string }
   | { type: "sandbox.create_failed"; attempt: string; failure: GatewayFailure }
   | { type: "runtime.started"; attempt: string }
   | { type: "runtime.start_failed"; attempt: string; failure: GatewayFailure }
@@ -77,6 +80,8 @@ export interface CreateEffect {
   memoryMiB: number;
   timeoutMs: number;
   afterMs?: number;
+  /** how often the provider had no capacity for it */
+  refusals?: number;
 }
 
 export type SandboxEffect =
@@ -181,6 +186,17 @@ export function stepSandbox(
       );
       return stay({ ...life, baseSaid: input.said }, [{ ...input.create, afterMs: deadlines.basePollMs }], told);
     }
+    case "sandbox.busy": {
+      if (life.at !== "creating") return stay();
+      const { busyFrom = now } = life;
+      if (now - busyFrom >= deadlines.busyMs) return giveUp(providerBusy(now - busyFrom, input.said));
+      const told = phases.map((record) =>
+        record.phase === "sandbox" ? { ...record, detail: "waiting for the provider" } : record,
+      );
+      const { refusals = 0 } = input.create;
+      const afterMs = busyPauseMs(life.attempt, refusals);
+      return stay({ ...life, busyFrom }, [{ ...input.create, refusals: refusals + 1, afterMs }], told);
+    }
     case "sandbox.create_failed":
       return life.at === "creating" ? giveUp(gatewayFailure(input.failure, "sandbox")) : stay();
     case "runtime.started":
@@ -239,6 +255,12 @@ export function stepSandbox(
     case "clock":
       return stepClock(life, phases, input, now, stay, giveUp);
   }
+}
+
+/** Doubles; each attempt by another share, so that those who were refused together do not come back together. */
+function busyPauseMs(attempt: string, refusals: number): number {
+  const pauseMs = Math.min(deadlines.busyMaxMs, deadlines.busyFirstMs * 2 ** Math.min(refusals, 20));
+  return Math.round(pauseMs / 2) + jitterMs(`${attempt}:${refusals}`, pauseMs);
 }
 
 /** From the first create until the one that succeeded could begin; the gateway holds a create for a while before it says so. */

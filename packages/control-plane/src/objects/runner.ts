@@ -5,6 +5,7 @@
  */
 
 import { type EffectRow, type EffectStore } from "../adapters/sqlite/effect-store.ts";
+import { jitterMs } from "../domain/build-slots.ts";
 import { deadlines } from "../domain/deadlines.ts";
 import { type Log } from "../domain/ports.ts";
 
@@ -127,7 +128,9 @@ export function createRunner<State, Input, Effect>(parts: RunnerParts<State, Inp
       log.warn("effect.given_up", { key: row.key, tries: row.tries + 1, cause: outcome.cause });
       settle(outcome.retry, forget);
     } else {
-      const pauseMs = Math.min(policy.maxPauseMs, policy.firstPauseMs * 2 ** Math.min(row.tries, 20));
+      const fullMs = Math.min(policy.maxPauseMs, policy.firstPauseMs * 2 ** Math.min(row.tries, 20));
+      // Objects that failed together do not come back together: keys that name a sandbox are another share of the pause each.
+      const pauseMs = fullMs - jitterMs(`${row.key}:${row.tries}`, fullMs / 4);
       log.info("effect.retry", { key: row.key, tries: row.tries + 1, pauseMs, cause: outcome.cause });
       store.postpone(row, parts.now() + pauseMs);
     }

@@ -1,5 +1,5 @@
 /** Performs the effects of a sandbox's life over the data plane, for builds and sessions alike. Decides nothing. */
-import { baseNotReadyCode, type RuntimeConfig } from "@open-inspect/protocol";
+import { baseNotReadyCode, providerBusyCode, type RuntimeConfig } from "@open-inspect/protocol";
 import { mintToken } from "../adapters/sandbox-tokens.ts";
 import { deadlines, limits } from "../domain/deadlines.ts";
 import { type DataPlane, type GatewayResult } from "../domain/ports.ts";
@@ -62,6 +62,8 @@ export async function performSandboxEffect(effect: SandboxEffect, world: Sandbox
       const { code, message } = result.error;
       // Not a try: the gateway works, and how long the base takes is its own affair.
       if (code === baseNotReadyCode) return { done: { type: "sandbox.base_pending", attempt, create: effect, said: message } };
+      // Nor is this: many who are refused together would use up their tries together.
+      if (code === providerBusyCode) return { done: { type: "sandbox.busy", attempt, create: effect, said: message } };
       const input = { type: "sandbox.create_failed", attempt, failure: result.error } as const;
       return result.error.kind === "transient" ? { retry: input, cause: result.error.code } : { done: input };
     }

@@ -3,7 +3,14 @@ import { bridgeProtocolVersion } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import { deadlines } from "../../src/domain/deadlines.ts";
 import { startPhase } from "../../src/domain/phases.ts";
-import { endSandbox, nextSandboxWakeAt, type SandboxInput, type SandboxLife, stepSandbox } from "../../src/domain/sandbox.ts";
+import {
+  type CreateEffect,
+  endSandbox,
+  nextSandboxWakeAt,
+  type SandboxInput,
+  type SandboxLife,
+  stepSandbox,
+} from "../../src/domain/sandbox.ts";
 
 const attempt = "a1";
 const launch = { mode: "build", buildId: "bld_1", cloneUrl: "http://g", branch: "main", previous: null } as const;
@@ -148,6 +155,39 @@ it("[SB10] while the base image is built the create is owed again after a pause,
   ]);
   expect(step(waiting.life, pending, 45_000, waiting.phases).effects).toHaveLength(1);
   expect(step(up, pending, 45_000).effects, "an answer to a create that is over").toEqual([]);
+});
+
+it("[SB14] a provider without capacity is asked again with growing pauses, each sandbox in its own rhythm, until it was too long", () => {
+  const pausesOf = (attempt: string): number[] => {
+    let life: SandboxLife = { ...creating, attempt };
+    let owed: CreateEffect = { ...create, attempt };
+    const pauses: number[] = [];
+    for (let now = 2_000; now < 60_000; now += owed.afterMs ?? 0) {
+      const next = step(life, { type: "sandbox.busy", attempt, create: owed, said: "Too many." }, now);
+      expect(next.phases[0]?.detail).toBe("waiting for the provider");
+      const [effect] = next.effects;
+      if (effect?.type !== "sandbox.create") throw new Error("nothing is owed");
+      life = next.life;
+      owed = effect;
+      pauses.push(effect.afterMs ?? 0);
+    }
+    return pauses;
+  };
+  const pauses = pausesOf("a".repeat(32));
+  for (const [index, pauseMs] of pauses.entries()) {
+    const fullMs = Math.min(deadlines.busyMaxMs, deadlines.busyFirstMs * 2 ** index);
+    expect(pauseMs).toBeGreaterThanOrEqual(fullMs / 2);
+    expect(pauseMs).toBeLessThanOrEqual(1.5 * fullMs);
+  }
+  const firsts = Array.from({ length: 20 }, (_, index) => pausesOf(index.toString(16).padStart(32, "0"))[0]);
+  expect(new Set(firsts).size, "those who were refused together do not come back together").toBeGreaterThan(15);
+
+  const busy = { type: "sandbox.busy", attempt, create, said: "Too many." } as const;
+  const waiting = step(creating, busy, 2_000);
+  const over = step(waiting.life, busy, 2_000 + deadlines.busyMs, waiting.phases);
+  expect(over.verdict?.failure).toMatchObject({ code: "gateway_unavailable", phase: "sandbox", lines: ["Too many."] });
+  expect(over.verdict?.failure.message).toContain("10 minutes");
+  expect(step(up, busy, 45_000).effects, "an answer to a create that is over").toEqual([]);
 });
 
 it("[SB11] a base image that cannot be built is told with the gateway's sentence and the end of the build's output", () => {

@@ -3,7 +3,13 @@
  * names, nothing of HTTP or of what was being done beyond its subject.
  */
 import { stripVTControlCharacters } from "node:util";
-import { baseImageFailedCode, failureLinesMax, type GatewayErrorBody, type GatewayErrorKind } from "@open-inspect/protocol";
+import {
+  baseImageFailedCode,
+  failureLinesMax,
+  type GatewayErrorBody,
+  type GatewayErrorKind,
+  providerBusyCode,
+} from "@open-inspect/protocol";
 
 const longestLine = 1_000;
 
@@ -28,7 +34,7 @@ const startAgain = "Create a new sandbox.";
 const sandboxEnded = ["not_found", "sandbox_ended", "The sandbox has ended.", startAgain] as const;
 const busy = [
   "transient",
-  "provider_busy",
+  providerBusyCode,
   "Modal has no capacity for this at the moment.",
   "Repeat later, or raise the limits of the workspace.",
 ] as const;
