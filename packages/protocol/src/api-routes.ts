@@ -39,15 +39,18 @@ import {
 } from "./notifications.ts";
 import { sessionEventSchema, sessionViewSchema } from "./session.ts";
 import {
+  changeSessionRequestSchema,
   createSessionRequestSchema,
   poolViewSchema,
+  pullRequestRequestSchema,
   reservationSchema,
   reserveSessionRequestSchema,
+  sessionListQuerySchema,
   sessionListSchema,
   sessionSettingsSchema,
 } from "./session-api.ts";
 
-export type ApiMethod = "get" | "put" | "post" | "delete";
+export type ApiMethod = "get" | "put" | "post" | "patch" | "delete";
 
 /** What a route answers when all is well: JSON of a schema, a text, messages over a WebSocket, or server-sent events by name. */
 export type ApiAnswer =
@@ -100,7 +103,7 @@ export const apiRoutes: readonly ApiRoute[] = [
   {
     ...{ method: "post", path: "/api/webhooks/github", operationId: "receiveGitHubWebhook", caller: "signature" },
     summary:
-      "Takes GitHub's events of pushes, repositories and installations; others are acknowledged and ignored. Signed in `x-hub-signature-256`.",
+      "Takes GitHub's events of pushes, pull requests, repositories and installations; others are acknowledged and ignored. Signed in `x-hub-signature-256`.",
     body: githubPushSchema,
     answer: json(webhookAcceptedSchema, 202),
     errors: ["invalid_request", "payload_too_large", "signature_invalid"],
@@ -310,9 +313,10 @@ export const apiRoutes: readonly ApiRoute[] = [
   },
   {
     ...{ method: "get", path: "/api/sessions", operationId: "listSessions", caller: "person" },
-    summary: "Newest first.",
+    summary: "Newest first. `q` looks in title, repository, branch and first prompt; `before` is the `next` of an earlier page.",
+    query: sessionListQuerySchema.shape,
     answer: json(sessionListSchema),
-    errors: [],
+    errors: ["invalid_request"],
   },
   {
     ...{ method: "get", path: "/api/sessions/{id}", operationId: "readSession", caller: "person" },
@@ -323,10 +327,48 @@ export const apiRoutes: readonly ApiRoute[] = [
   },
   {
     ...{ method: "post", path: "/api/sessions/{id}/stop", operationId: "stopSession", caller: "person" },
-    summary: "Stops it; repeating this changes nothing.",
+    summary: "Ends what runs and waits, keeps the files as a snapshot, then ends the sandbox; repeating this changes nothing.",
     params: { id: sessionIdSchema },
     answer: json(sessionViewSchema),
     errors: ["session_not_found"],
+  },
+  {
+    ...{ method: "patch", path: "/api/sessions/{id}", operationId: "changeSession", caller: "person" },
+    summary: "Gives it another title.",
+    params: { id: sessionIdSchema },
+    body: changeSessionRequestSchema,
+    answer: json(sessionViewSchema),
+    errors: ["session_not_found"],
+  },
+  {
+    ...{ method: "post", path: "/api/sessions/{id}/resume", operationId: "resumeSession", caller: "person" },
+    summary: "Starts one without a sandbox again, also where it has failed so often that it does not start by itself any more.",
+    params: { id: sessionIdSchema },
+    answer: json(sessionViewSchema),
+    errors: ["session_not_found", "session_archived"],
+  },
+  {
+    ...{ method: "post", path: "/api/sessions/{id}/archive", operationId: "archiveSession", caller: "person" },
+    summary: "Stops it and takes it out of the list. It takes no prompts until it is restored; its files are kept for 7 days.",
+    params: { id: sessionIdSchema },
+    answer: json(sessionViewSchema),
+    errors: ["session_not_found"],
+  },
+  {
+    ...{ method: "post", path: "/api/sessions/{id}/restore", operationId: "restoreSession", caller: "person" },
+    summary: "Puts it back into the list.",
+    params: { id: sessionIdSchema },
+    answer: json(sessionViewSchema),
+    errors: ["session_not_found"],
+  },
+  {
+    ...{ method: "post", path: "/api/sessions/{id}/pull-request", operationId: "openPullRequest", caller: "person" },
+    summary:
+      "Commits what is not committed, pushes it, and opens the pull request or updates the one that is open. What takes longer is told in `pullRequestProgress`.",
+    params: { id: sessionIdSchema },
+    body: pullRequestRequestSchema,
+    answer: json(sessionViewSchema, 202),
+    errors: ["session_not_found", "session_not_ready", "session_archived", "conflict", "nothing_to_push", "pull_request_failed"],
   },
   {
     ...{ method: "get", path: "/api/sessions/{id}/events", operationId: "watchSession", caller: "person" },

@@ -12,9 +12,11 @@ import { insights } from "./insights.ts";
 import { modelProxy } from "./model-proxy.ts";
 import { notifications } from "./notifications.ts";
 import { openApi } from "./openapi.ts";
+import { pullRequests } from "./pull-requests.ts";
 import { repositories } from "./repositories.ts";
 import { reservations } from "./reservations.ts";
 import { securityHeaders } from "./security.ts";
+import { sessionLife } from "./session-life.ts";
 import { sessionSettings } from "./session-settings.ts";
 import { sessions } from "./sessions.ts";
 import { requireUpgrade, upgradeRequest } from "./upgrade.ts";
@@ -33,7 +35,9 @@ const person = new Hono<App>()
   .get("/insights", insights)
   .route("/notifications", notifications)
   .route("/sessions", reservations)
-  .route("/sessions", sessions);
+  .route("/sessions", sessions)
+  .route("/sessions", sessionLife)
+  .route("/sessions", pullRequests);
 
 const api = new Hono<App>()
   .get("/health", health)

@@ -1,7 +1,6 @@
-/** `/api/sessions`: start one, list them, look at one, stop it, watch it. */
-import { createSessionRequestSchema, type SessionList, sessionIdSchema } from "@open-inspect/protocol";
+/** `/api/sessions`: start one, look at one, watch it. What is done with a whole session is in `session-life.ts`. */
+import { createSessionRequestSchema, sessionIdSchema } from "@open-inspect/protocol";
 import { type Context, Hono } from "hono";
-import { createSessions } from "../adapters/d1/sessions.ts";
 import { readConfig } from "../env.ts";
 import { newAttempt, newId } from "../objects/ids.ts";
 import { type App } from "./app-types.ts";
@@ -41,19 +40,12 @@ export const sessions = new Hono<App>()
     if (controlPlaneMs !== null) c.header("server-timing", `control-plane;dur=${controlPlaneMs}`);
     return c.json(view, 201);
   })
-  .get("/", async (c) => c.json({ sessions: await createSessions(c.env.DB).list(), next: null } satisfies SessionList))
   .get("/:id", async (c) => {
     const id = idOf(c);
     const found = await c.env.SESSIONS.getByName(id).view();
     if (!found) throw notFound(id);
     if (found.controlPlaneMs !== null) c.header("server-timing", `control-plane;dur=${found.controlPlaneMs}`);
     return c.json(found.view);
-  })
-  .post("/:id/stop", async (c) => {
-    const id = idOf(c);
-    const view = await c.env.SESSIONS.getByName(id).stop();
-    if (!view) throw notFound(id);
-    return c.json(view);
   })
   .get("/:id/events", async (c) => {
     requireUpgrade(c);

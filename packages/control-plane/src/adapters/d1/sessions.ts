@@ -5,7 +5,6 @@ import {
   type RepositoryRef,
   type SessionSettings,
   type SessionSummary,
-  sessionSummarySchema,
 } from "@open-inspect/protocol";
 import { and, desc, eq, isNotNull, isNull, lt } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
@@ -15,8 +14,6 @@ import { type ColdHistory } from "../../domain/receipt.ts";
 import { type SessionFacts } from "../../domain/session-views.ts";
 import { toTarget } from "./repositories.ts";
 import { builds, imageScopes, images, repositories, sessionSettings, sessions } from "./schema.ts";
-
-const listMax = 200;
 
 /** What a session's start is decided from. */
 export interface StartFacts {
@@ -107,10 +104,6 @@ export function createSessions(d1: D1Database) {
         .insert(sessions)
         .values(row)
         .onConflictDoUpdate({ target: sessions.id, set: row, setWhere: lt(sessions.version, facts.version) });
-    },
-    async list(): Promise<SessionSummary[]> {
-      const rows = await db.select().from(sessions).orderBy(desc(sessions.createdAt), desc(sessions.id)).limit(listMax);
-      return rows.map((row) => sessionSummarySchema.parse({ ...row, repository: { owner: row.owner, name: row.name } }));
     },
   };
 }
