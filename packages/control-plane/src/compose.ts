@@ -19,6 +19,10 @@ export function gitHubOf(config: Config): GitHub {
   });
 }
 
+/** Where people see a session. */
+export const sessionPageOf = ({ DASHBOARD_URL, CONTROL_PLANE_URL }: Config, id: string): string =>
+  `${DASHBOARD_URL || CONTROL_PLANE_URL}/sessions/${id}`;
+
 export function notifierOf(env: Env): Notifier {
   const config = readConfig(env);
   return createNotifier({

@@ -1,5 +1,6 @@
 /** What each of GitHub's events comes to. They are genuine and parsed; each is safe to take twice. */
 import {
+  type GithubPullRequestEvent,
   type GithubPush,
   type GithubRepositoryEvent,
   type githubInstallationEventSchema,
@@ -13,7 +14,9 @@ import { createHeadChecks } from "../adapters/d1/head-checks.ts";
 import { createHeadSightings } from "../adapters/d1/head-sightings.ts";
 import { createInstallations } from "../adapters/d1/installations.ts";
 import { createRepositories } from "../adapters/d1/repositories.ts";
+import { createSessionLinks } from "../adapters/d1/session-links.ts";
 import { createTickRows } from "../adapters/d1/tick-rows.ts";
+import { toPullFound } from "../adapters/github-pulls.ts";
 import { gitHubOf } from "../compose.ts";
 import { isIgnored } from "../domain/ignored-paths.ts";
 import { type Target } from "../domain/image-scope-state.ts";
@@ -130,6 +133,16 @@ export async function takeRepositoryEvent(env: Env, event: GithubRepositoryEvent
     default:
       return ignored("nothing is done about such events");
   }
+}
+
+/** A session shows what becomes of its pull request. */
+export async function takePullRequestEvent(env: Env, event: GithubPullRequestEvent): Promise<Accepted> {
+  const { number, pull_request: pull, repository } = event;
+  const key = `${repository.owner.login}/${repository.name}#${number}`.toLowerCase();
+  const ids = await createSessionLinks(env.DB).byPullRequest(key);
+  const found = toPullFound(number, pull);
+  await Promise.all(ids.map((id) => env.SESSIONS.getByName(id).hearPullRequest(found)));
+  return ids.length === 0 ? ignored("no session opened the pull request") : accepted("the session is told");
 }
 
 export async function takeInstallationEvent(

@@ -1,10 +1,11 @@
 /**
  * `POST /api/webhooks/github`: checks who sent it and whether it came before. A push to the default branch starts a build, what happens to
- * a repository or an installation is followed, everything else is acknowledged and ignored.
+ * a repository, an installation or a session's pull request is followed, everything else is acknowledged and ignored.
  */
 import {
   githubInstallationEventSchema,
   githubInstallationRepositoriesSchema,
+  githubPullRequestEventSchema,
   githubPushSchema,
   githubRepositoryEventSchema,
 } from "@open-inspect/protocol";
@@ -19,6 +20,7 @@ import {
   type Accepted,
   takeInstallationEvent,
   takeInstallationRepositories,
+  takePullRequestEvent,
   takePush,
   takeRepositoryEvent,
 } from "./github-events.ts";
@@ -57,6 +59,8 @@ function take(c: Context<App>, event: string, body: unknown, receivedAt: number)
       return takePush(c.env, parse(githubPushSchema, body, "push event"), receivedAt);
     case "repository":
       return takeRepositoryEvent(c.env, parse(githubRepositoryEventSchema, body, "repository event"));
+    case "pull_request":
+      return takePullRequestEvent(c.env, parse(githubPullRequestEventSchema, body, "pull_request event"));
     case "installation":
       return takeInstallationEvent(c.env, parse(githubInstallationEventSchema, body, "installation event"));
     case "installation_repositories": {

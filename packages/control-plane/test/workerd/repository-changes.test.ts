@@ -1,34 +1,13 @@
 /** Renamed, archived and deleted repositories, lost installations and ignored pushes: told by webhooks, and found without them. */
-import { env, exports } from "cloudflare:workers";
+import { env } from "cloudflare:workers";
 import { type BuildList, type RepositoryList, type SightingList } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import { createInstallations } from "../../src/adapters/d1/installations.ts";
 import { tick } from "../../src/scheduler.ts";
 import { type FakeRepository } from "../fakes/github.ts";
-import { github, json, origin, passTime, someSha } from "./harness.ts";
+import { github, json, passTime, someSha } from "./harness.ts";
 import { checkInstallation, enableMany, nameOf, outcomes, scopeOf, skippedRows } from "./tick-world.ts";
-
-let serial = 0;
-
-/** A genuine delivery. */
-async function deliver(event: string, content: object): Promise<{ accepted: boolean; reason: string }> {
-  const body = JSON.stringify(content);
-  const secret = new TextEncoder().encode("a-webhook-secret-of-the-tests");
-  const key = await crypto.subtle.importKey("raw", secret, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
-  const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, new TextEncoder().encode(body)));
-  const response = await exports.default.fetch(`${origin}/api/webhooks/github`, {
-    method: "POST",
-    body,
-    headers: {
-      "content-type": "application/json",
-      "x-github-event": event,
-      "x-github-delivery": `delivery-of-changes-${++serial}`,
-      "x-hub-signature-256": `sha256=${Array.from(mac, (byte) => byte.toString(16).padStart(2, "0")).join("")}`,
-    },
-  });
-  expect(response.status).toBe(202);
-  return response.json();
-}
+import { deliver } from "./webhook.ts";
 
 const repositoryEvent = (action: string, name: string, more: object = {}) => ({
   action,
