@@ -4,6 +4,7 @@
  */
 
 import { z } from "zod";
+import { attachmentMimes } from "./conversation.ts";
 import { type ErrorCode } from "./errors.ts";
 import { githubPushSchema } from "./github-events.ts";
 import {
@@ -22,11 +23,12 @@ import {
   putImageRequestSchema,
   putImageSettingsSchema,
   repositoryListSchema,
+  sessionCursorQuerySchema,
   sightingListQuerySchema,
   sightingListSchema,
   webhookAcceptedSchema,
 } from "./http-api.ts";
-import { buildIdSchema, imageIdSchema, ownerSchema, repositoryNameSchema, sessionIdSchema } from "./ids.ts";
+import { buildIdSchema, imageIdSchema, ownerSchema, promptIdSchema, repositoryNameSchema, sessionIdSchema } from "./ids.ts";
 import { buildViewSchema, logEntrySchema } from "./image-build.ts";
 import { insightsQuerySchema, insightsSchema } from "./insights.ts";
 import {
@@ -39,10 +41,18 @@ import {
 } from "./notifications.ts";
 import { sessionEventSchema, sessionViewSchema } from "./session.ts";
 import {
+<<<<<<< mine
+  changePromptRequestSchema,
+  createPromptRequestSchema,
+  createSessionRequestSchema,
+  poolViewSchema,
+  promptAnswerSchema,
+=======
   changeSessionRequestSchema,
   createSessionRequestSchema,
   poolViewSchema,
   pullRequestRequestSchema,
+>>>>>>> main
   reservationSchema,
   reserveSessionRequestSchema,
   sessionListQuerySchema,
@@ -52,10 +62,12 @@ import {
 
 export type ApiMethod = "get" | "put" | "post" | "patch" | "delete";
 
-/** What a route answers when all is well: JSON of a schema, a text, messages over a WebSocket, or server-sent events by name. */
+/** What a route answers when all is well: JSON of a schema, a text, a file, messages over a WebSocket, or server-sent events by name. */
 export type ApiAnswer =
   | { kind: "json"; status: 200 | 201 | 202; schema: z.ZodType }
   | { kind: "text"; contentType: string }
+  /** bytes of one of these content types */
+  | { kind: "file"; contentTypes: readonly string[] }
   | { kind: "socket"; messages: z.ZodType }
   | { kind: "events"; events: Record<string, z.ZodType> };
 
@@ -84,6 +96,8 @@ const repositoryQuery = {
     .describe("owner/name"),
 };
 const after = logCursorQuerySchema.shape;
+const prompt = { id: sessionIdSchema, promptId: promptIdSchema };
+const ofPrompt = ["session_not_found", "prompt_not_found"] as const;
 const ofRepository = ["invalid_request", "repository_not_found", "github_unavailable"] as const;
 const json = (schema: z.ZodType, status: 200 | 201 | 202 = 200): ApiAnswer => ({ kind: "json", status, schema });
 
@@ -341,6 +355,45 @@ export const apiRoutes: readonly ApiRoute[] = [
     errors: ["session_not_found"],
   },
   {
+<<<<<<< mine
+    ...{ method: "post", path: "/api/sessions/{id}/prompts", operationId: "createPrompt", caller: "person" },
+    summary: "Queues a prompt behind the others; the same id again changes nothing. A stopped session starts again for it.",
+    params: { id: sessionIdSchema },
+    body: createPromptRequestSchema,
+    answer: json(promptAnswerSchema, 201),
+    errors: ["session_not_found", "session_archived", "model_not_allowed", "prompt_queue_full"],
+  },
+  {
+    ...{ method: "patch", path: "/api/sessions/{id}/prompts/{promptId}", operationId: "changePrompt", caller: "person" },
+    summary: "Changes a prompt that waits.",
+    params: prompt,
+    body: changePromptRequestSchema,
+    answer: json(promptAnswerSchema),
+    errors: [...ofPrompt, "model_not_allowed", "prompt_started"],
+  },
+  {
+    ...{ method: "delete", path: "/api/sessions/{id}/prompts/{promptId}", operationId: "cancelPrompt", caller: "person" },
+    summary: "Cancels a prompt that waits.",
+    params: prompt,
+    answer: json(promptAnswerSchema),
+    errors: [...ofPrompt, "prompt_started"],
+  },
+  {
+    ...{ method: "post", path: "/api/sessions/{id}/prompts/{promptId}/stop", operationId: "stopPrompt", caller: "person" },
+    summary:
+      "Asks the agent to leave the prompt that it has in hand; one that waits is cancelled, one that is over stays what it is.",
+    params: prompt,
+    answer: json(promptAnswerSchema),
+    errors: ofPrompt,
+  },
+  {
+    ...{ method: "get", path: "/api/sessions/{id}/attachments/{attachmentId}", operationId: "readAttachment" },
+    caller: "person",
+    summary: "What was attached to a prompt.",
+    params: { id: sessionIdSchema, attachmentId: z.string() },
+    answer: { kind: "file", contentTypes: attachmentMimes },
+    errors: ["session_not_found", "attachment_not_found"],
+=======
     ...{ method: "post", path: "/api/sessions/{id}/resume", operationId: "resumeSession", caller: "person" },
     summary: "Starts one without a sandbox again, also where it has failed so often that it does not start by itself any more.",
     params: { id: sessionIdSchema },
@@ -369,12 +422,13 @@ export const apiRoutes: readonly ApiRoute[] = [
     body: pullRequestRequestSchema,
     answer: json(sessionViewSchema, 202),
     errors: ["session_not_found", "session_not_ready", "session_archived", "conflict", "nothing_to_push", "pull_request_failed"],
+>>>>>>> main
   },
   {
     ...{ method: "get", path: "/api/sessions/{id}/events", operationId: "watchSession", caller: "person" },
-    summary: "The whole view and the log since the cursor, then each change.",
+    summary: "What changed since the cursor, or the whole view; the log after its last entry; then each change and who watches.",
     params: { id: sessionIdSchema },
-    query: after,
+    query: sessionCursorQuerySchema.shape,
     answer: { kind: "socket", messages: sessionEventSchema },
     errors: ["invalid_request", "session_not_found", "upgrade_required"],
   },

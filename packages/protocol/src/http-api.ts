@@ -142,6 +142,9 @@ export type SightingList = z.infer<typeof sightingListSchema>;
 /** The log cursor: entries after it are wanted. */
 export const logCursorQuerySchema = z.object({ after: z.coerce.number().int().nonnegative().default(0) });
 
+/** `since`: the last cursor of the session's events that was applied; without it everything is told by one `snapshot`. `after`: the last log entry. */
+export const sessionCursorQuerySchema = logCursorQuerySchema.extend({ since: z.coerce.number().int().nonnegative().optional() });
+
 /** `GET /builds/:id/logs?after=SEQ`. Read on with `after: next` until `complete`. */
 export const buildLogsSchema = z.object({
   entries: z.array(logEntrySchema),

@@ -112,6 +112,12 @@ function successOf({ answer }: ApiRoute, schemas: Schemas): JsonObject {
       };
     case "text":
       return { 200: { description: "The text.", content: { [answer.contentType]: { schema: { type: "string" } } } } };
+    case "file": {
+      const content = Object.fromEntries(
+        answer.contentTypes.map((type) => [type, { schema: { type: "string", format: "binary" } }]),
+      );
+      return { 200: { description: "The bytes.", content } };
+    }
     case "socket":
       return {
         101: { description: "A WebSocket; each text frame is one message.", "x-messages": schemas.of(answer.messages, "output") },

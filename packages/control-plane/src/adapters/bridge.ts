@@ -1,6 +1,7 @@
 /**
  * The bridge's end in a Durable Object: hibernatable sockets to its sandbox. Keeps sequence numbers in SQLite so that each event
- * is applied once; what an event means is the object's.
+ * is applied once; what an event means is the object's. Events that come close together are applied in one turn: one commit, one
+ * acknowledgement. What has not been applied is not acknowledged, so an object that dies in between is sent it again.
  */
 import {
   type BridgeDown,
@@ -11,6 +12,7 @@ import {
   type RuntimeEvent,
 } from "@open-inspect/protocol";
 import { z } from "zod";
+import { deadlines } from "../domain/deadlines.ts";
 import { acceptSocket, refuseSocket, sendText, shut } from "./sockets.ts";
 
 export interface BridgeHandlers {
@@ -18,6 +20,8 @@ export interface BridgeHandlers {
   hello(attempt: string, hello: { runtimeVersion: string; revision?: number | undefined; protocol: number }): boolean;
   /** Applies one event; the sequence number is stored in the same transaction. */
   event(attempt: string, event: RuntimeEvent, at: number): void;
+  /** The end of a turn in which events were applied. */
+  applied?(attempt: string): void;
   /** After the welcome: what the runtime must be told (again). */
   welcomed(attempt: string): void;
   closed(attempt: string): void;
@@ -51,16 +55,29 @@ const fault = (code: Fault["code"], reason: string): Fault => ({ code, reason })
 
 /** the last frame's time is stored at most this often */
 const heardStepMs = 5_000;
-/** log events are acknowledged in groups, everything else at once */
-const ackEvery = 16;
+/** frames with a gap before them that are passed over until the missing one comes; above what a runtime has in flight */
+const skippedMax = 2_048;
 
 export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, now: () => number): Bridge {
   const { sql } = ctx.storage;
   sql.exec(
     "CREATE TABLE IF NOT EXISTS bridge (attempt TEXT PRIMARY KEY, boot_id TEXT NOT NULL, last_seq INTEGER NOT NULL, heard_at INTEGER NOT NULL)",
   );
-  type Peer = { bootId: string; lastSeq: number; heardAt: number; storedHeardAt: number; acked: number };
+  type Peer = {
+    bootId: string;
+    lastSeq: number;
+    heardAt: number;
+    storedHeardAt: number;
+    /** the last event that waits in the inbox, or lastSeq */
+    takenSeq: number;
+    /** frames passed over since a gap was answered; null: there is no gap */
+    skipped: number | null;
+  };
   const peers = new Map<string, Peer>();
+  /** events that wait for the end of their batch */
+  let inbox: { socket: WebSocket; attempt: string; peer: Peer; seq: number; event: RuntimeEvent; at: number }[] = [];
+  let batch: ReturnType<typeof setTimeout> | null = null;
+  let appliedAt = 0;
 
   function peerOf(attempt: string): Peer | null {
     const known = peers.get(attempt);
@@ -74,7 +91,8 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
       lastSeq: row.last_seq,
       heardAt: row.heard_at,
       storedHeardAt: row.heard_at,
-      acked: row.last_seq,
+      takenSeq: row.last_seq,
+      skipped: null,
     };
     peers.set(attempt, peer);
     return peer;
@@ -91,10 +109,51 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
     );
   }
 
-  const attachmentOf = (socket: WebSocket): Attachment | null => {
+  /** what this life of the object knows of its sockets without asking them again */
+  const attachments = new WeakMap<WebSocket, Attachment>();
+
+  function attachmentOf(socket: WebSocket): Attachment | null {
+    const known = attachments.get(socket);
+    if (known) return known;
     const parsed = attachmentSchema.safeParse(socket.deserializeAttachment());
-    return parsed.success ? parsed.data : null;
-  };
+    if (!parsed.success) return null;
+    attachments.set(socket, parsed.data);
+    return parsed.data;
+  }
+
+  function attach(socket: WebSocket, attachment: Attachment): void {
+    attachments.set(socket, attachment);
+    socket.serializeAttachment(attachment);
+  }
+
+  function applyInbox(): void {
+    if (batch !== null) clearTimeout(batch);
+    batch = null;
+    if (inbox.length === 0) return;
+    appliedAt = now();
+    const taken = inbox;
+    inbox = [];
+    // No await in here: the events' effects and their numbers reach the disk together.
+    const last = new Map<Peer, { socket: WebSocket; attempt: string }>();
+    for (const { socket, attempt, peer, seq, event, at } of taken) {
+      handlers.event(attempt, event, at);
+      peer.lastSeq = seq;
+      last.set(peer, { socket, attempt });
+    }
+    for (const [peer, { socket, attempt }] of last) {
+      handlers.applied?.(attempt);
+      save(attempt, peer);
+      push(socket, { type: "ack", seq: peer.lastSeq });
+    }
+  }
+
+  /** At once after a quiet while, else with what comes soon after. */
+  function applySoon(): void {
+    if (batch !== null) return;
+    const sinceMs = now() - appliedAt;
+    if (sinceMs < 0 || sinceMs >= deadlines.bridgeBatchMs) applyInbox();
+    else batch = setTimeout(applyInbox, deadlines.bridgeBatchMs);
+  }
 
   function currentSocket(attempt: string): WebSocket | null {
     for (const socket of ctx.getWebSockets(bridgeTag)) {
@@ -105,7 +164,7 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
   }
 
   function refuse(socket: WebSocket, attachment: Attachment, code: number, reason: string): void {
-    socket.serializeAttachment({ ...attachment, current: false } satisfies Attachment);
+    attach(socket, { ...attachment, current: false });
     shut(socket, code, reason);
   }
 
@@ -113,11 +172,12 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
     const { attempt } = attachment;
     const known = peerOf(attempt);
     const lastSeq = known?.bootId === hello.bootId ? known.lastSeq : 0;
-    const peer: Peer = { bootId: hello.bootId, lastSeq, heardAt: now(), storedHeardAt: 0, acked: lastSeq };
+    const heardAt = now();
+    const peer: Peer = { bootId: hello.bootId, lastSeq, heardAt, storedHeardAt: heardAt, takenSeq: lastSeq, skipped: null };
     if (!handlers.hello(attempt, hello)) return fault("protocolError", "another protocol version");
     peers.set(attempt, peer);
     save(attempt, peer);
-    socket.serializeAttachment({ ...attachment, greeted: true } satisfies Attachment);
+    attach(socket, { ...attachment, greeted: true });
     push(socket, { type: "welcome", ack: lastSeq });
     handlers.welcomed(attempt);
     return null;
@@ -130,18 +190,11 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
     peer.heardAt = now();
     switch (message.type) {
       case "event":
-        if (message.seq > peer.lastSeq + 1) return fault("protocolError", `event ${peer.lastSeq + 1} is missing`);
-        if (message.seq === peer.lastSeq + 1) {
-          // No await in here: the event's effects and its number reach the disk together.
-          handlers.event(attempt, message.event, message.at);
-          peer.lastSeq = message.seq;
-          save(attempt, peer);
-        }
-        if (message.event.type !== "log" || peer.lastSeq - peer.acked >= ackEvery) acknowledge(socket, peer);
-        return null;
+        return takeEvent(socket, attempt, peer, message);
       case "heartbeat":
+        applyInbox();
         if (peer.heardAt - peer.storedHeardAt >= heardStepMs) save(attempt, peer);
-        if (peer.lastSeq > peer.acked) acknowledge(socket, peer);
+        push(socket, { type: "ack", seq: peer.lastSeq });
         return null;
       case "credential.request":
         ctx.waitUntil(answerCredential(socket, attempt, message.id, message.pushId));
@@ -156,9 +209,27 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
     }
   }
 
-  function acknowledge(socket: WebSocket, peer: Peer): void {
-    peer.acked = peer.lastSeq;
-    push(socket, { type: "ack", seq: peer.lastSeq });
+  function takeEvent(
+    socket: WebSocket,
+    attempt: string,
+    peer: Peer,
+    { seq, event, at }: Extract<BridgeUp, { type: "event" }>,
+  ): Fault | null {
+    if (seq > peer.takenSeq + 1) {
+      // Frames were lost on the way or with an earlier life: say where to go on. What is under way meanwhile has the same gap.
+      if (peer.skipped === null) push(socket, { type: "welcome", ack: peer.takenSeq });
+      peer.skipped = (peer.skipped ?? 0) + 1;
+      return peer.skipped > skippedMax ? fault("protocolError", `event ${peer.takenSeq + 1} is missing`) : null;
+    }
+    if (seq <= peer.takenSeq) {
+      if (inbox.length === 0) push(socket, { type: "ack", seq: peer.lastSeq });
+      return null;
+    }
+    peer.skipped = null;
+    peer.takenSeq = seq;
+    inbox.push({ socket, attempt, peer, seq, event, at });
+    applySoon();
+    return null;
   }
 
   async function answerCredential(socket: WebSocket, attempt: string, id: string, pushId?: string): Promise<void> {
@@ -169,9 +240,10 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
 
   function receive(socket: WebSocket, attachment: Attachment, data: string | ArrayBuffer): Fault | null {
     if (typeof data !== "string") return fault("protocolError", "text frames only");
-    if (isTooLarge(data)) return fault("frameTooLarge", `frames end at ${bridgeFrameMaxBytes} bytes`);
+    if (!fitsFrame(data)) return fault("frameTooLarge", `frames end at ${bridgeFrameMaxBytes} bytes`);
     const parsed = bridgeUpSchema.safeParse(parseJson(data));
     if (!parsed.success) return fault("protocolError", "not a message of this protocol");
+    if (parsed.data.type === "hello") applyInbox();
     return parsed.data.type === "hello" ? greet(socket, attachment, parsed.data) : take(socket, attachment, parsed.data);
   }
 
@@ -187,21 +259,25 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
       if ("over" in owner) return refuseSocket(bridgeCloseCodes.ended, owner.over);
       if (owner.live !== attempt) return refuseSocket(bridgeCloseCodes.unauthorized, "the token is retired");
       return acceptSocket((socket) => {
+        applyInbox();
         shutAttempt(attempt, bridgeCloseCodes.replaced, "replaced");
         ctx.acceptWebSocket(socket, [bridgeTag]);
-        socket.serializeAttachment({ attempt, current: true, greeted: false } satisfies Attachment);
+        attach(socket, { attempt, current: true, greeted: false });
       });
     },
     message(socket, data) {
       const attachment = attachmentOf(socket);
       if (!attachment?.current) return;
       const found = receive(socket, attachment, data);
-      if (found) refuse(socket, attachment, bridgeCloseCodes[found.code], found.reason);
+      if (!found) return;
+      applyInbox();
+      refuse(socket, attachment, bridgeCloseCodes[found.code], found.reason);
     },
     close(socket) {
       const attachment = attachmentOf(socket);
       if (attachment?.current) {
-        socket.serializeAttachment({ ...attachment, current: false } satisfies Attachment);
+        applyInbox();
+        attach(socket, { ...attachment, current: false });
         if (attachment.greeted) handlers.closed(attachment.attempt);
       }
       // The object's half of the closing handshake.
@@ -217,11 +293,15 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
   };
 }
 
-const push = (socket: WebSocket, message: BridgeDown): boolean => sendText(socket, JSON.stringify(message));
+const push = (socket: WebSocket, message: BridgeDown): boolean => {
+  const text = JSON.stringify(message);
+  return fitsFrame(text) && sendText(socket, text);
+};
 
-function isTooLarge(text: string): boolean {
-  if (text.length > bridgeFrameMaxBytes) return true;
-  return text.length * 3 > bridgeFrameMaxBytes && new TextEncoder().encode(text).byteLength > bridgeFrameMaxBytes;
+/** Whether a frame is within what both sides take. */
+export function fitsFrame(text: string): boolean {
+  if (text.length > bridgeFrameMaxBytes) return false;
+  return text.length * 3 <= bridgeFrameMaxBytes || new TextEncoder().encode(text).byteLength <= bridgeFrameMaxBytes;
 }
 
 function parseJson(text: string): unknown {

@@ -92,8 +92,14 @@ export const deadlines = {
   imageUseMarginMs: 5 * minuteMs,
   /** between two looks for sandboxes whose create never answered */
   sweepPauseMs: 45 * secondMs,
-  /** between two pushes of a session's whole view while the agent works; a change of the session's own does not wait */
-  viewRestMs: 250,
+  /** a prompt that was to be stopped and did not say that it ended is stopped then, whatever its sandbox says later */
+  promptStopMs: 5 * secondMs,
+  /** between two tellings of what a running prompt costs */
+  usageRestMs: secondMs,
+  /** how exactly it is kept when a session's agent last said something */
+  activeStepMs: 15 * secondMs,
+  /** events of a sandbox that come within this time are stored, acknowledged and told together */
+  bridgeBatchMs: 4,
   /** a sign of life for whoever stands between a log's reader and us */
   streamHeartbeatMs: 15 * secondMs,
   /** after this the reader of a log comes back when its connection was cut */
@@ -152,6 +158,8 @@ export const limits = {
   /** builds of one repository whose log is kept */
   logsKept: 20,
   requestBodyBytes: 1024 * 1024,
+  /** of requests that bring attachments: five of the largest in base64 beside the longest prompt */
+  promptBodyBytes: 22 * 1024 * 1024,
   webhookBodyBytes: 8 * 1024 * 1024,
   modelBodyBytes: 32 * 1024 * 1024,
   headsPerRequest: 100,

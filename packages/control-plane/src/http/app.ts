@@ -12,7 +12,11 @@ import { insights } from "./insights.ts";
 import { modelProxy } from "./model-proxy.ts";
 import { notifications } from "./notifications.ts";
 import { openApi } from "./openapi.ts";
+<<<<<<< mine
+import { prompts } from "./prompts.ts";
+=======
 import { pullRequests } from "./pull-requests.ts";
+>>>>>>> main
 import { repositories } from "./repositories.ts";
 import { reservations } from "./reservations.ts";
 import { securityHeaders } from "./security.ts";
@@ -35,9 +39,14 @@ const person = new Hono<App>()
   .get("/insights", insights)
   .route("/notifications", notifications)
   .route("/sessions", reservations)
+<<<<<<< mine
+  .route("/sessions", prompts)
+  .route("/sessions", sessions);
+=======
   .route("/sessions", sessions)
   .route("/sessions", sessionLife)
   .route("/sessions", pullRequests);
+>>>>>>> main
 
 const api = new Hono<App>()
   .get("/health", health)
@@ -57,6 +66,7 @@ export const app = new Hono<App>()
 const known: readonly [RegExp, readonly string[]][] = [
   ...methodsByPath(),
   [/^\/bridge\/(builds|sessions)\/[^/]+\/?$/, ["GET"]],
+  [/^\/bridge\/sessions\/[^/]+\/attachments\/[^/]+\/?$/, ["GET"]],
   [/^\/model\/v1\/messages(\/count_tokens)?\/?$/, ["POST"]],
 ];
 

@@ -6,6 +6,8 @@ import { verifyToken } from "../adapters/sandbox-tokens.ts";
 import { refuseSocket } from "../adapters/sockets.ts";
 import { readConfig } from "../env.ts";
 import { type App } from "./app-types.ts";
+import { ApiError } from "./errors.ts";
+import { attachmentAnswer } from "./prompts.ts";
 import { requireUpgrade, upgradeRequest } from "./upgrade.ts";
 
 /** The attempt of the token, when it is genuine and for this build or session. */
@@ -32,4 +34,14 @@ export const bridge = new Hono<App>()
     const id = c.req.param("id");
     const attempt = await attemptOf(c, id);
     return attempt ? c.env.SESSIONS.getByName(id).fetch(upgradeRequest(`/bridge/${attempt}`)) : refused();
+  })
+  .get("/sessions/:id/attachments/:attachmentId", async (c) => {
+    const id = c.req.param("id");
+    const attempt = await attemptOf(c, id);
+    if (attempt === null) throw new ApiError("unauthorized", "The token is not this session's.", "Use the bridge's token.");
+    const found = await c.env.SESSIONS.getByName(id).attachment(c.req.param("attachmentId"), attempt);
+    if (!found) {
+      throw new ApiError("attachment_not_found", "There is no such attachment for this sandbox.", "Its prompt names them.");
+    }
+    return attachmentAnswer(found);
   });

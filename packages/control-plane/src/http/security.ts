@@ -16,6 +16,9 @@ const headers: Record<string, string> = {
 export const securityHeaders = createMiddleware<App>(async (c, next) => {
   await next();
   if (c.res.status === 101) return;
+  // Attachments bring a stricter policy of their own.
+  const policy = c.res.headers.get("content-security-policy");
   for (const [name, value] of Object.entries(headers)) c.res.headers.set(name, value);
+  if (policy !== null) c.res.headers.set("content-security-policy", policy);
   if (c.req.path.startsWith("/api/")) c.res.headers.set("cache-control", "no-store");
 });

@@ -1,37 +1,43 @@
 /** `/api/sessions`: start one, look at one, watch it. What is done with a whole session is in `session-life.ts`. */
 import { createSessionRequestSchema, sessionIdSchema } from "@open-inspect/protocol";
 import { type Context, Hono } from "hono";
+<<<<<<< mine
+import { createSessions } from "../adapters/d1/sessions.ts";
+import { limits } from "../domain/deadlines.ts";
+=======
 import { readConfig } from "../env.ts";
+>>>>>>> main
 import { newAttempt, newId } from "../objects/ids.ts";
 import { type App } from "./app-types.ts";
 import { ApiError } from "./errors.ts";
+import { personOf } from "./person.ts";
+import { createPromptOrder, requireModel } from "./prompts.ts";
 import { claimWarm } from "./reservations.ts";
 import { branchOf, orderOf, readStart, titleOf } from "./session-start.ts";
-import { readAfter, requireUpgrade, upgradeRequest } from "./upgrade.ts";
+import { readSince, requireUpgrade, upgradeRequest } from "./upgrade.ts";
 import { parse, readJson } from "./validation.ts";
 
 const idOf = (c: Context<App>): string => parse(sessionIdSchema, c.req.param("id"), "session id", "session_not_found");
 const notFound = (id: string): ApiError =>
   new ApiError("session_not_found", `There is no session ${id}.`, "GET /api/sessions lists them.");
 
-const modelNotAllowed = (model: string, allowed: readonly string[]): ApiError =>
-  new ApiError("model_not_allowed", `This installation does not offer the model ${model}.`, `Use one of ${allowed.join(", ")}.`);
-
 export const sessions = new Hono<App>()
   .post("/", async (c) => {
     const acceptedAt = Date.now();
-    const { repository, branch: wanted, prompt, model, reservation } = await readJson(c, createSessionRequestSchema);
-    const { MODELS } = readConfig(c.env);
-    if (model !== undefined && !MODELS.includes(model)) throw modelNotAllowed(model, MODELS);
+    const request = await readJson(c, createSessionRequestSchema, limits.promptBodyBytes);
+    const { repository, branch: wanted, prompt, model, reservation, attachments = [] } = request;
+    requireModel(c, model);
+    const author = personOf(c);
+    const asked = { id: newId("prompt", acceptedAt), model: model ?? null, author, attachments };
+    const first = prompt === undefined ? null : createPromptOrder({ ...asked, text: prompt });
     const facts = await readStart(c, repository);
     const branch = await branchOf(c, facts, wanted);
     const { owner, name } = facts.target;
     const claim = {
       ...{ acceptedAt, branch, model: model ?? null, attemptId: newAttempt() },
       title: titleOf(prompt, `${owner}/${name}`),
-      author: { name: c.var.person, email: null, login: null },
+      author,
     };
-    const first = prompt === undefined ? null : { id: newId("prompt", acceptedAt), text: prompt };
     const id = newId("session", acceptedAt);
     const begun =
       (await claimWarm(c, facts, { reservation, claim, prompt: first })) ??
@@ -50,8 +56,10 @@ export const sessions = new Hono<App>()
   .get("/:id/events", async (c) => {
     requireUpgrade(c);
     const id = idOf(c);
-    const after = readAfter(c);
+    const { since, after } = readSince(c);
     const object = c.env.SESSIONS.getByName(id);
     if (!(await object.view())) throw notFound(id);
-    return object.fetch(upgradeRequest(`/events?after=${after}`));
+    const query = new URLSearchParams({ after: `${after}`, person: JSON.stringify(personOf(c)) });
+    if (since !== null) query.set("since", `${since}`);
+    return object.fetch(upgradeRequest(`/events?${query}`));
   });

@@ -1,5 +1,5 @@
 /** WebSocket upgrades of browsers: checked here, served by the object that owns the socket. */
-import { logCursorQuerySchema } from "@open-inspect/protocol";
+import { logCursorQuerySchema, sessionCursorQuerySchema } from "@open-inspect/protocol";
 import { type Context } from "hono";
 import { ApiError } from "./errors.ts";
 import { parse } from "./validation.ts";
@@ -11,6 +11,16 @@ export function requireUpgrade(c: Context): void {
 
 /** The log cursor of `?after=`. */
 export const readAfter = (c: Context): number => parse(logCursorQuerySchema, { after: c.req.query("after") }, "query").after;
+
+/** The cursors of `?since=` and `?after=`; without `since` the whole view is wanted. */
+export const readSince = (c: Context): { since: number | null; after: number } => {
+  const { since = null, after } = parse(
+    sessionCursorQuerySchema,
+    { since: c.req.query("since"), after: c.req.query("after") },
+    "query",
+  );
+  return { since, after };
+};
 
 /** An upgrade request for an object: no headers of the caller but the upgrade itself. */
 export function upgradeRequest(path: string): Request {

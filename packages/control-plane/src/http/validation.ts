@@ -36,8 +36,12 @@ export async function readText(c: Context, maxBytes: number): Promise<string> {
   return text + decoder.decode();
 }
 
-export async function readJson<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
-  const text = await readText(c, limits.requestBodyBytes);
+export async function readJson<S extends z.ZodType>(
+  c: Context,
+  schema: S,
+  maxBytes: number = limits.requestBodyBytes,
+): Promise<z.output<S>> {
+  const text = await readText(c, maxBytes);
   let value: unknown;
   try {
     value = JSON.parse(text);

@@ -1,24 +1,31 @@
 /** One object per session: a switchboard between requests, sockets, the alarm and the pure machine in `domain/session.ts`. */
 import { DurableObject } from "cloudflare:workers";
-import { imageScopeOf, type RuntimeEvent, type SessionEvent, type SessionView } from "@open-inspect/protocol";
+import {
+  type Attachment,
+  imageScopeOf,
+  personSchema,
+  type RuntimeEvent,
+  type SessionEvent,
+  type SessionView,
+} from "@open-inspect/protocol";
 import { createBridge } from "../adapters/bridge.ts";
 import { createSessions } from "../adapters/d1/sessions.ts";
 import { createLog } from "../adapters/log.ts";
-import { acceptSocket, createViewers, sendText } from "../adapters/sockets.ts";
+import { createSessionChannel } from "../adapters/session-channel.ts";
+import { acceptSocket } from "../adapters/sockets.ts";
 import { createEffectStore } from "../adapters/sqlite/effect-store.ts";
 import { createLogStore } from "../adapters/sqlite/log-store.ts";
-import { createPromptStore } from "../adapters/sqlite/prompt-store.ts";
-import { createViewPush } from "../adapters/view-push.ts";
 import { dataPlaneOf, gitHubOf } from "../compose.ts";
-import { deadlines, limits } from "../domain/deadlines.ts";
+import { limits } from "../domain/deadlines.ts";
 import { type PullFound } from "../domain/ports.ts";
 import { pushInFlight } from "../domain/pull-request.ts";
 import { isSessionEffectWanted, nextSessionWakeAt, type SessionInput, stepSession } from "../domain/session.ts";
 import { type SessionClaim } from "../domain/session-messages.ts";
-import { liveAttemptOf, noWork, type SessionOrder, type SessionState } from "../domain/session-state.ts";
-import { viewOf } from "../domain/session-views.ts";
+import { liveAttemptOf, type SessionOrder, type SessionState } from "../domain/session-state.ts";
+import { shownStateOf, viewOf } from "../domain/session-views.ts";
 import { type Env, readConfig } from "../env.ts";
 import { setAlarm } from "./alarm.ts";
+import { createConversation, type PromptAnswer, type PromptOrder } from "./conversation.ts";
 import { createWriteCredentials, gitCredential } from "./credentials.ts";
 import { createPullRequests, type PullDemand, type PullRefusal } from "./pull-requests.ts";
 import { createRunner, type Runner } from "./runner.ts";
@@ -51,10 +58,7 @@ export interface Begun {
   controlPlaneMs: number | null;
 }
 
-export interface FirstPrompt {
-  id: string;
-  text: string;
-}
+export type FirstPrompt = PromptOrder;
 
 export class SessionObject extends DurableObject<Env> {
   private readonly log = createLog({ object: "session", id: this.ctx.id.toString() });
@@ -63,9 +67,20 @@ export class SessionObject extends DurableObject<Env> {
     headBytes: limits.logHeadBytes,
     tailBytes: limits.logTailBytes,
   });
-  private readonly prompts = createPromptStore(this.ctx.storage.sql);
-  private readonly viewers = createViewers(this.ctx);
-  private readonly views = createViewPush(() => this.showView(), deadlines.viewRestMs);
+  private readonly channel = createSessionChannel(this.ctx);
+  private readonly conversation = createConversation({
+    storage: this.ctx.storage,
+    say: (text) => this.channel.say(text),
+    send: (attempt, message) => this.bridge.send(attempt, message),
+    mayBegin: () => {
+      const at = this.runner.state()?.stage.at;
+      return at === "starting" || at === "ready";
+    },
+    schedule: () => this.runner.schedule(),
+    changed: () => this.tellWork(),
+    now,
+  });
+  private toldWork = "";
 
   private readonly bridge = createBridge(
     this.ctx,
@@ -75,8 +90,9 @@ export class SessionObject extends DurableObject<Env> {
         return liveAttemptOf(after) === attempt;
       },
       event: (attempt, event, at) => this.take(attempt, event, at),
+      applied: () => this.conversation.settle(),
       welcomed: (attempt) => {
-        this.sendQueued(attempt);
+        this.conversation.greeted(attempt);
         this.runner.schedule();
       },
       closed: (attempt) => void this.runner.dispatch({ type: "bridge.closed", attempt }),
@@ -117,15 +133,16 @@ export class SessionObject extends DurableObject<Env> {
         creating: () => this.noteCreateSent(),
         shutdown: (attempt, reason) => void this.bridge.send(attempt, { type: "shutdown", reason }),
         sync: (attempt, branch) => this.bridge.send(attempt, { type: "sync", branch }),
-        endPrompts: ({ cause, at }) => {
-          this.prompts.endAll(cause, at);
-          return { ...noWork, promptCount: this.prompts.list().length };
+        endPrompts: ({ which, outcome, cause, at }) => {
+          this.conversation.end(which, outcome, cause, at);
+          return this.conversation.work();
         },
       });
     },
     derive: deriveSessionRecords,
     afterCommit: (before, after) => this.show(before, after),
-    nextWakeAt: (state) => nextSessionWakeAt(state, state && this.bridge.heardAt(state.attempt)),
+    nextWakeAt: (state) =>
+      earliest(nextSessionWakeAt(state, state && this.bridge.heardAt(state.attempt)), this.conversation.nextWakeAt()),
     clock: (state) => ({
       type: "clock",
       heardAt: state && this.bridge.heardAt(state.attempt),
@@ -149,24 +166,22 @@ export class SessionObject extends DurableObject<Env> {
 
   private readonly pulls = createPullRequests({
     state: () => this.runner.state(),
-    prompts: () => this.prompts.list(),
+    prompts: () => this.conversation.asked(),
     dispatch: (input) => void this.runner.dispatch(input),
   });
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.runner.resume();
-    // Browsers stay connected while the object sleeps; the life before this one may have ended with a view owed to them. Only parts
-    // are owed, and the end of their prompt is pushed at once.
-    if (this.viewers.isWatched(logOwner) && this.prompts.list().some((one) => one.status === "running")) this.views.now();
   }
 
   /** Begins the session; the gateway's create call is on its way before this answers. A repetition changes nothing. */
   async create(order: SessionOrder, prompt: FirstPrompt | null): Promise<Begun> {
-    if (prompt && !this.runner.state()) this.prompts.add({ ...prompt, model: order.model, createdAt: order.acceptedAt });
+    const isNew = this.runner.state() === null;
     this.runner.dispatch({ type: "create", order });
+    if (prompt && isNew) this.conversation.add(prompt, order.acceptedAt);
     await this.runner.settled(recordLane, settleMs);
-    return { view: this.viewNow() ?? viewOf(this.existing(), []), controlPlaneMs: this.controlPlaneMs() };
+    return { view: this.viewOf(this.existing()), controlPlaneMs: this.controlPlaneMs() };
   }
 
   /** null: there is no such session */
@@ -203,9 +218,9 @@ export class SessionObject extends DurableObject<Env> {
     const isAgain = claim.attemptId !== undefined && before.claimedBy === claim.attemptId;
     const after = this.runner.dispatch({ type: "claim", claim });
     if (!isAgain && (before.reserved === null || !after || after.reserved !== null)) return null;
-    if (prompt && !isAgain) this.prompts.add({ ...prompt, model: claim.model, createdAt: claim.acceptedAt });
+    if (prompt && !isAgain) this.conversation.add(prompt, claim.acceptedAt);
     await this.runner.settled(recordLane, settleMs);
-    return { view: this.viewNow() ?? viewOf(this.existing(), []), controlPlaneMs: this.controlPlaneMs() };
+    return { view: this.viewOf(this.existing()), controlPlaneMs: this.controlPlaneMs() };
   }
 
   /** @returns null when there is nothing reserved here any more, or not for this */
@@ -235,12 +250,37 @@ export class SessionObject extends DurableObject<Env> {
     if (this.runner.state()) this.runner.dispatch({ type: "pull.heard", found, isRead: false });
   }
 
+  /** Queues it; the same id again changes nothing. null: there is no such session */
+  async addPrompt(prompt: PromptOrder): Promise<PromptAnswer | null> {
+    const state = this.runner.state();
+    if (!state || state.reserved) return null;
+    return state.archivedAt === null ? this.conversation.add(prompt, now()) : { refused: "archived" };
+  }
+
+  async changePrompt(id: string, changes: { text?: string; model?: string | null }): Promise<PromptAnswer | null> {
+    return this.runner.state() && this.conversation.change(id, changes);
+  }
+
+  async cancelPrompt(id: string): Promise<PromptAnswer | null> {
+    return this.runner.state() && this.conversation.cancel(id, now());
+  }
+
+  async stopPrompt(id: string): Promise<PromptAnswer | null> {
+    return this.runner.state() && this.conversation.stop(id, now());
+  }
+
+  /** @param attempt the sandbox that asks, which has to be the one that lives; null for a person */
+  async attachment(id: string, attempt: string | null): Promise<{ attachment: Attachment; bytes: Uint8Array } | null> {
+    if (attempt !== null && liveAttemptOf(this.runner.state()) !== attempt) return null;
+    return this.conversation.attachment(id);
+  }
+
   /** Whether the attempt's sandbox may use the model. */
   async mayUseModel(attempt: string): Promise<boolean> {
     return liveAttemptOf(this.runner.state()) === attempt;
   }
 
-  /** Upgrades, checked by the Worker: `/bridge/<attempt>`, or `/events?after=`. */
+  /** Upgrades, checked by the Worker: `/bridge/<attempt>`, or `/events?since=&after=&person=`. */
   override async fetch(request: Request): Promise<Response> {
     const url = new URL(request.url);
     const state = this.runner.state();
@@ -249,7 +289,10 @@ export class SessionObject extends DurableObject<Env> {
       const isOver = !state || state.stage.at === "ended";
       return this.bridge.upgrade(attempt, isOver ? { over: "the session is over" } : { live: liveAttemptOf(state) });
     }
-    return acceptSocket((socket) => this.watch(socket, Number(url.searchParams.get("after") ?? 0)));
+    const since = url.searchParams.get("since");
+    const person = personSchema.parse(JSON.parse(url.searchParams.get("person") ?? "null"));
+    const after = Number(url.searchParams.get("after") ?? 0);
+    return acceptSocket((socket) => this.channel.join(socket, person, this.begin(since === null ? null : Number(since), after)));
   }
 
   override webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): void {
@@ -257,14 +300,17 @@ export class SessionObject extends DurableObject<Env> {
   }
 
   override webSocketClose(socket: WebSocket): void {
+    this.channel.left(socket);
     this.bridge.close(socket);
   }
 
   override webSocketError(socket: WebSocket): void {
+    this.channel.left(socket);
     this.bridge.close(socket);
   }
 
   override alarm(): void {
+    this.conversation.clock(now());
     this.runner.wake();
   }
 
@@ -278,7 +324,12 @@ export class SessionObject extends DurableObject<Env> {
 
   private viewNow(): SessionView | null {
     const state = this.runner.state();
-    return state && viewOf(state, this.prompts.list());
+    return state && this.viewOf(state);
+  }
+
+  private viewOf(state: SessionState): SessionView {
+    const { conversation } = this;
+    return { ...viewOf(state, conversation.prompts()), todos: conversation.todos(), diff: conversation.diff() };
   }
 
   private existing(): SessionState {
@@ -301,42 +352,26 @@ export class SessionObject extends DurableObject<Env> {
           text: `The agent was restarted (${event.attempt}): ${event.reason}\n`,
         });
         break;
-      case "prompt.delta":
-        this.prompts.grew(event.promptId, event.partId, event.kind, event.delta);
-        // A browser puts a delta behind what it shows. While a view is owed it shows something older, and the view will hold the delta.
-        if (!this.views.isOwed()) this.viewers.send(logOwner, toDelta(event));
-        break;
-      case "prompt.started":
-        this.prompts.started(event.promptId);
-        this.views.now();
-        break;
-      case "prompt.part":
-        this.prompts.part(event.promptId, event.part);
-        // A tool sends its part anew for each line it prints, and the view holds all parts of all prompts.
-        this.views.soon();
-        break;
-      case "prompt.finished":
-        this.prompts.finished(event.promptId, event.outcome, event.error, at);
-        this.views.now();
-        break;
       default:
+        if (this.conversation.take(attempt, event)) return;
         this.runner.dispatch({ type: "runtime.event", attempt, event });
-        if (event.type === "session.ready") this.sendQueued(attempt);
+        if (event.type === "agent.ready") this.conversation.open(attempt);
+        if (event.type === "session.ready") this.conversation.ready(attempt);
     }
   }
 
-  /** Sent again after each reconnect until the runtime says that it began; the runtime knows a prompt by its id. */
-  private sendQueued(attempt: string): void {
-    const state = this.runner.state();
-    if (state?.stage.at !== "ready") return;
-    for (const { id, text, model, createdAt } of this.prompts.queued()) {
-      this.bridge.send(attempt, { type: "prompt", promptId: id, text, model, createdAt });
-    }
+  /** Whoever decides about the sandbox is told when there is more or less to do for it. */
+  private tellWork(): void {
+    const work = this.conversation.work();
+    const told = JSON.stringify(work);
+    if (told === this.toldWork || !this.runner.state()) return;
+    this.toldWork = told;
+    this.runner.dispatch({ type: "work", work });
   }
 
   private print(entry: Parameters<typeof this.logs.append>[1]): void {
     const stored = this.logs.append(logOwner, entry);
-    this.viewers.send(logOwner, { type: "log", entries: [stored] } satisfies SessionEvent);
+    if (this.channel.isWatched()) this.channel.say(JSON.stringify({ type: "log", entries: [stored] } satisfies SessionEvent));
   }
 
   /** The first create call's time is the one that counts: it is what the person waited for. */
@@ -364,32 +399,27 @@ export class SessionObject extends DurableObject<Env> {
     // A stopping session's socket is kept until its sandbox is gone: the shutdown travels on it.
     if (retired && after.stage.at !== "stopping") this.bridge.end(before.attempt);
     if (after.stage.at === "ended") this.bridge.end(after.attempt);
-    this.views.now();
+    if (retired) this.conversation.lost(before.attempt);
+    else if (after.stage.at === "ready" && before?.stage.at !== "ready") this.conversation.goOn();
+    if (!after.reserved) this.conversation.tellState(JSON.stringify(shownStateOf(after)));
   }
 
-  private showView(): void {
-    if (!this.viewers.isWatched(logOwner)) return;
-    const session = this.viewNow();
-    if (session) this.viewers.send(logOwner, { type: "snapshot", cursor: 0, session } satisfies SessionEvent);
-  }
-
-  private watch(socket: WebSocket, after: number): void {
-    this.viewers.accept(socket, logOwner);
-    const session = this.viewNow();
-    if (session) sendText(socket, JSON.stringify({ type: "snapshot", cursor: 0, session } satisfies SessionEvent));
+  /** What a browser is told first: the view or what has changed since its cursor, then the log after its last entry. */
+  private *begin(since: number | null, after: number): Generator<string> {
+    yield* this.conversation.since(since, () => this.viewOf(this.existing()));
     for (let cursor = after; ; ) {
       const { entries, next, end } = this.logs.read(logOwner, cursor, logPageBytes);
-      if (entries.length > 0) sendText(socket, JSON.stringify({ type: "log", entries } satisfies SessionEvent));
+      if (entries.length > 0) yield JSON.stringify({ type: "log", entries } satisfies SessionEvent);
       if (end) return;
       cursor = next;
     }
   }
 }
 
+function earliest(...times: (number | null)[]): number | null {
+  const known = times.filter((time) => time !== null);
+  return known.length === 0 ? null : Math.min(...known);
+}
+
 const fits = ({ repository, branch, isDefaultBranch }: SessionState, wanted: ReservedFor): boolean =>
   imageScopeOf(repository) === wanted.scope && (wanted.branch === null ? isDefaultBranch : branch === wanted.branch);
-
-function toDelta(event: Extract<RuntimeEvent, { type: "prompt.delta" }>): SessionEvent {
-  const { promptId, partId, kind, delta } = event;
-  return { type: "delta", cursor: 0, promptId, partId, kind, delta };
-}

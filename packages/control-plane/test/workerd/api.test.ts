@@ -60,10 +60,13 @@ it("[AP2] bodies that do not fit say where", async () => {
 
 it("[AP2] a body above the limit is 413, whatever it says about its length", async () => {
   const large = JSON.stringify({ repository: "acme/shop", prompt: "x".repeat(1_100_000) });
-  expect(await refusal(call("POST", "/api/sessions", large))).toMatchObject({ status: 413, code: "payload_too_large" });
+  expect(await refusal(call("PUT", "/api/repositories/acme/shop/image", large))).toMatchObject({
+    status: 413,
+    code: "payload_too_large",
+  });
   const stream = new Blob([large]).stream();
-  const chunked = exports.default.fetch(`${origin}/api/sessions`, {
-    method: "POST",
+  const chunked = exports.default.fetch(`${origin}/api/repositories/acme/shop/image`, {
+    method: "PUT",
     body: stream,
     headers: { "content-type": "application/json" },
   });

@@ -6,8 +6,13 @@ import {
   type BridgeUp,
   bridgeDownSchema,
   bridgeProtocolVersion,
+  emptyReplica,
+  followSession,
   type RuntimeConfig,
   type RuntimeEvent,
+  type SessionEvent,
+  type SessionReplica,
+  sessionEventSchema,
 } from "@open-inspect/protocol";
 import { vi } from "vitest";
 import { type FakeSandbox, type GatewayOrder, type GatewayState } from "../fakes/gateway.ts";
@@ -115,6 +120,28 @@ export async function connectRuntime(
     "the bridge answers hello",
   );
   return runtime;
+}
+
+/** Watches like a browser: follows every event from `since` on. */
+export async function watchSession(id: string, from: SessionReplica & { after?: number } = emptyReplica) {
+  const query = new URLSearchParams({ after: `${from.after ?? 0}` });
+  if (from.cursor !== null) query.set("since", `${from.cursor}`);
+  const response = await exports.default.fetch(`${origin}/api/sessions/${id}/events?${query}`, {
+    headers: { upgrade: "websocket", origin },
+  });
+  const socket = response.webSocket;
+  if (!socket) throw new Error(`no upgrade: ${response.status} ${await response.text()}`);
+  const browser = { messages: [] as SessionEvent[], socket, replica: from as SessionReplica, closed: null as number | null };
+  socket.addEventListener("message", ({ data }) => {
+    const message = sessionEventSchema.parse(JSON.parse(String(data)));
+    browser.messages.push(message);
+    browser.replica = followSession(browser.replica, message);
+  });
+  socket.addEventListener("close", ({ code }) => {
+    browser.closed = code;
+  });
+  socket.accept();
+  return browser;
 }
 
 /** All that a good build says. */

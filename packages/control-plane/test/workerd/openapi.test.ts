@@ -50,7 +50,9 @@ it("[AP13] every route of the Worker is in the document, and every described one
 });
 
 it("[AP13] docs/api.md lists every route", () => {
-  const listed = [...docs.matchAll(/`(GET|PUT|POST|DELETE) (\/api\/[^`?\s]*)/g)].map(([, method, path]) => `${method} ${path}`);
+  const listed = [...docs.matchAll(/`(GET|PUT|POST|PATCH|DELETE) (\/api\/[^`?\s]*)/g)].map(
+    ([, method, path]) => `${method} ${path}`,
+  );
   expect(new Set(listed)).toEqual(new Set(apiRoutes.map(({ method, path }) => `${method.toUpperCase()} ${path}`)));
 });
 

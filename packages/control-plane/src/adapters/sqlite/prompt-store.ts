@@ -1,111 +1,128 @@
-/**
- * A session's prompts and the parts of their answers in the object's SQLite. A part has its place from its first delta on and
- * is marked as growing until it comes whole. It knows neither bridge nor browser.
- */
-import { type PromptPart, type PromptView, promptPartSchema } from "@open-inspect/protocol";
+/** A session's prompts in the object's SQLite, in the order in which they were asked. It decides nothing and knows neither bridge nor browser. */
+import {
+  type Attachment,
+  attachmentSchema,
+  type Person,
+  type PromptHead,
+  type PromptStatus,
+  personSchema,
+  type Usage,
+  usageSchema,
+} from "@open-inspect/protocol";
+import { z } from "zod";
+import { type QueuedPrompt } from "../../domain/prompt-queue.ts";
 
-export interface PromptStore {
-  add(prompt: { id: string; text: string; model: string | null; createdAt: number }): void;
-  /** prompts that the runtime has not begun */
-  queued(): PromptView[];
-  started(promptId: string): void;
-  grew(promptId: string, partId: string, kind: "text" | "reasoning", delta: string): void;
-  /** a whole part without text takes back what was said of it: its answer was cut off and is given anew */
-  part(promptId: string, part: PromptPart): void;
-  /** `done`: what never came whole was given up and is left out. Else it is kept: there will be no better answer. */
-  finished(promptId: string, outcome: "done" | "aborted" | "failed", error: string | null, at: number): void;
-  /** every prompt has exactly one end, also when its session ends first */
-  endAll(error: string, at: number): void;
-  list(): PromptView[];
-}
-
-type PromptRow = {
+export interface NewPrompt {
   id: string;
   text: string;
   model: string | null;
+  author: Person | null;
+  attachments: Attachment[];
+  createdAt: number;
+}
+
+/** A prompt with what the queue knows of it; `usage` is what it has cost so far. */
+export interface StoredPrompt extends QueuedPrompt {
+  head: PromptHead;
+  /** the change that browsers were told last */
+  cursor: number;
+}
+
+export interface PromptStore {
+  add(prompt: NewPrompt, cursor: number): void;
+  find(id: string): StoredPrompt | null;
+  /** those that run or wait */
+  open(): StoredPrompt[];
+  list(): StoredPrompt[];
+  save(prompt: StoredPrompt): void;
+  totals(): { isWorking: boolean; promptCount: number; usage: Usage | null; firstPrompt: string | null };
+}
+
+type Row = {
+  id: string;
+  text: string;
+  model: string | null;
+  author: string | null;
+  attachments: string;
   status: string;
   error: string | null;
   created_at: number;
+  started_at: number | null;
   finished_at: number | null;
+  usage: string | null;
+  sent_to: string | null;
+  has_begun: number;
+  stop_by: number | null;
+  cursor: number;
 };
 
 export function createPromptStore(sql: SqlStorage): PromptStore {
   sql.exec(`
-    CREATE TABLE IF NOT EXISTS prompts (
-      id TEXT PRIMARY KEY, text TEXT NOT NULL, model TEXT, status TEXT NOT NULL, error TEXT, created_at INTEGER NOT NULL, finished_at INTEGER
+    CREATE TABLE IF NOT EXISTS session_prompts (
+      place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, text TEXT NOT NULL, model TEXT, author TEXT, attachments TEXT NOT NULL,
+      status TEXT NOT NULL, error TEXT, created_at INTEGER NOT NULL, started_at INTEGER, finished_at INTEGER, usage TEXT,
+      sent_to TEXT, has_begun INTEGER NOT NULL DEFAULT 0, stop_by INTEGER, cursor INTEGER NOT NULL
     );
-    CREATE TABLE IF NOT EXISTS parts (
-      position INTEGER PRIMARY KEY AUTOINCREMENT, prompt_id TEXT NOT NULL, id TEXT NOT NULL, json TEXT NOT NULL, UNIQUE (prompt_id, id)
-    );
+    CREATE INDEX IF NOT EXISTS session_prompts_open ON session_prompts (place) WHERE status IN ('queued', 'running');
   `);
 
-  /** Every part of the answer in the order in which they began. */
-  function knownParts(promptId: string): PromptPart[] {
-    return sql
-      .exec<{ json: string }>("SELECT json FROM parts WHERE prompt_id = ? ORDER BY position", promptId)
-      .toArray()
-      .map((row) => promptPartSchema.parse(JSON.parse(row.json)));
-  }
-
-  function save(promptId: string, part: PromptPart & { growing?: true }): void {
-    sql.exec(
-      "INSERT INTO parts (prompt_id, id, json) VALUES (?, ?, ?) ON CONFLICT (prompt_id, id) DO UPDATE SET json = excluded.json",
-      promptId,
-      part.id,
-      JSON.stringify(part),
-    );
-  }
-
-  const toView = (row: PromptRow): PromptView => ({
+  const toPrompt = (row: Row): StoredPrompt => ({
     id: row.id,
-    text: row.text,
-    model: row.model,
-    author: null,
-    attachments: [],
-    startedAt: null,
-    usage: null,
-    status: row.status as PromptView["status"],
-    parts: knownParts(row.id).filter((part) => part.kind === "tool" || part.text !== ""),
-    error: row.error,
-    createdAt: row.created_at,
-    finishedAt: row.finished_at,
+    status: row.status as PromptStatus,
+    sentTo: row.sent_to,
+    hasBegun: row.has_begun === 1,
+    stopBy: row.stop_by,
+    cursor: row.cursor,
+    head: {
+      id: row.id,
+      author: row.author === null ? null : personSchema.parse(JSON.parse(row.author)),
+      text: row.text,
+      model: row.model,
+      attachments: z.array(attachmentSchema).parse(JSON.parse(row.attachments)),
+      status: row.status as PromptStatus,
+      error: row.error,
+      createdAt: row.created_at,
+      startedAt: row.started_at,
+      finishedAt: row.finished_at,
+      usage: usageOf(row.usage),
+    },
   });
 
   return {
-    add({ id, text, model, createdAt }) {
+    add({ id, text, model, author, attachments, createdAt }, cursor) {
       sql.exec(
-        "INSERT OR IGNORE INTO prompts (id, text, model, status, created_at) VALUES (?, ?, ?, 'queued', ?)",
-        id,
-        text,
-        model,
-        createdAt,
+        `INSERT OR IGNORE INTO session_prompts (id, text, model, author, attachments, status, created_at, cursor)
+           VALUES (?, ?, ?, ?, ?, 'queued', ?, ?)`,
+        ...[id, text, model, author && JSON.stringify(author), JSON.stringify(attachments), createdAt, cursor],
       );
     },
-    queued: () =>
-      sql.exec<PromptRow>("SELECT * FROM prompts WHERE status = 'queued' ORDER BY created_at, id").toArray().map(toView),
-    started: (promptId) => void sql.exec("UPDATE prompts SET status = 'running' WHERE id = ? AND status = 'queued'", promptId),
-    grew(promptId, partId, kind, delta) {
-      const [row] = sql
-        .exec<{ json: string }>("SELECT json FROM parts WHERE prompt_id = ? AND id = ?", promptId, partId)
-        .toArray();
-      const known = row && promptPartSchema.parse(JSON.parse(row.json));
-      const text = known && known.kind !== "tool" ? known.text : "";
-      save(promptId, { kind, id: partId, text: text + delta, growing: true });
+    find(id) {
+      const [row] = sql.exec<Row>("SELECT * FROM session_prompts WHERE id = ?", id).toArray();
+      return row ? toPrompt(row) : null;
     },
-    part: save,
-    finished(promptId, outcome, error, at) {
-      if (outcome === "done") sql.exec("DELETE FROM parts WHERE prompt_id = ? AND json_extract(json, '$.growing')", promptId);
+    open: () =>
+      sql.exec<Row>("SELECT * FROM session_prompts WHERE status IN ('queued', 'running') ORDER BY place").toArray().map(toPrompt),
+    list: () => sql.exec<Row>("SELECT * FROM session_prompts ORDER BY place").toArray().map(toPrompt),
+    save({ id, status, sentTo, hasBegun, stopBy, cursor, head }) {
       sql.exec(
-        "UPDATE prompts SET status = ?, error = ?, finished_at = ? WHERE id = ? AND finished_at IS NULL",
-        outcome === "aborted" ? "stopped" : outcome,
-        error,
-        at,
-        promptId,
+        `UPDATE session_prompts SET text = ?, model = ?, status = ?, error = ?, started_at = ?, finished_at = ?, usage = ?,
+           sent_to = ?, has_begun = ?, stop_by = ?, cursor = ? WHERE id = ?`,
+        ...[head.text, head.model, status, head.error, head.startedAt, head.finishedAt, head.usage && JSON.stringify(head.usage)],
+        ...[sentTo, hasBegun ? 1 : 0, stopBy, cursor, id],
       );
     },
-    endAll(error, at) {
-      sql.exec("UPDATE prompts SET status = 'failed', error = ?, finished_at = ? WHERE finished_at IS NULL", error, at);
+    totals() {
+      const sums = usageKeys.map((key) => `sum(json_extract(usage, '$.${key}')) AS ${key}`).join(", ");
+      const { all, open, first, priced, ...usage } = sql
+        .exec<Record<keyof Usage, number> & { all: number; open: number; first: string | null; priced: number }>(
+          `SELECT count(*) AS "all", count(*) FILTER (WHERE status IN ('queued', 'running')) AS open, count(usage) AS priced,
+             (SELECT text FROM session_prompts ORDER BY place LIMIT 1) AS first, ${sums} FROM session_prompts`,
+        )
+        .one();
+      return { isWorking: open > 0, promptCount: all, usage: priced > 0 ? usageSchema.parse(usage) : null, firstPrompt: first };
     },
-    list: () => sql.exec<PromptRow>("SELECT * FROM prompts ORDER BY created_at, id").toArray().map(toView),
   };
 }
+
+const usageKeys = Object.keys(usageSchema.shape);
+const usageOf = (json: string | null): Usage | null => (json === null ? null : usageSchema.parse(JSON.parse(json)));
