@@ -2,7 +2,7 @@
 import { type CommitInfo, type RepositoryRef, shaSchema } from "@open-inspect/protocol";
 import { type Octokit, RequestError } from "octokit";
 import { z } from "zod";
-import { type Comparison, type FoundHeads } from "../domain/ports.ts";
+import { type Comparison, type FoundHead, type FoundHeads } from "../domain/ports.ts";
 import { commitInfo } from "../domain/sightings.ts";
 
 const targetSchema = z.object({
@@ -84,16 +84,36 @@ export async function headUnlessKnown(
   { owner, name }: RepositoryRef,
   branch: string,
   known: string | null,
-): Promise<string> {
+): Promise<FoundHead> {
   const headers = { accept: "application/vnd.github.sha", ...(known ? { "if-none-match": `"${known}"` } : {}) };
   try {
     const { data } = await octokit.request("GET /repos/{owner}/{repo}/commits/{ref}", {
       ...{ owner, repo: name, ref: `heads/${branch}`, headers },
     });
-    return shaSchema.parse(data);
+    // octokit reads a media type that it does not know as bytes, unless the answer names its charset.
+    const body: unknown = data;
+    const sha = shaSchema.parse(body instanceof ArrayBuffer ? new TextDecoder().decode(body) : body);
+    return { sha, commit: sha === known ? null : await readCommit(octokit, { owner, name }, sha) };
   } catch (error) {
-    if (known && error instanceof RequestError && error.status === 304) return known;
+    if (known && error instanceof RequestError && error.status === 304) return { sha: known, commit: null };
     throw error;
+  }
+}
+
+const commitSchema = z.object({
+  author: z.object({ login: z.string() }).nullish().catch(null),
+  commit: z.object({ message: z.string(), author: z.object({ name: z.string() }).nullish() }),
+});
+
+/** Who wrote a commit is worth one request, and nothing fails without it. */
+async function readCommit(octokit: Octokit, { owner, name }: RepositoryRef, sha: string): Promise<CommitInfo | null> {
+  try {
+    const { data } = await octokit.rest.repos.getCommit({ owner, repo: name, ref: sha, per_page: 1 });
+    const { author, commit } = commitSchema.parse(data);
+    const login = author?.login ?? null;
+    return commitInfo({ author: commit.author?.name ?? login ?? "", login, message: commit.message });
+  } catch {
+    return null;
   }
 }
 

@@ -90,6 +90,13 @@ export interface RepositoryHead {
   archived: boolean;
 }
 
+/** The head of one branch. */
+export interface FoundHead {
+  sha: string;
+  /** null where it was not read, as for a head that was known already */
+  commit: CommitInfo | null;
+}
+
 export interface FoundHeads {
   heads: RepositoryHead[];
   /** GitHub says that there is no such repository, or that the installation may not see it */
@@ -148,8 +155,8 @@ export interface GitHub {
   readHeads(installationId: number, repositories: readonly RepositoryRef[]): RatedResult<RepositoryHead[]>;
   /** The same, with those that are gone. */
   checkHeads(installationId: number, repositories: readonly RepositoryRef[]): RatedResult<FoundHeads>;
-  /** The head of one branch by REST. Costs nothing of the allowance while it is `known`. */
-  headOf(installationId: number, repository: RepositoryRef, branch: string, known: string | null): RatedResult<string>;
+  /** The head of one branch by REST. Costs nothing of the allowance while it is `known`, and two requests when it is another one. */
+  headOf(installationId: number, repository: RepositoryRef, branch: string, known: string | null): RatedResult<FoundHead>;
   compare(installationId: number, repository: RepositoryRef, base: string, head: string): RatedResult<Comparison>;
   /** One repository by its name now or an earlier one. */
   findRepository(installationId: number, repository: RepositoryRef): RatedResult<KnownRepository>;

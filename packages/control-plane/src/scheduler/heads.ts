@@ -81,7 +81,7 @@ export function createHeadReader(
       if (!result.ok) continue;
       const { defaultBranch } = row;
       page.heads.set(row.scope, {
-        ...{ repository: row, foundAs: row, defaultBranch, sha: result.value, commit: null, archived: row.archived },
+        ...{ repository: row, foundAs: row, defaultBranch, ...result.value, archived: row.archived },
       });
     }
   }

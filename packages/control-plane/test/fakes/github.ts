@@ -137,6 +137,10 @@ export function createFakeGitHub(): Fetch {
     }
     const found = first === "repos" ? find(owner, name) : undefined;
     if (found && kind === undefined) return Response.json(shape(found));
+    if (found && kind === "commits" && request.headers.get("accept")?.includes("sha") !== true) {
+      const { messageHeadline: message, author } = commitOf(branch ?? "");
+      return Response.json({ sha: branch, author: author.user, commit: { message, author: { name: author.name } } });
+    }
     if (found && kind === "commits") {
       const sha = found.branches[found.defaultBranch] ?? "";
       const known = request.headers.get("if-none-match") === `"${sha}"`;

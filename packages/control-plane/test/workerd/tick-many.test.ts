@@ -102,6 +102,20 @@ it("[TK10] while GraphQL does not answer, so many heads are read one by one, and
   expect(checks.filter((one) => one === "unavailable")).toHaveLength(20);
 });
 
+it("[TK10] of a head that was read by itself and is another one, the author is read too", async () => {
+  await enableMany(2, (index) => (index === 1 ? { branches: { main: someSha("b") } } : {}));
+  await github({ do: "down", status: 502, only: "graphql" });
+  const { calls } = await checkInstallation();
+  expect(calls.filter((one) => one.includes("/commits/"))).toHaveLength(3);
+  const { results } = await env.DB.prepare("SELECT scope, commit_info AS told FROM head_sightings").all<{
+    scope: string;
+    told: string;
+  }>();
+  expect(results.map(({ scope, told }) => [scope, JSON.parse(told)])).toEqual([
+    [scopeOf(1), { author: "Ada Lovelace", login: "ada", headline: `Commit ${someSha("b").slice(0, 7)}` }],
+  ]);
+});
+
 it("[TK11] a lost installation makes its checks unavailable and changes nothing else until it is back", async () => {
   const objects = await countImageObjects();
   await enableMany(3);
