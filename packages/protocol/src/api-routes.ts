@@ -41,18 +41,13 @@ import {
 } from "./notifications.ts";
 import { sessionEventSchema, sessionViewSchema } from "./session.ts";
 import {
-<<<<<<< mine
   changePromptRequestSchema,
+  changeSessionRequestSchema,
   createPromptRequestSchema,
   createSessionRequestSchema,
   poolViewSchema,
   promptAnswerSchema,
-=======
-  changeSessionRequestSchema,
-  createSessionRequestSchema,
-  poolViewSchema,
   pullRequestRequestSchema,
->>>>>>> main
   reservationSchema,
   reserveSessionRequestSchema,
   sessionListQuerySchema,
@@ -355,7 +350,6 @@ export const apiRoutes: readonly ApiRoute[] = [
     errors: ["session_not_found"],
   },
   {
-<<<<<<< mine
     ...{ method: "post", path: "/api/sessions/{id}/prompts", operationId: "createPrompt", caller: "person" },
     summary: "Queues a prompt behind the others; the same id again changes nothing. A stopped session starts again for it.",
     params: { id: sessionIdSchema },
@@ -393,7 +387,8 @@ export const apiRoutes: readonly ApiRoute[] = [
     params: { id: sessionIdSchema, attachmentId: z.string() },
     answer: { kind: "file", contentTypes: attachmentMimes },
     errors: ["session_not_found", "attachment_not_found"],
-=======
+  },
+  {
     ...{ method: "post", path: "/api/sessions/{id}/resume", operationId: "resumeSession", caller: "person" },
     summary: "Starts one without a sandbox again, also where it has failed so often that it does not start by itself any more.",
     params: { id: sessionIdSchema },
@@ -422,7 +417,6 @@ export const apiRoutes: readonly ApiRoute[] = [
     body: pullRequestRequestSchema,
     answer: json(sessionViewSchema, 202),
     errors: ["session_not_found", "session_not_ready", "session_archived", "conflict", "nothing_to_push", "pull_request_failed"],
->>>>>>> main
   },
   {
     ...{ method: "get", path: "/api/sessions/{id}/events", operationId: "watchSession", caller: "person" },

@@ -12,11 +12,8 @@ import { insights } from "./insights.ts";
 import { modelProxy } from "./model-proxy.ts";
 import { notifications } from "./notifications.ts";
 import { openApi } from "./openapi.ts";
-<<<<<<< mine
 import { prompts } from "./prompts.ts";
-=======
 import { pullRequests } from "./pull-requests.ts";
->>>>>>> main
 import { repositories } from "./repositories.ts";
 import { reservations } from "./reservations.ts";
 import { securityHeaders } from "./security.ts";
@@ -39,14 +36,10 @@ const person = new Hono<App>()
   .get("/insights", insights)
   .route("/notifications", notifications)
   .route("/sessions", reservations)
-<<<<<<< mine
   .route("/sessions", prompts)
-  .route("/sessions", sessions);
-=======
   .route("/sessions", sessions)
   .route("/sessions", sessionLife)
   .route("/sessions", pullRequests);
->>>>>>> main
 
 const api = new Hono<App>()
   .get("/health", health)

@@ -1,12 +1,7 @@
 /** `/api/sessions`: start one, look at one, watch it. What is done with a whole session is in `session-life.ts`. */
 import { createSessionRequestSchema, sessionIdSchema } from "@open-inspect/protocol";
 import { type Context, Hono } from "hono";
-<<<<<<< mine
-import { createSessions } from "../adapters/d1/sessions.ts";
 import { limits } from "../domain/deadlines.ts";
-=======
-import { readConfig } from "../env.ts";
->>>>>>> main
 import { newAttempt, newId } from "../objects/ids.ts";
 import { type App } from "./app-types.ts";
 import { ApiError } from "./errors.ts";
