@@ -12,7 +12,11 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 600,
-    // Libraries change seldom: a deploy of our own code leaves them in the browser's cache.
-    rolldownOptions: { output: { codeSplitting: { groups: [{ name: "libraries", test: /node_modules/ }] } } },
+    // Libraries change seldom: a deploy of our own code leaves them in the browser's cache. The highlighter is fetched when it is wanted.
+    rolldownOptions: {
+      output: {
+        codeSplitting: { groups: [{ name: "libraries", test: /node_modules\/(?!.*(?:highlight\.js|lowlight|devlop))/ }] },
+      },
+    },
   },
 });

@@ -1,7 +1,7 @@
 /** The whole dashboard on a page of its own, with a server and sockets that the test holds in its hands. */
-import { defaultSessionSettings, type PoolView } from "@open-inspect/protocol";
+import { defaultSessionSettings, type PoolView, type SessionView } from "@open-inspect/protocol";
 import { createMemoryHistory } from "@tanstack/react-router";
-import { act, render } from "@testing-library/react";
+import { act, render, waitFor } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { App, createServices } from "../src/app/providers.tsx";
 import { createAppRouter } from "../src/app/router.tsx";
@@ -18,7 +18,7 @@ interface Answer {
   status: number;
   body: unknown;
 }
-/** By `METHOD /path`; a function is asked anew each time. */
+/** By `METHOD /path`, with or without its query; a function is asked anew each time. */
 export type Routes = Record<string, Answer | ((asked: Asked) => Answer | Promise<Answer>)>;
 
 export const ok = (body: unknown): Answer => ({ status: 200, body });
@@ -95,7 +95,8 @@ export function openDashboard(path: string, routes: Routes) {
       body: typeof init?.body === "string" ? JSON.parse(init.body) : null,
     };
     asked.push(request);
-    const route = answers[`${method} ${request.path}`];
+    // A route without a query answers for every query that no other route names.
+    const route = answers[`${method} ${request.path}`] ?? answers[`${method} ${request.path.split("?")[0]}`];
     if (route === undefined) throw new Error(`unexpected ${method} ${request.path}`);
     const { status, body } = await (typeof route === "function" ? route(request) : route);
     return Response.json(body, { status });
@@ -112,4 +113,14 @@ export function openDashboard(path: string, routes: Routes) {
     queryClient: services.queryClient,
     count: (method: string, at: string) => asked.filter((each) => each.method === method && each.path === at).length,
   };
+}
+
+/** A session's page with its socket open and the whole session told by it. */
+export async function openSession(view: SessionView, routes: Routes = {}) {
+  const path = `/sessions/${view.id}`;
+  const dashboard = openDashboard(path, routes);
+  const socket = await waitFor(() => dashboard.sockets.of(`/api${path}/events`));
+  socket.open();
+  socket.send({ type: "snapshot", cursor: 1, session: view });
+  return { ...dashboard, socket };
 }

@@ -8,11 +8,16 @@ import {
   type KeptImage,
   type LogEntry,
   type PhaseRecord,
+  type PromptPart,
+  type PromptView,
   type RepositoryView,
   type SessionSummary,
   type SessionView,
   type StartReceipt,
+  type WorkspaceDiff,
 } from "@open-inspect/protocol";
+
+type ToolPart = Extract<PromptPart, { kind: "tool" }>;
 
 export const sha = (start: string): string => start.padEnd(40, "0");
 const id = (prefix: string, number: number) => `${prefix}_${String(number).padStart(26, "0")}`;
@@ -209,6 +214,28 @@ export function session(over: Partial<SessionView> = {}): SessionView {
     failure: null,
     ...over,
   };
+}
+
+export const text = (partId: string, words: string): PromptPart => ({ kind: "text", id: partId, text: words });
+
+/** A tool call that is over, unless it is told otherwise. Everything but a command goes in as JSON. */
+export const tool = (partId: string, name: string, input: unknown, over: Partial<ToolPart> = {}): ToolPart => ({
+  ...{ kind: "tool", id: partId, tool: name, status: "completed", title: "", output: "" },
+  input: typeof input === "string" ? input : JSON.stringify(input),
+  ...over,
+});
+
+export function prompt(number: number, over: Partial<PromptView> = {}): PromptView {
+  const at = Date.now() - minuteMs;
+  return {
+    ...{ id: promptId(number), author: null, text: `Prompt ${number}`, model: null, attachments: [], status: "done", parts: [] },
+    ...{ error: null, createdAt: at, startedAt: at, finishedAt: at + 12_000, usage: null },
+    ...over,
+  };
+}
+
+export function diff(over: Partial<WorkspaceDiff> = {}): WorkspaceDiff {
+  return { base: sha("abc1234"), files: [], additions: 0, deletions: 0, isCut: false, ...over };
 }
 
 export const logEntry = (seq: number, text: string, over: Partial<LogEntry> = {}): LogEntry => ({

@@ -2,7 +2,18 @@
 import { screen, waitFor } from "@testing-library/react";
 import { expect, it } from "vitest";
 import { ok, openDashboard, type Routes, refuse } from "./dashboard.tsx";
-import { active, buildingImage, disabledImage, failedImage, noImage, readyImage, repository, session, sha } from "./fixtures.ts";
+import {
+  active,
+  buildingImage,
+  disabledImage,
+  failedImage,
+  noImage,
+  readyImage,
+  repository,
+  session,
+  sessionId,
+  sha,
+} from "./fixtures.ts";
 
 const repositories = [
   repository("web", readyImage()),
@@ -15,6 +26,7 @@ const branches = ok({ branches: ["main", "develop"].map((name) => ({ name, sha: 
 const openForm = (path = "/sessions/new", routes: Routes = {}) =>
   openDashboard(path, {
     "GET /api/repositories": ok({ repositories }),
+    "POST /api/sessions/reserve": refuse(503, "gateway_unavailable", "No sandbox.", ""),
     ...Object.fromEntries(repositories.map(({ name }) => [`GET /api/repositories/acme/${name}/branches`, branches])),
     ...routes,
   });
@@ -92,16 +104,16 @@ it("a failed newer build does not hide that the older image serves", async () =>
   await waitFor(() => expect(forecast()).toContain("The newest build failed; this one goes on serving."));
 });
 
-it("Ctrl+Enter in the prompt starts the session and leads to its page", async () => {
+it("Enter in the prompt starts the session and leads to its page", async () => {
   const created = session({ status: "syncing", receipt: null, readyAt: null });
   const { user, asked, router } = openForm("/sessions/new?repository=acme/web", {
     "POST /api/sessions": { status: 201, body: created },
   });
   await waitFor(() => expect(screen.getByRole<HTMLInputElement>("combobox", { name: "Repository" }).value).toBe("acme/web"));
   await user.type(screen.getByRole("textbox", { name: "Prompt" }), "Fix the cart");
-  await user.keyboard("{Control>}{Enter}{/Control}");
+  await user.keyboard("{Enter}");
   await waitFor(() => expect(router.state.location.pathname).toBe(`/sessions/${created.id}`));
-  expect(asked.find((each) => each.method === "POST")?.body).toEqual({
+  expect(asked.find((each) => each.path === "/api/sessions" && each.method === "POST")?.body).toEqual({
     repository: { owner: "acme", name: "web" },
     prompt: "Fix the cart",
   });
@@ -115,7 +127,11 @@ it("a branch that was picked is asked for by its name, the default one is not", 
   await screen.findByRole("option", { name: "develop" });
   await user.selectOptions(screen.getByRole("combobox", { name: "Branch" }), "develop");
   await user.click(screen.getByRole("button", { name: "Start session" }));
-  await waitFor(() => expect(asked.find((each) => each.method === "POST")?.body).toMatchObject({ branch: "develop" }));
+  await waitFor(() =>
+    expect(asked.find((each) => each.path === "/api/sessions" && each.method === "POST")?.body).toMatchObject({
+      branch: "develop",
+    }),
+  );
 });
 
 it("a refused start keeps what was written and says why and what to do", async () => {
@@ -137,4 +153,87 @@ it("a repository without a branch cannot be started, and says what is missing", 
   });
   expect(await screen.findByText(/has no branch yet/)).toBeTruthy();
   expect(screen.getByRole<HTMLButtonElement>("button", { name: "Start session" }).disabled).toBe(true);
+});
+
+const box = () => screen.getByRole("textbox", { name: "Prompt" });
+const chosen = () =>
+  waitFor(() => expect(screen.getByRole<HTMLInputElement>("combobox", { name: "Repository" }).value).toBe("acme/web"));
+
+it("the first keystroke reserves a sandbox, once, and the session that follows takes it", async () => {
+  const reserved = { reservation: sessionId(9), expiresAt: Date.now() + 120_000, isReady: true };
+  const { user, asked, count } = openForm("/sessions/new?repository=acme/web", {
+    "POST /api/sessions/reserve": { status: 202, body: reserved },
+    "POST /api/sessions": { status: 201, body: session() },
+  });
+  await chosen();
+  expect(count("POST", "/api/sessions/reserve")).toBe(0);
+  await user.type(box(), "Fix the cart");
+  expect(await screen.findByText("A sandbox is ready for it.")).toBeTruthy();
+  expect(asked.filter(({ path }) => path === "/api/sessions/reserve").map(({ body }) => body)).toEqual([
+    { repository: "acme/web" },
+  ]);
+  await user.keyboard("{Enter}");
+  await waitFor(() =>
+    expect(asked.find((each) => each.path === "/api/sessions" && each.method === "POST")?.body).toEqual({
+      repository: { owner: "acme", name: "web" },
+      prompt: "Fix the cart",
+      reservation: sessionId(9),
+    }),
+  );
+});
+
+it("the session's page stands at once with what was asked, before the server has answered", async () => {
+  let answerNow = () => {};
+  const { user } = openForm("/sessions/new?repository=acme/web", {
+    "POST /api/sessions": async () => {
+      await new Promise<void>((resolve) => {
+        answerNow = resolve;
+      });
+      return { status: 201, body: session({ title: "Fix the cart" }) };
+    },
+  });
+  await chosen();
+  await user.type(box(), "Fix the cart{Enter}");
+  expect(await screen.findByText("Starting the session…")).toBeTruthy();
+  expect(screen.getByRole("heading", { level: 1 }).textContent).toBe("Fix the cart");
+  expect(screen.queryByRole("button", { name: "Start session" })).toBeNull();
+  answerNow();
+  await screen.findByRole("button", { name: "Stop session" });
+});
+
+it("Enter in an empty prompt starts nothing", async () => {
+  const { user, asked } = openForm("/sessions/new?repository=acme/web");
+  await chosen();
+  await user.click(box());
+  await user.keyboard("{Enter}");
+  expect(asked.some(({ method }) => method === "POST")).toBe(false);
+});
+
+it("an unfinished prompt is there again after a reload, and gone once it was sent", async () => {
+  const first = openForm("/sessions/new?repository=acme/web", { "POST /api/sessions": { status: 201, body: session() } });
+  await chosen();
+  await first.user.type(box(), "Half");
+  await first.router.navigate({ to: "/settings/images" });
+  await first.router.navigate({ to: "/sessions/new", search: { repository: "acme/web" } });
+  await waitFor(() => expect(box()).toHaveProperty("value", "Half"));
+  await chosen();
+  await first.user.click(screen.getByRole("button", { name: "Start session" }));
+  await screen.findByRole("button", { name: "Stop session" });
+  await first.router.navigate({ to: "/sessions/new" });
+  await waitFor(() => expect(box()).toHaveProperty("value", ""));
+});
+
+it("files go along with the first prompt", async () => {
+  const { user, asked } = openForm("/sessions/new?repository=acme/web", {
+    "POST /api/sessions": { status: 201, body: session() },
+  });
+  await chosen();
+  await user.upload(screen.getByLabelText("Files to attach"), new File(["a,b"], "orders.csv", { type: "text/csv" }));
+  await screen.findByText("orders.csv");
+  await user.type(box(), "Read it{Enter}");
+  await waitFor(() =>
+    expect(asked.find((each) => each.path === "/api/sessions" && each.method === "POST")?.body).toMatchObject({
+      attachments: [{ name: "orders.csv", mime: "text/csv", data: btoa("a,b") }],
+    }),
+  );
 });

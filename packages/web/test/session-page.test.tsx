@@ -1,38 +1,39 @@
-/** The session page: boot, receipt, cold reason, failure, the streamed answer, stopping. */
-import { screen, waitFor, within } from "@testing-library/react";
+/** The session page's frame: boot, receipt, cold reason, failure, stopping, keeping up with the socket. */
+import { screen, waitFor } from "@testing-library/react";
 import { expect, it, vi } from "vitest";
-import { ok, openDashboard, type Routes, refuse } from "./dashboard.tsx";
-import { logEntry, phase, promptId, receipt, session, sessionId, setupFailure } from "./fixtures.ts";
+import { ok, openDashboard, openSession, refuse } from "./dashboard.tsx";
+import { logEntry, phase, prompt, promptId, receipt, session, sessionId, setupFailure, text } from "./fixtures.ts";
 
 const path = `/sessions/${sessionId(1)}`;
-const openSession = (view: unknown, routes: Routes = {}) => openDashboard(path, { [`GET /api${path}`]: ok(view), ...routes });
+const events = `/api${path}/events`;
 const startCard = async () => (await screen.findByRole("region", { name: "Start" })).textContent ?? "";
+const answer = () => screen.getByRole("region", { name: "Answer" }).textContent;
 const status = () => document.querySelector("main header [data-status]")?.textContent;
 
 it("the receipt says what this start took beside a measured cold start", async () => {
-  openSession(session());
+  await openSession(session());
   expect(await startCard()).toContain("Started in 1.6 s · a cold start of this repository takes 38.2 s · 23.9× faster");
 });
 
 it("a cold start known from a build alone is called an estimate", async () => {
-  openSession(session({ receipt: receipt({ cold: { ms: 38_200, source: "build", measuredAt: 0 } }) }));
+  await openSession(session({ receipt: receipt({ cold: { ms: 38_200, source: "build", measuredAt: 0 } }) }));
   expect(await startCard()).toContain("about 38.2 s, estimated from the last build");
 });
 
 it("without a cold start to compare with, nothing is claimed", async () => {
-  openSession(session({ receipt: receipt({ cold: null }) }));
+  await openSession(session({ receipt: receipt({ cold: null }) }));
   const text = await startCard();
   expect(text).toContain("Started in 1.6 s · no cold start measured yet");
   expect(text).not.toContain("faster");
 });
 
 it("a start that was not faster is not called faster", async () => {
-  openSession(session({ receipt: receipt({ startMs: 40_000 }) }));
+  await openSession(session({ receipt: receipt({ startMs: 40_000 }) }));
   expect(await startCard()).toContain("no faster than a cold start");
 });
 
 it("a repository that starts in a moment anyway is not blamed for it", async () => {
-  openSession(session({ receipt: receipt({ startMs: 1_300, cold: { ms: 1_200, source: "measured", measuredAt: 0 } }) }));
+  await openSession(session({ receipt: receipt({ startMs: 1_300, cold: { ms: 1_200, source: "measured", measuredAt: 0 } }) }));
   const text = await startCard();
   expect(text).toContain("a cold start of this repository takes 1.2 s · too quick for an image to make it much faster");
   expect(text).not.toContain("no faster");
@@ -40,13 +41,13 @@ it("a repository that starts in a moment anyway is not blamed for it", async () 
 
 it("a hint that names Settings > Images leads there", async () => {
   const hint = "Switch them on under Settings > Images.";
-  openSession(session({ image: null, cold: { code: "images_disabled", message: "Images are switched off.", hint } }));
+  await openSession(session({ image: null, cold: { code: "images_disabled", message: "Images are switched off.", hint } }));
   expect((await screen.findByRole("link", { name: "Settings > Images" })).getAttribute("href")).toBe("/settings/images");
   expect(await startCard()).toContain(hint);
 });
 
 it("a cold session says why, what to do, and what an image would have saved", async () => {
-  openSession(
+  await openSession(
     session({
       image: null,
       bakedSha: null,
@@ -69,7 +70,7 @@ it("a cold session says why, what to do, and what an image would have saved", as
 });
 
 it("a session from an image shows both commits and that setup was not re-run", async () => {
-  openSession(session());
+  await openSession(session());
   const text = await startCard();
   expect(text).toContain("abc1234");
   expect(text).toContain("def5678");
@@ -80,19 +81,19 @@ it("an agent that waits for setup says so while it waits", async () => {
   const at = Date.now() - 5_000;
   const starting = { status: "syncing", receipt: null, readyAt: null } as const;
   const agent = phase("agent", at, null);
-  const { sockets } = openSession(session({ ...starting, phases: [phase("setup", at, null), agent] }));
+  const { sockets } = await openSession(session({ ...starting, phases: [phase("setup", at, null), agent] }));
   await screen.findByText("waits for setup");
   const over = session({ ...starting, phases: [phase("setup", at, 4_000), agent] });
-  sockets.of(`/api${path}/events`).send({ type: "snapshot", cursor: 0, session: over });
+  sockets.of(events).send({ type: "snapshot", cursor: 0, session: over });
   await waitFor(() => expect(screen.queryByText("waits for setup")).toBeNull());
 });
 
 it("boot phases appear as they happen, and the running one ticks", async () => {
   const at = Date.now() - 5_000;
   const starting = { status: "syncing", receipt: null, readyAt: null } as const;
-  const { sockets } = openSession(session({ ...starting, phases: [phase("sandbox", at, 310)] }));
+  const { sockets } = await openSession(session({ ...starting, phases: [phase("sandbox", at, 310)] }));
   await screen.findByText("Create sandbox");
-  sockets.of(`/api${path}/events`).send({
+  sockets.of(events).send({
     type: "snapshot",
     cursor: 0,
     session: session({
@@ -110,116 +111,139 @@ it("boot phases appear as they happen, and the running one ticks", async () => {
 });
 
 it("becoming ready is announced with the receipt", async () => {
-  const { sockets } = openSession(session({ status: "syncing", receipt: null, readyAt: null }));
+  const { sockets } = await openSession(session({ status: "syncing", receipt: null, readyAt: null }));
   await startCard();
   expect(status()).toBe("Starting");
-  sockets.of(`/api${path}/events`).send({ type: "snapshot", cursor: 0, session: session() });
+  sockets.of(events).send({ type: "snapshot", cursor: 0, session: session() });
   await waitFor(() => expect(status()).toBe("Ready"));
   expect(document.querySelector("[data-announcements]")?.textContent).toContain("Session ready. Started in 1.6 s");
 });
 
 it("a failure shows its cause, hint and lines at once", async () => {
-  openSession(session({ status: "failed", failure: setupFailure, receipt: null }));
+  await openSession(session({ status: "failed", failure: setupFailure, receipt: null }));
   expect(await screen.findByText(/ended with exit code 2/)).toBeTruthy();
   expect(screen.getByRole("region", { name: "Last lines of output" }).textContent).toContain("setup.sh: line 7: exited with 2");
 });
 
-const prompt = (parts: unknown[]) => ({
-  id: promptId(1),
-  text: "Fix the cart",
-  model: null,
-  status: "running",
-  parts,
-  author: null,
-  attachments: [],
-  startedAt: null,
-  usage: null,
-  error: null,
-  createdAt: Date.now(),
-  finishedAt: null,
+it("a reload takes one message: all of it comes by the socket, and nothing is read beside it", async () => {
+  const { asked } = await openSession(session({ prompts: [prompt(1, { parts: [text("a", "All of it.")] })] }));
+  expect(await screen.findByText("All of it.")).toBeTruthy();
+  expect(asked.some((each) => each.path.startsWith("/api/sessions/"))).toBe(false);
 });
 
-it("an answer grows by deltas, and what it says can never become HTML", async () => {
-  const view = { ...session(), prompts: [prompt([{ kind: "text", id: "a", text: "Look at " }])] };
-  const { sockets } = openSession(view);
-  await screen.findByText("Look at");
-  const socket = sockets.of(`/api${path}/events`);
-  const delta = { type: "delta", cursor: 0, promptId: promptId(1), kind: "text" };
-  socket.send({ ...delta, partId: "a", delta: "`cart.ts` <img src=x onerror=alert(1)>" });
-  socket.send({ ...delta, partId: "b", delta: "```ts\nconst a = 1;" });
-  const answer = screen.getByRole("region", { name: "Answer" });
-  expect((await within(answer).findByText("cart.ts")).tagName).toBe("CODE");
-  expect(answer.textContent).toContain("<img src=x onerror=alert(1)>");
-  expect(answer.querySelector("img")).toBeNull();
-  expect(within(answer).getByText("const a = 1;").tagName).toBe("PRE");
+it("after a cut the socket asks for what came since, of the events and of the log, and shows it once", async () => {
+  const { socket, sockets } = await openSession(
+    session({ prompts: [prompt(1, { status: "running", parts: [text("a", "one")] })] }),
+  );
+  expect(socket.path).toBe(events);
+  const delta = { type: "delta", promptId: promptId(1), partId: "a", kind: "text" };
+  socket.send({ type: "log", entries: [logEntry(7, "seven\n")] });
+  socket.send({ ...delta, cursor: 5, delta: " two" });
+  socket.cut();
+  const second = await waitFor(() => sockets.of(events), { timeout: 2_000 });
+  expect(second.path).toBe(`${events}?since=5&after=7`);
+  second.open();
+  second.send({ ...delta, cursor: 5, delta: " two" });
+  second.send({ ...delta, cursor: 6, delta: " three" });
+  await waitFor(() => expect(answer()).toContain("three"));
+  expect(answer()).toContain("one two three");
 });
 
 it("a whole view that follows deltas is not grown by them a second time", async () => {
-  const view = { ...session(), prompts: [prompt([{ kind: "text", id: "a", text: "one" }])] };
-  const { sockets } = openSession(view);
-  await screen.findByText("one");
-  const socket = sockets.of(`/api${path}/events`);
-  socket.send({ type: "delta", cursor: 0, promptId: promptId(1), kind: "text", partId: "a", delta: " two" });
+  const one = session({ prompts: [prompt(1, { status: "running", parts: [text("a", "one")] })] });
+  const { socket } = await openSession(one);
+  socket.send({ type: "delta", cursor: 2, promptId: promptId(1), kind: "text", partId: "a", delta: " two" });
   socket.send({
     type: "snapshot",
-    cursor: 0,
-    session: { ...session(), prompts: [prompt([{ kind: "text", id: "a", text: "one two" }])] },
+    cursor: 3,
+    session: { ...one, prompts: [prompt(1, { status: "running", parts: [text("a", "one two")] })] },
   });
   await screen.findByText("one two");
   await new Promise((resolve) => setTimeout(resolve, 150));
-  expect(screen.getByRole("region", { name: "Answer" }).textContent).toBe("one two");
+  expect(answer()).toContain("one two");
+  expect(answer()).not.toContain("two two");
 });
 
-it("a tool call is folded and opens to its output", async () => {
-  const tool = {
-    kind: "tool",
-    id: "t",
-    tool: "bash",
-    status: "completed",
-    title: "npm test",
-    input: "npm test",
-    output: "42 passed",
-  };
-  const { user } = openSession({ ...session(), prompts: [prompt([tool])] });
-  const summary = await screen.findByText("npm test");
-  expect(screen.queryByText("42 passed")).toBeNull();
-  await user.click(summary);
-  expect((await screen.findByRole("region", { name: "Output of bash" })).textContent).toBe("42 passed");
+it("where no socket gets through, the session is read now and then", async () => {
+  const { sockets, count } = openDashboard(path, { [`GET /api${path}`]: ok(session({ title: "By REST" })) });
+  (await waitFor(() => sockets.of(events))).cut();
+  expect(await screen.findByRole("heading", { name: "By REST" })).toBeTruthy();
+  expect(count("GET", `/api${path}`)).toBe(1);
 });
 
-it("the log of boot is folded with its length, and a replay is not shown twice", async () => {
-  const { user, sockets } = openSession(session());
-  await startCard();
-  const socket = sockets.of(`/api${path}/events`);
-  socket.send({ type: "log", entries: [logEntry(1, "one\n"), logEntry(2, "two\n")] });
-  socket.send({ type: "log", entries: [logEntry(2, "two\n"), logEntry(3, "three\n")] });
-  await user.click(await screen.findByText("Output of boot and scripts (3 lines)"));
-  expect(await screen.findByText("three")).toBeTruthy();
-});
-
-it("after a cut the session's socket asks only for the log since its cursor", async () => {
-  const { sockets } = openSession(session());
-  await startCard();
-  const first = sockets.of(`/api${path}/events`);
-  first.open();
-  first.send({ type: "log", entries: [logEntry(7, "seven\n")] });
-  first.cut();
-  const second = await waitFor(() => sockets.of(`/api${path}/events`), { timeout: 2_000 });
-  expect(second.path).toBe(`/api${path}/events?after=7`);
-});
-
-it("Stop stops, and is off once the session has ended", async () => {
-  const { user, count } = openSession(session(), {
-    [`POST /api${path}/stop`]: ok(session({ status: "stopped", endedAt: Date.now() })),
+it("an answer by REST that the socket has overtaken is dropped", async () => {
+  let answerNow = (_: unknown) => {};
+  const late = new Promise((resolve) => {
+    answerNow = resolve;
   });
+  const { sockets } = openDashboard(path, {
+    [`GET /api${path}`]: async () => {
+      await late;
+      return ok(session({ title: "Old" }));
+    },
+  });
+  (await waitFor(() => sockets.of(events))).cut();
+  const socket = await waitFor(() => sockets.of(events), { timeout: 2_000 });
+  socket.open();
+  socket.send({ type: "snapshot", cursor: 4, session: session({ title: "New" }) });
+  await screen.findByRole("heading", { name: "New" });
+  answerNow(null);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(screen.getByRole("heading", { name: "New" })).toBeTruthy();
+});
+
+it("Stop session asks for it once, and is off when the session has ended", async () => {
+  const { user, count, socket } = await openSession(session(), { [`POST /api${path}/stop`]: ok(session()) });
   await user.click(await screen.findByRole("button", { name: "Stop session" }));
+  socket.send({ type: "snapshot", cursor: 2, session: session({ status: "stopped", endedAt: Date.now() }) });
   await waitFor(() => expect(status()).toBe("Stopped"));
   expect(screen.getByRole<HTMLButtonElement>("button", { name: "Stop session" }).disabled).toBe(true);
   expect(count("POST", `/api${path}/stop`)).toBe(1);
 });
 
+it("a title is changed in place, and comes back when that is refused", async () => {
+  const { user, asked } = await openSession(session({ title: "Old name" }), {
+    [`PATCH /api${path}`]: refuse(409, "conflict", "Somebody else has renamed it.", "Try again."),
+  });
+  await user.click(await screen.findByRole("button", { name: "Rename" }));
+  await user.clear(screen.getByRole("textbox", { name: "Title" }));
+  await user.type(screen.getByRole("textbox", { name: "Title" }), "New name{Enter}");
+  expect(asked.find((each) => each.method === "PATCH")?.body).toEqual({ title: "New name" });
+  await screen.findByRole("heading", { name: "Old name" });
+  expect(document.querySelector("[data-announcements]")?.textContent).toContain("Renaming failed: Somebody else has renamed it.");
+});
+
+it("an archived session can be read and restored, and not written to", async () => {
+  const { user, count } = await openSession(session({ archivedAt: 1, status: "stopped" }), {
+    [`POST /api${path}/restore`]: ok(session()),
+  });
+  expect((await screen.findByRole<HTMLTextAreaElement>("textbox", { name: "Prompt" })).disabled).toBe(true);
+  await user.click(screen.getByRole("button", { name: "Restore it" }));
+  expect(count("POST", `/api${path}/restore`)).toBe(1);
+});
+
+it("everybody who watches is shown", async () => {
+  const { socket } = await openSession(session());
+  const person = (name: string) => ({ name, email: null, login: null });
+  socket.send({ type: "presence", people: [person("Ada Lovelace"), person("Grace Hopper")] });
+  expect(await screen.findByRole("img", { name: "Watching: Ada Lovelace, Grace Hopper" })).toBeTruthy();
+});
+
+it("what boot and scripts print is a log of its own, and a replay is not shown twice", async () => {
+  const { user, socket } = await openSession(session());
+  socket.send({ type: "log", entries: [logEntry(1, "one\n"), logEntry(2, "two\n")] });
+  socket.send({ type: "log", entries: [logEntry(2, "two\n"), logEntry(3, "three\n")] });
+  await user.click(await screen.findByRole("tab", { name: "Output" }));
+  const log = await screen.findByRole("region", { name: "Session output" });
+  await waitFor(() => expect(log.textContent).toContain("three"));
+  expect(log.textContent?.split("two")).toHaveLength(2);
+});
+
 it("a session that is not there leads on, and does not offer to try again", async () => {
-  openDashboard(path, { [`GET /api${path}`]: refuse(404, "session_not_found", "There is no such session.", "Go to the list.") });
+  const { sockets } = openDashboard(path, {
+    [`GET /api${path}`]: refuse(404, "session_not_found", "There is no such session.", "Go to the list."),
+  });
+  (await waitFor(() => sockets.of(events))).cut();
   await screen.findByRole("heading", { name: "There is no session at this address" });
   expect(screen.getByRole("link", { name: "Go to Sessions" }).getAttribute("href")).toBe("/");
   expect(screen.queryByRole("button", { name: "Try again" })).toBeNull();
@@ -227,7 +251,7 @@ it("a session that is not there leads on, and does not offer to try again", asyn
 
 it("while setup runs in the session, the page says so and shows the newest line that it printed", async () => {
   const at = Date.now() - 5_000;
-  const { sockets } = openSession(
+  const { sockets } = await openSession(
     session({
       status: "syncing",
       image: null,
@@ -238,14 +262,14 @@ it("while setup runs in the session, the page says so and shows the newest line 
     }),
   );
   expect(await startCard()).toContain("Setup is running in this session");
-  sockets.of(`/api${path}/events`).send({ type: "log", entries: [logEntry(1, "Installing\n"), logEntry(2, "Building\n")] });
+  sockets.of(events).send({ type: "log", entries: [logEntry(1, "Installing\n"), logEntry(2, "Building\n")] });
   await waitFor(() => expect(document.querySelector("[data-newest-line]")?.textContent).toBe("Building"));
 });
 
 it("a page that breaks says so, and the way to the others stays", async () => {
   const silent = vi.spyOn(console, "error").mockImplementation(() => {});
   // Far outside of what a date can be: drawing its age throws.
-  openSession(session({ createdAt: 9e15 }));
+  await openSession(session({ createdAt: 9e15 }));
   await screen.findByRole("heading", { name: "This page broke" });
   expect(screen.getByRole("alert").textContent).toContain("Reload the page");
   expect(screen.getByRole("link", { name: "Images" })).toBeTruthy();

@@ -2,7 +2,7 @@
 import { act, screen, waitFor, within } from "@testing-library/react";
 import { expect, it, vi } from "vitest";
 import { ok, openDashboard } from "./dashboard.tsx";
-import { sessionId, summary } from "./fixtures.ts";
+import { readyImage, repository, sessionId, summary } from "./fixtures.ts";
 
 const titles = () =>
   within(screen.getByRole("list", { name: "Sessions" }))
@@ -12,7 +12,7 @@ const titles = () =>
 it("a row says status, repository, branch, what it started from and how long that took", async () => {
   openDashboard("/", { "GET /api/sessions": ok({ sessions: [summary(3)], next: null }) });
   const link = await screen.findByRole("link", { name: /Session 3/ });
-  for (const part of ["Ready", "acme/web · main", "1.6 s", "from image", "3 min ago"]) expect(link.textContent).toContain(part);
+  for (const part of ["Ready", "acme/web · main", "1.6 s from image", "3 min ago"]) expect(link.textContent).toContain(part);
   expect(link.getAttribute("href")).toBe(`/sessions/${sessionId(3)}`);
 });
 
@@ -67,11 +67,84 @@ it("a page that breaks says so, leaves the navigation standing, and can be tried
   vi.spyOn(console, "warn").mockImplementation(() => {});
   const { user, queryClient } = openDashboard("/", {});
   await screen.findByText("No session yet");
-  act(() => void queryClient.setQueryData(["sessions"], { sessions: null }));
+  const show = (sessions: unknown[]) =>
+    queryClient.setQueryData(["sessions", {}], { pages: [{ sessions, next: null }], pageParams: [null] });
+  // Far outside of what a date can be: drawing its age throws.
+  act(() => void show([summary(1, { activeAt: 9e15 })]));
   expect(await screen.findByRole("heading", { level: 1, name: "This page broke" })).toBeTruthy();
   expect(screen.getAllByRole("link", { name: "Images" }).length).toBeGreaterThan(0);
-  queryClient.setQueryData(["sessions"], { sessions: [], next: null });
+  show([]);
   await user.click(screen.getByRole("button", { name: "Try again" }));
   expect(await screen.findByText("No session yet")).toBeTruthy();
   vi.restoreAllMocks();
+});
+
+it("a row says who began it, what it cost, its pull request, and that another session began it", async () => {
+  const usage = {
+    ...{ inputTokens: 1_000, outputTokens: 500, reasoningTokens: 0, cacheReadTokens: 40_000, cacheWriteTokens: 0 },
+    costUsd: 0.126,
+  };
+  const pullRequest = { number: 7, url: "https://github.test/7", state: "merged", branch: "fix", title: "Fix" } as const;
+  const author = { name: "Ada Lovelace", email: null, login: "ada" };
+  const told = summary(3, { usage, pullRequest, author, promptCount: 2, parentId: sessionId(1), isWorking: true });
+  openDashboard("/", { "GET /api/sessions": ok({ sessions: [told], next: null }) });
+  const link = await screen.findByRole("link", { name: /Session 3/ });
+  for (const part of ["AL", "2 prompts", "$0.13 · 42k tokens", "#7 merged", "Working"]) expect(link.textContent).toContain(part);
+  expect(within(link).getByRole("img", { name: "Begun by another session" })).toBeTruthy();
+});
+
+it("filters are asked of the server, kept in the address, and taken from it", async () => {
+  const { user, router, asked } = openDashboard("/?status=stopped", {
+    "GET /api/repositories": ok({ repositories: [repository("web", readyImage())] }),
+    "GET /api/sessions": ok({ sessions: [summary(1, { author: { name: "Ada", email: null, login: null } })], next: null }),
+  });
+  await screen.findByRole("link", { name: /Session 1/ });
+  await user.type(screen.getByRole("searchbox", { name: "Search sessions" }), "cart");
+  await waitFor(() => expect(router.state.location.search).toEqual({ status: "stopped", q: "cart" }));
+  await user.selectOptions(screen.getByRole("combobox", { name: "Filter by repository" }), "acme/web");
+  await user.selectOptions(screen.getByRole("combobox", { name: "Filter by author" }), "Ada");
+  await user.click(screen.getByRole("checkbox", { name: "Archived" }));
+  await waitFor(() => expect(new URLSearchParams(asked.at(-1)?.path.split("?")[1]).size).toBe(5));
+  expect(Object.fromEntries(new URLSearchParams(asked.at(-1)?.path.split("?")[1]))).toEqual({
+    ...{ q: "cart", repository: "acme/web", status: "stopped", author: "Ada", archived: "true" },
+  });
+  await user.click(screen.getByRole("button", { name: "Clear" }));
+  await waitFor(() => expect(router.state.location.search).toEqual({}));
+});
+
+it("nothing that fits the filters is told apart from no session at all", async () => {
+  openDashboard("/?q=nothing", {});
+  expect(await screen.findByText("No session is like that")).toBeTruthy();
+  expect(screen.queryByText("No session yet")).toBeNull();
+});
+
+it("older sessions come page by page", async () => {
+  const next = `1.${sessionId(1)}`;
+  const { user } = openDashboard("/", {
+    "GET /api/sessions": ok({ sessions: [summary(1)], next }),
+    [`GET /api/sessions?${new URLSearchParams({ before: next })}`]: ok({ sessions: [summary(2)], next: null }),
+  });
+  await user.click(await screen.findByRole("button", { name: "Load more" }));
+  await waitFor(() => expect(titles()).toEqual(["Session 1", "Session 2"]));
+  expect(screen.queryByRole("button", { name: "Load more" })).toBeNull();
+});
+
+it("the feed adds only what fits the filters, and takes out what no longer does", async () => {
+  const { sockets } = openDashboard("/?status=ready", {
+    "GET /api/sessions": ok({ sessions: [summary(2), summary(3)], next: null }),
+  });
+  await screen.findByRole("link", { name: /Session 3/ });
+  const feed = sockets.of("/api/feed");
+  feed.send({ type: "session", session: summary(1, { status: "failed" }) });
+  feed.send({ type: "session", session: summary(3, { archivedAt: 1 }) });
+  await waitFor(() => expect(titles()).toEqual(["Session 2"]));
+});
+
+it("keys: / searches, j and k walk the list", async () => {
+  const { user } = openDashboard("/", { "GET /api/sessions": ok({ sessions: [summary(1), summary(2)], next: null }) });
+  await screen.findByRole("link", { name: /Session 2/ });
+  await user.keyboard("jj");
+  expect(document.activeElement?.textContent).toContain("Session 2");
+  await user.keyboard("k/");
+  expect(document.activeElement).toBe(screen.getByRole("searchbox", { name: "Search sessions" }));
 });

@@ -2,9 +2,15 @@
 import { cleanup } from "@testing-library/react";
 import { afterEach } from "vitest";
 
+/** A wide window in light colours, unless a test says that it is a narrow one. */
 globalThis.matchMedia = (media) =>
-  Object.assign(new EventTarget(), { media, matches: false, onchange: null, addListener() {}, removeListener() {} });
+  Object.assign(new EventTarget(), {
+    media,
+    matches: media.includes("min-width") && document.documentElement.dataset.narrow === undefined,
+    ...{ onchange: null, addListener() {}, removeListener() {} },
+  });
 globalThis.scrollTo = () => {};
+Element.prototype.scrollTo = () => {};
 globalThis.ResizeObserver = class {
   observe() {}
   unobserve() {}
@@ -14,4 +20,5 @@ globalThis.ResizeObserver = class {
 afterEach(() => {
   cleanup();
   localStorage.clear();
+  delete document.documentElement.dataset.narrow;
 });

@@ -5,7 +5,9 @@ import { createAnnouncer } from "../lib/announcer.ts";
 import { type Api, ApiError } from "../lib/api.ts";
 import { createFeed } from "../lib/feed.ts";
 import { type SocketConstructor } from "../lib/live-socket.ts";
+import { createReservation } from "../lib/reservation.ts";
 import { type Services, ServicesProvider } from "../lib/services.tsx";
+import { createShortcuts } from "../lib/shortcuts.ts";
 import { type createAppRouter } from "./router.tsx";
 
 const retries = 2;
@@ -23,7 +25,13 @@ export function createServices(api: Api, WebSocket: SocketConstructor): Services
       mutations: { networkMode: "always" },
     },
   });
-  return { api, queryClient, feed: createFeed(queryClient), announcer: createAnnouncer(), WebSocket };
+  return {
+    ...{ api, queryClient, WebSocket },
+    feed: createFeed(queryClient),
+    announcer: createAnnouncer(),
+    shortcuts: createShortcuts(),
+    reservation: createReservation(api),
+  };
 }
 
 export function App({ services, router }: { services: Services; router: ReturnType<typeof createAppRouter> }) {

@@ -7,12 +7,20 @@ import { RepositoryPage } from "../features/repository/repository-page.tsx";
 import { SessionPage } from "../features/session/session-page.tsx";
 import { NewSessionPage } from "../features/sessions/new-session-page.tsx";
 import { SessionsPage } from "../features/sessions/sessions-page.tsx";
+import { readFilters } from "../lib/session-filters.ts";
 import { BrokenPage, NotFoundPage } from "./failure-pages.tsx";
 import { Shell } from "./shell.tsx";
 
 const root = createRootRoute({ component: Shell });
 
-const sessions = createRoute({ getParentRoute: () => root, path: "/", component: SessionsPage });
+const sessions = createRoute({
+  getParentRoute: () => root,
+  path: "/",
+  validateSearch: readFilters,
+  component: function Sessions() {
+    return <SessionsPage filters={sessions.useSearch()} />;
+  },
+});
 
 const newSession = createRoute({
   getParentRoute: () => root,

@@ -11,6 +11,7 @@ import { imageWords } from "../lib/words.ts";
 import { Button } from "../ui/button.tsx";
 import { LiveIndicator } from "../ui/live-indicator.tsx";
 import { Brand, Navigation, ThemeChoice } from "./navigation.tsx";
+import { ShortcutKeys } from "./shortcut-keys.tsx";
 
 export function Shell() {
   const { live, notice } = useFeed();
@@ -38,7 +39,13 @@ export function Shell() {
           <Drawer />
         </div>
       </header>
-      <main id="content" ref={main} tabIndex={-1} className="min-w-0 outline-none">
+      <main
+        id="content"
+        ref={main}
+        tabIndex={-1}
+        // A page that scrolls in parts fills the window instead of growing beyond it.
+        className="min-w-0 outline-none has-data-fill:flex has-data-fill:h-[calc(100dvh-3.25rem)] has-data-fill:flex-col lg:has-data-fill:h-dvh"
+      >
         {notice === null ? null : (
           <p role="note" data-notice="" className="border-warn/25 border-b bg-warn-soft px-4 py-2 text-sm text-warn">
             {notice}
@@ -48,6 +55,7 @@ export function Shell() {
         <Outlet />
       </main>
       <LiveRegion />
+      <ShortcutKeys />
     </div>
   );
 }

@@ -9,6 +9,9 @@ import {
   buildAcceptedSchema,
   buildListSchema,
   buildViewSchema,
+  type ChangePromptRequest,
+  type ChangeSessionRequest,
+  type CreatePromptRequest,
   type CreateSessionRequest,
   type ErrorCode,
   errorBodySchema,
@@ -20,7 +23,10 @@ import {
   imageStateSchema,
   insightsSchema,
   type PoolView,
+  type PromptView,
+  type PullRequestRequest,
   poolViewSchema,
+  promptAnswerSchema,
   type RepositoryList,
   type RepositoryRef,
   type Reservation,
@@ -35,7 +41,8 @@ import {
   sessionViewSchema,
   sightingListSchema,
 } from "@open-inspect/protocol";
-import { type ZodType } from "zod";
+import { type ZodType, z } from "zod";
+import { type SessionFilters, sessionQuery } from "./session-filters.ts";
 
 const readDeadlineMs = 15_000;
 const writeDeadlineMs = 30_000;
@@ -44,6 +51,8 @@ const buildsPerPage = 30;
 const shownSightings = 20;
 /** Long enough for a quiet repository, short enough to be about now. */
 const insightDays = 30;
+/** An answer of which only the failure matters. */
+const anything = z.unknown();
 
 /** What went wrong in a sentence and what to do about it. `status` is 0 when no answer came. */
 export class ApiError extends Error {
@@ -100,7 +109,8 @@ export interface Api {
   buildLogAddress(id: string): string;
   /** @param repository null: of all repositories */
   readInsights(repository: RepositoryRef | null, signal?: AbortSignal): Promise<Insights>;
-  listSessions(signal?: AbortSignal): Promise<SessionList>;
+  /** @param before the `next` of an earlier page; null for the first */
+  listSessions(filters: SessionFilters, before: string | null, signal?: AbortSignal): Promise<SessionList>;
   getSession(id: string, signal?: AbortSignal): Promise<SessionView>;
   createSession(request: CreateSessionRequest): Promise<SessionView>;
   /** a sandbox for the session that somebody is typing the first prompt of */
@@ -108,7 +118,24 @@ export interface Api {
   /** what a repository sets for its sessions, and its warm pool */
   readPool(repository: RepositoryRef, signal?: AbortSignal): Promise<PoolView>;
   putSessionSettings(repository: RepositoryRef, settings: SessionSettings): Promise<PoolView>;
-  stopSession(id: string): Promise<SessionView>;
+  /** What a session becomes is told by its socket: of these answers only the failures are read. */
+  stopSession(id: string): Promise<unknown>;
+  resumeSession(id: string): Promise<unknown>;
+  archiveSession(id: string): Promise<unknown>;
+  restoreSession(id: string): Promise<unknown>;
+  changeSession(id: string, request: ChangeSessionRequest): Promise<unknown>;
+  /** runs the refresh script, or setup where there is none, beside the agent */
+  refreshSession(id: string): Promise<unknown>;
+  requestPullRequest(id: string, request: PullRequestRequest): Promise<unknown>;
+  /** the same `id` in the request again changes nothing and answers the same */
+  createPrompt(id: string, request: CreatePromptRequest): Promise<PromptView>;
+  changePrompt(id: string, promptId: string, request: ChangePromptRequest): Promise<PromptView>;
+  /** takes back one that waits */
+  cancelPrompt(id: string, promptId: string): Promise<unknown>;
+  /** ends the one that runs */
+  stopPrompt(id: string, promptId: string): Promise<unknown>;
+  /** where the browser reads an attachment's bytes */
+  attachmentAddress(id: string, attachmentId: string): string;
 }
 
 /**
@@ -156,6 +183,8 @@ export function createApi(fetch: typeof globalThis.fetch, base = "/api"): Api {
   const fullName = ({ owner, name }: RepositoryRef) => `${owner}/${name}`;
   const of = (repository: RepositoryRef) =>
     `/repositories/${encodeURIComponent(repository.owner)}/${encodeURIComponent(repository.name)}`;
+  const session = (id: string) => `/sessions/${encodeURIComponent(id)}`;
+  const prompt = (id: string, promptId: string) => `${session(id)}/prompts/${encodeURIComponent(promptId)}`;
 
   return {
     listRepositories: (signal) => call(repositoryListSchema, "/repositories", "GET", undefined, signal),
@@ -180,12 +209,24 @@ export function createApi(fetch: typeof globalThis.fetch, base = "/api"): Api {
       const query = { days: String(insightDays), ...(repository === null ? {} : { repository: fullName(repository) }) };
       return call(insightsSchema, `/insights?${new URLSearchParams(query)}`, "GET", undefined, signal);
     },
-    listSessions: (signal) => call(sessionListSchema, "/sessions", "GET", undefined, signal),
+    listSessions: (filters, before, signal) =>
+      call(sessionListSchema, `/sessions${sessionQuery(filters, before)}`, "GET", undefined, signal),
     getSession: (id, signal) => call(sessionViewSchema, `/sessions/${encodeURIComponent(id)}`, "GET", undefined, signal),
     createSession: (request) => call(sessionViewSchema, "/sessions", "POST", request),
     reserveSession: (request) => call(reservationSchema, "/sessions/reserve", "POST", request),
     readPool: (repository, signal) => call(poolViewSchema, `${of(repository)}/session-settings`, "GET", undefined, signal),
     putSessionSettings: (repository, settings) => call(poolViewSchema, `${of(repository)}/session-settings`, "PUT", settings),
-    stopSession: (id) => call(sessionViewSchema, `/sessions/${encodeURIComponent(id)}/stop`, "POST"),
+    stopSession: (id) => call(anything, `${session(id)}/stop`, "POST"),
+    resumeSession: (id) => call(anything, `${session(id)}/resume`, "POST"),
+    archiveSession: (id) => call(anything, `${session(id)}/archive`, "POST"),
+    restoreSession: (id) => call(anything, `${session(id)}/restore`, "POST"),
+    changeSession: (id, request) => call(anything, session(id), "PATCH", request),
+    refreshSession: (id) => call(anything, `${session(id)}/refresh`, "POST"),
+    requestPullRequest: (id, request) => call(anything, `${session(id)}/pull-request`, "POST", request),
+    createPrompt: (id, request) => call(promptAnswerSchema, `${session(id)}/prompts`, "POST", request),
+    changePrompt: (id, promptId, request) => call(promptAnswerSchema, prompt(id, promptId), "PATCH", request),
+    cancelPrompt: (id, promptId) => call(anything, prompt(id, promptId), "DELETE"),
+    stopPrompt: (id, promptId) => call(anything, `${prompt(id, promptId)}/stop`, "POST"),
+    attachmentAddress: (id, attachmentId) => `${base}${session(id)}/attachments/${encodeURIComponent(attachmentId)}`,
   };
 }

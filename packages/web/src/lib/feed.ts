@@ -6,10 +6,13 @@ import {
   type SessionList,
   type SessionSummary,
 } from "@open-inspect/protocol";
-import { type QueryClient } from "@tanstack/react-query";
+import { type InfiniteData, type QueryClient } from "@tanstack/react-query";
+import { matchFilters, readFilters, type SessionFilters } from "./session-filters.ts";
 
 export const repositoriesKey = ["repositories"] as const;
 export const sessionsKey = ["sessions"] as const;
+export const sessionListKey = (filters: SessionFilters) => [...sessionsKey, filters] as const;
+export type SessionPages = InfiniteData<SessionList, string | null>;
 export const imagesKey = (repository: RepositoryRef) => ["images", repository.owner, repository.name] as const;
 export const buildsKey = (repository: RepositoryRef) => ["builds", repository.owner, repository.name] as const;
 export const insightsKey = (repository: RepositoryRef | null) => ["insights", repository?.owner, repository?.name] as const;
@@ -35,13 +38,30 @@ export function mergeRepository(list: RepositoryList, message: FeedMessage): Rep
   };
 }
 
-/** Pure: the list with the message's session replaced, or added where its age belongs: newest first. */
-export function mergeSession(list: SessionList, message: FeedMessage): SessionList {
+/**
+ * Pure: the page with the message's session replaced, taken out where it no longer belongs, or added where its age belongs: newest first.
+ * @param isFirst only the first page takes up what no page holds
+ */
+export function mergeSession(list: SessionList, message: FeedMessage, filters: SessionFilters, isFirst: boolean): SessionList {
   if (message.type !== "session") return list;
   const { session } = message;
-  const others = list.sessions.filter((each) => each.id !== session.id);
-  const before: SessionSummary[] = others.filter((each) => each.createdAt > session.createdAt);
-  return { ...list, sessions: [...before, session, ...others.slice(before.length)] };
+  const isKnown = list.sessions.some((each) => each.id === session.id);
+  const match = matchFilters(session, filters);
+  if (match === "no") return isKnown ? { ...list, sessions: list.sessions.filter((each) => each.id !== session.id) } : list;
+  if (isKnown) return { ...list, sessions: list.sessions.map((each) => (each.id === session.id ? session : each)) };
+  // What is older than a page that goes on belongs to one that was not read yet.
+  const oldest = list.sessions.at(-1);
+  const isBeyond = list.next !== null && oldest !== undefined && session.createdAt < oldest.createdAt;
+  if (!isFirst || match === "unknown" || isBeyond) return list;
+  const before: SessionSummary[] = list.sessions.filter((each) => each.createdAt > session.createdAt);
+  return { ...list, sessions: [...before, session, ...list.sessions.slice(before.length)] };
+}
+
+function mergePages(data: SessionPages, message: FeedMessage, filters: SessionFilters): SessionPages {
+  if (message.type !== "session") return data;
+  const isKnown = data.pages.some((page) => page.sessions.some(({ id }) => id === message.session.id));
+  const pages = data.pages.map((page, index) => mergeSession(page, message, filters, index === 0 && !isKnown));
+  return { ...data, pages };
 }
 
 export interface Feed {
@@ -75,7 +95,10 @@ export function createFeed(queryClient: QueryClient): Feed {
         recent = recent.slice(-keptMessages);
       }
       queryClient.setQueryData<RepositoryList>(repositoriesKey, (list) => list && mergeRepository(list, message));
-      queryClient.setQueryData<SessionList>(sessionsKey, (list) => list && mergeSession(list, message));
+      for (const { queryKey } of queryClient.getQueryCache().findAll({ queryKey: sessionsKey })) {
+        const filters = readFilters(Object(queryKey[1]));
+        queryClient.setQueryData<SessionPages>(queryKey, (data) => data && mergePages(data, message, filters));
+      }
     },
     async read(load, merge) {
       const mark = dropped + recent.length;

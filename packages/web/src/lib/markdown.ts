@@ -1,74 +1,27 @@
-/** The little Markdown that answers use: fences, headings, lists, paragraphs; inline code, bold and links. Pure; makes data, never HTML. */
+/** GitHub's Markdown as tokens, by marked's lexer. Makes data, never HTML: how tokens are drawn is the page's business. */
+import { Lexer, type MarkedToken, type Token } from "marked";
 
-export type Inline =
-  | { kind: "text"; text: string }
-  | { kind: "code"; text: string }
-  | { kind: "strong"; text: string }
-  | { kind: "link"; text: string; href: string };
-export type Block =
-  | { kind: "paragraph"; text: string }
-  | { kind: "heading"; text: string }
-  | { kind: "list"; ordered: boolean; items: string[] }
-  | { kind: "code"; language: string; text: string };
+/** What an answer's writer broke stays broken: a single newline is one. */
+const options = { gfm: true, breaks: true };
 
-const fence = /^\s*(`{3,}|~{3,})\s*([\w+#.-]*)/;
-const bullet = /^\s*[-*+]\s+(.*)$/;
-const number = /^\s*\d+[.)]\s+(.*)$/;
+const kinds: ReadonlySet<string> = new Set<MarkedToken["type"]>([
+  ...(["blockquote", "br", "checkbox", "code", "codespan", "def", "del", "em", "escape", "heading", "hr", "html"] as const),
+  ...(["image", "link", "list", "list_item", "paragraph", "space", "strong", "table", "text"] as const),
+]);
+
+/** Extensions could make others; there is none. */
+export const isKnown = (token: Token): token is MarkedToken => kinds.has(token.type);
 
 /** An unclosed fence runs to the end: that is how a streamed answer looks half-way. */
-export function parseBlocks(source: string): Block[] {
-  const blocks: Block[] = [];
-  const lines = source.split("\n");
-  let paragraph: string[] = [];
-  const endParagraph = () => {
-    if (paragraph.length > 0) blocks.push({ kind: "paragraph", text: paragraph.join("\n") });
-    paragraph = [];
-  };
-  for (let index = 0; index < lines.length; index++) {
-    const line = lines[index] ?? "";
-    const opening = fence.exec(line);
-    const item = bullet.exec(line) ?? number.exec(line);
-    if (opening) {
-      endParagraph();
-      const marker = opening[1] ?? "```";
-      const body: string[] = [];
-      for (index += 1; index < lines.length && !(lines[index] ?? "").trimStart().startsWith(marker); index++)
-        body.push(lines[index] ?? "");
-      blocks.push({ kind: "code", language: opening[2] ?? "", text: body.join("\n") });
-    } else if (item) {
-      endParagraph();
-      const ordered = !bullet.test(line);
-      const before = blocks.at(-1);
-      const text = item[1] ?? "";
-      if (before?.kind === "list" && before.ordered === ordered) before.items.push(text);
-      else blocks.push({ kind: "list", ordered, items: [text] });
-    } else if (/^#{1,6}\s/.test(line)) {
-      endParagraph();
-      blocks.push({ kind: "heading", text: line.replace(/^#+\s+/, "") });
-    } else if (line.trim() === "") {
-      endParagraph();
-    } else {
-      paragraph.push(line);
-    }
-  }
-  endParagraph();
-  return blocks;
-}
+export const parseMarkdown = (source: string): Token[] => new Lexer(options).lex(source);
 
-const inline = /`([^`\n]+)`|\*\*([^*\n]+)\*\*|\[([^\]\n]+)\]\((https?:\/\/[^\s)]+)\)/g;
+const entities: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", "#39": "'" };
+
+/** The few character references that answers use. */
+export const decode = (text: string): string =>
+  text.replace(/&(amp|lt|gt|quot|apos|nbsp|#39);/g, (all, name: string) => entities[name] ?? all);
 
 /** Only http and https make a link: an answer is not trusted. */
-export function parseInline(text: string): Inline[] {
-  const parts: Inline[] = [];
-  let from = 0;
-  for (const match of text.matchAll(inline)) {
-    if (match.index > from) parts.push({ kind: "text", text: text.slice(from, match.index) });
-    const [whole, code, strong, label, href] = match;
-    if (code !== undefined) parts.push({ kind: "code", text: code });
-    else if (strong !== undefined) parts.push({ kind: "strong", text: strong });
-    else parts.push({ kind: "link", text: label ?? "", href: href ?? "" });
-    from = match.index + whole.length;
-  }
-  if (from < text.length) parts.push({ kind: "text", text: text.slice(from) });
-  return parts;
+export function safeAddress(href: string): string | null {
+  return /^https?:\/\//i.test(href) && URL.canParse(href) ? href : null;
 }

@@ -1,8 +1,9 @@
 /** The cached reads that pages share: keys, and how each is filled. */
-import { type RepositoryRef } from "@open-inspect/protocol";
+import { type RepositoryRef, type SessionReplica } from "@open-inspect/protocol";
 import { queryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { buildsKey, imagesKey, insightsKey, mergeRepository, mergeSession, repositoriesKey, sessionsKey } from "./feed.ts";
+import { buildsKey, imagesKey, insightsKey, mergeRepository, mergeSession, repositoriesKey, sessionListKey } from "./feed.ts";
 import { useServices } from "./services.tsx";
+import { type SessionFilters } from "./session-filters.ts";
 
 /** Lists stay fresh by the feed, so that they are read again only when it says so. */
 const keptFresh = { staleTime: Number.POSITIVE_INFINITY } as const;
@@ -25,15 +26,20 @@ export function useRepositories() {
   );
 }
 
-export function useSessions() {
+/** Sessions, newest first, page by page. */
+export function useSessions(filters: SessionFilters) {
   const { api, feed } = useServices();
-  return useQuery(
-    queryOptions({
-      queryKey: sessionsKey,
-      queryFn: ({ signal }) => feed.read(() => api.listSessions(signal), mergeSession),
-      ...keptFresh,
-    }),
-  );
+  return useInfiniteQuery({
+    queryKey: sessionListKey(filters),
+    queryFn: ({ pageParam, signal }) =>
+      feed.read(
+        () => api.listSessions(filters, pageParam, signal),
+        (list, message) => mergeSession(list, message, filters, pageParam === null),
+      ),
+    initialPageParam: null as string | null,
+    getNextPageParam: (page) => page.next ?? undefined,
+    ...keptFresh,
+  });
 }
 
 export function useBranches(repository: RepositoryRef | null) {
@@ -46,13 +52,14 @@ export function useBranches(repository: RepositoryRef | null) {
   });
 }
 
-/** @param id null reads nothing */
+/** A session as one answer has it. @param id null reads nothing */
 export function useSession(id: string | null) {
   const { api } = useServices();
   return useQuery({
     queryKey: sessionKey(id ?? ""),
-    queryFn: ({ signal }) => api.getSession(id ?? "", signal),
+    queryFn: async ({ signal }): Promise<SessionReplica> => ({ view: await api.getSession(id ?? "", signal), cursor: null }),
     enabled: id !== null,
+    select: (replica) => replica.view,
     ...keptFresh,
   });
 }

@@ -6,6 +6,8 @@ import { type Announcer } from "./announcer.ts";
 import { type Api } from "./api.ts";
 import { type Feed } from "./feed.ts";
 import { type LiveState, openLiveSocket, type SocketConstructor } from "./live-socket.ts";
+import { type ReservationHandle } from "./reservation.ts";
+import { type Shortcuts } from "./shortcuts.ts";
 
 export interface Services {
   api: Api;
@@ -13,6 +15,8 @@ export interface Services {
   feed: Feed;
   announcer: Announcer;
   WebSocket: SocketConstructor;
+  shortcuts: Shortcuts;
+  reservation: ReservationHandle;
 }
 
 const ServicesContext = createContext<Services | null>(null);

@@ -34,6 +34,14 @@ function describeGain(startMs: number, coldMs: number): string {
   return "this start was no faster than a cold start: the phases show where its time went";
 }
 
+/** What a session is starting from, while it does. */
+export function describeStart({ image, snapshot, fallbacks }: Pick<SessionView, "image" | "snapshot" | "fallbacks">): string {
+  const tried = new Set(fallbacks.map(({ from }) => from));
+  if (snapshot !== null && !tried.has("snapshot")) return "Resuming from the session's snapshot";
+  if (image !== null && !tried.has("image")) return "Starting from the image";
+  return "Starting cold";
+}
+
 /** The receipt's line, in pieces that are joined by a middle dot. */
 export function describeReceipt(receipt: StartReceipt): string[] {
   const started = `Started in ${formatDuration(receipt.startMs)}`;
@@ -47,6 +55,8 @@ export function describeReceipt(receipt: StartReceipt): string[] {
         : "an image would have saved the clone and setup",
     ];
   }
+  if (receipt.startedFrom === "snapshot")
+    return [`Resumed in ${formatDuration(receipt.startMs)} from the session's own snapshot`];
   if (cold === null) return [started, "no cold start measured yet"];
   const comparison =
     cold.source === "build"
@@ -60,12 +70,14 @@ export function describeSetup({
   setupRanInSession,
   image,
   phases,
-}: Pick<SessionView, "setupRanInSession" | "image" | "phases">): string | null {
+  receipt,
+}: Pick<SessionView, "setupRanInSession" | "image" | "phases" | "receipt">): string | null {
   if (setupRanInSession === null) {
     const runs = phases.some(({ phase, outcome }) => phase === "setup" && outcome === "running");
     return runs ? "Setup is running in this session" : null;
   }
   if (setupRanInSession) return "Setup ran in this session";
+  if (receipt?.startedFrom === "snapshot") return "Setup was not re-run: the workspace is as it was left";
   return image !== null
     ? "Setup was not re-run: it ran when the image was built"
     : "Setup did not run: the repository has no setup script";

@@ -11,6 +11,7 @@ import {
   type ModeReason,
   type Phase,
   type PromptView,
+  type PullRequest,
   type SessionStatus,
   type SkipReason,
 } from "@open-inspect/protocol";
@@ -69,6 +70,13 @@ export const promptWords: Record<PromptView["status"], Word> = {
   stopped: { word: "Stopped", tone: "neutral" },
   failed: { word: "Failed", tone: "bad" },
   cancelled: { word: "Cancelled", tone: "neutral" },
+};
+
+export const pullRequestWords: Record<PullRequest["state"], Word> = {
+  draft: { word: "Draft", tone: "neutral" },
+  open: { word: "Open", tone: "ok" },
+  merged: { word: "Merged", tone: "accent" },
+  closed: { word: "Closed", tone: "bad" },
 };
 
 export const phaseNames: Record<Phase, string> = {

@@ -1,86 +1,200 @@
-/** Draws the small Markdown of answers as React elements: nothing in it can become HTML. */
-import { memo } from "react";
-import { type Block, parseBlocks, parseInline } from "../lib/markdown.ts";
-import { CopyButton } from "./copy-button.tsx";
+/** Draws the Markdown of answers as React elements: nothing in it can become HTML, and pictures from elsewhere are links. */
+import { type MarkedToken, type Token, type Tokens } from "marked";
+import { memo, type ReactNode } from "react";
+import { decode, isKnown, parseMarkdown, safeAddress } from "../lib/markdown.ts";
+import { CodeBlock } from "./code-block.tsx";
 
 export const Markdown = memo(function Markdown({ source }: { source: string }) {
   return (
-    <div className="space-y-2.5 break-words leading-6">
-      {parseBlocks(source).map((block, index) => (
+    <div className="space-y-3 break-words leading-6">
+      {parseMarkdown(source).map((token, index) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: a streamed text grows at its end, its blocks keep their places
-        <BlockView key={index} block={block} />
+        <Block key={index} raw={token.raw} token={token} />
       ))}
     </div>
   );
 });
 
-function BlockView({ block }: { block: Block }) {
-  switch (block.kind) {
+/** A finished block of a growing answer is drawn once: its source tells whether it is another one. */
+const Block = memo(
+  ({ token }: { raw: string; token: Token }) => <TokenView token={token} />,
+  (before, after) => before.raw === after.raw && before.token.type === after.token.type,
+);
+
+function Inside({ tokens }: { tokens: Token[] | undefined }) {
+  // biome-ignore lint/suspicious/noArrayIndexKey: tokens keep their places
+  return (tokens ?? []).map((token, index) => <TokenView key={index} token={token} />);
+}
+
+function TokenView({ token }: { token: Token }): ReactNode {
+  return isKnown(token) ? drawBlock(token) : token.raw;
+}
+
+/** Answers are part of a page that has its own headings: theirs lie below. */
+const headings = [
+  { tag: "h4", size: "text-lg" },
+  { tag: "h5", size: "text-lg" },
+  { tag: "h6", size: "text-base" },
+] as const;
+
+function drawBlock(token: MarkedToken): ReactNode {
+  switch (token.type) {
     case "paragraph":
       return (
-        <p className="whitespace-pre-wrap">
-          <InlineText text={block.text} />
+        <p>
+          <Inside tokens={token.tokens} />
         </p>
       );
-    case "heading":
+    case "heading": {
+      const { tag: Heading, size } = headings[token.depth - 1] ?? { tag: "h6", size: "text-base" };
       return (
-        <p className="font-semibold">
-          <InlineText text={block.text} />
-        </p>
-      );
-    case "list": {
-      const List = block.ordered ? "ol" : "ul";
-      return (
-        <List className={block.ordered ? "list-decimal space-y-1 pl-6" : "list-disc space-y-1 pl-6"}>
-          {block.items.map((item, index) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: items keep their places
-            <li key={index}>
-              <InlineText text={item} />
-            </li>
-          ))}
-        </List>
+        <Heading className={`pt-1 font-semibold ${size}`}>
+          <Inside tokens={token.tokens} />
+        </Heading>
       );
     }
     case "code":
+      return <CodeBlock text={token.text} language={token.lang?.split(/[\s{:,]/, 1)[0] ?? ""} />;
+    case "blockquote":
       return (
-        <div className="overflow-hidden rounded-md border border-line bg-sunken">
-          <div className="flex items-center justify-between border-line border-b py-0.5 pr-1 pl-3 text-faint text-xs">
-            <span>{block.language || "text"}</span>
-            <CopyButton text={block.text} label="Copy code" />
-          </div>
-          <pre className="overflow-x-auto px-3 py-2 font-mono text-xs leading-5">{block.text}</pre>
-        </div>
+        <blockquote className="space-y-2 border-line-strong border-l-2 pl-3 text-muted">
+          <Inside tokens={token.tokens} />
+        </blockquote>
       );
+    case "list":
+      return <ListView list={token} />;
+    case "table":
+      return <TableView table={token} />;
+    case "hr":
+      return <hr className="border-line" />;
+    case "space":
+    case "def":
+      return null;
+    default:
+      return drawInline(token);
   }
 }
 
-function InlineText({ text }: { text: string }) {
-  return parseInline(text).map((part, index) => {
-    const key = `${part.kind}-${index}`;
-    switch (part.kind) {
-      case "text":
-        return <span key={key}>{part.text}</span>;
-      case "code":
-        return (
-          <code key={key} className="rounded bg-hover px-1 py-0.5 font-mono text-[0.85em]">
-            {part.text}
-          </code>
-        );
-      case "strong":
-        return <strong key={key}>{part.text}</strong>;
-      case "link":
-        return (
-          <a
-            key={key}
-            href={part.href}
-            target="_blank"
-            rel="noreferrer noopener"
-            className="text-accent underline underline-offset-2"
-          >
-            {part.text}
-          </a>
-        );
-    }
-    return null;
-  });
+type InlineToken = Exclude<
+  MarkedToken,
+  { type: "paragraph" | "heading" | "code" | "blockquote" | "list" | "table" | "hr" | "space" | "def" }
+>;
+
+function drawInline(token: InlineToken): ReactNode {
+  switch (token.type) {
+    case "text":
+      return "tokens" in token && token.tokens !== undefined ? <Inside tokens={token.tokens} /> : decode(token.text);
+    case "escape":
+      return token.text;
+    case "strong":
+      return (
+        <strong className="font-semibold">
+          <Inside tokens={token.tokens} />
+        </strong>
+      );
+    case "em":
+      return (
+        <em>
+          <Inside tokens={token.tokens} />
+        </em>
+      );
+    case "del":
+      return (
+        <del>
+          <Inside tokens={token.tokens} />
+        </del>
+      );
+    case "codespan":
+      return <code className="rounded bg-hover px-1 py-0.5 font-mono text-[0.85em]">{token.text}</code>;
+    case "br":
+      return <br />;
+    case "link":
+      return (
+        <Address href={token.href}>
+          <Inside tokens={token.tokens} />
+        </Address>
+      );
+    case "image":
+      return <Address href={token.href}>{token.text || "picture"}</Address>;
+    case "checkbox":
+      return null;
+    case "list_item":
+      return <Inside tokens={token.tokens} />;
+    case "html":
+      return token.raw;
+  }
+}
+
+function Address({ href, children }: { href: string; children: ReactNode }) {
+  const address = safeAddress(href);
+  if (address === null) return <span>{children}</span>;
+  return (
+    <a href={address} target="_blank" rel="noreferrer noopener" className="text-accent underline underline-offset-2">
+      {children}
+    </a>
+  );
+}
+
+function ListView({ list }: { list: Tokens.List }) {
+  const items = list.items.map((item, index) => (
+    // biome-ignore lint/suspicious/noArrayIndexKey: items keep their places
+    <li key={index} className={item.task ? "flex list-none items-baseline gap-2 [&>:last-child]:min-w-0" : "space-y-1.5 pl-1"}>
+      {item.task ? (
+        <>
+          <input
+            type="checkbox"
+            checked={item.checked === true}
+            readOnly
+            disabled
+            className="-ml-5 translate-y-0.5 accent-accent"
+          />
+          <span>
+            <Inside tokens={item.tokens} />
+          </span>
+        </>
+      ) : (
+        <Inside tokens={item.tokens} />
+      )}
+    </li>
+  ));
+  if (!list.ordered) return <ul className="list-disc space-y-1 pl-5 marker:text-faint">{items}</ul>;
+  return (
+    <ol start={list.start === "" ? 1 : list.start} className="list-decimal space-y-1 pl-6 marker:text-faint">
+      {items}
+    </ol>
+  );
+}
+
+function TableView({ table }: { table: Tokens.Table }) {
+  const cellStyles = "border-line border-b px-3 py-1.5 text-left align-top";
+  const align = (index: number) => ({ textAlign: table.align[index] ?? "left" });
+  return (
+    <div className="overflow-x-auto rounded-md border border-line">
+      <table className="w-full border-collapse text-sm">
+        <thead className="bg-sunken">
+          <tr>
+            {table.header.map((cell, index) => (
+              // biome-ignore lint/suspicious/noArrayIndexKey: columns keep their places
+              <th key={index} style={align(index)} className={`${cellStyles} font-medium`}>
+                <Inside tokens={cell.tokens} />
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody className="[&>tr:last-child>td]:border-b-0">
+          {table.rows.map((row, line) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: rows keep their places
+            <tr key={line}>
+              {row.map((cell, index) => (
+                // biome-ignore lint/suspicious/noArrayIndexKey: columns keep their places
+                <td key={index} style={align(index)} className={cellStyles}>
+                  <Inside tokens={cell.tokens} />
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
 }

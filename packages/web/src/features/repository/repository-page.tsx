@@ -111,10 +111,10 @@ function Section({ title, children }: { title: string; children: ReactNode }) {
 /** The feed says that something changed; the lists that it does not carry are read again then. */
 function useListsReadAgain({ owner, name, image }: RepositoryView): void {
   const { queryClient } = useServices();
-  const { data } = useSessions();
+  const { data } = useSessions({ repository: `${owner}/${name}` });
   const { active, latestBuild, lastCheck, pin, failing, settings } = image;
   const built = latestBuild === null ? "" : `${latestBuild.id} ${isBuildFinal(latestBuild) ? latestBuild.status : ""}`;
-  const own = data?.sessions.filter((each) => each.repository.owner === owner && each.repository.name === name);
+  const own = data?.pages.flatMap((page) => page.sessions);
   const running = own
     ?.filter((each) => !isSessionEnded(each.status))
     .map((each) => each.id)

@@ -12,8 +12,8 @@ const shownSessions = 5;
 
 export function Starts({ repository }: { repository: RepositoryView }) {
   const { owner, name } = repository;
-  const { data } = useSessions();
-  const sessions = data?.sessions.filter((each) => each.repository.owner === owner && each.repository.name === name) ?? [];
+  const { data } = useSessions({ repository: `${owner}/${name}` });
+  const sessions = data?.pages.flatMap((page) => page.sessions) ?? [];
   // The receipt of the newest start from an image says what a cold start costs: the list does not.
   const newest = sessions.find((each) => each.startedFrom === "image" && each.startMs !== null);
   const { data: told } = useSession(newest?.id ?? null);

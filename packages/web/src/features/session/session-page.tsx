@@ -1,159 +1,162 @@
-/** A session: how it started, what was asked, what the agent did. Follows the session's own socket. */
-import { type SessionEvent, type SessionView, sessionEventSchema } from "@open-inspect/protocol";
-import { useMutation } from "@tanstack/react-query";
-import { CircleStop, LoaderCircle } from "lucide-react";
-import { useEffect, useRef, useState, useSyncExternalStore } from "react";
-import { stripAnsi } from "../../lib/ansi.ts";
+/** A session: the conversation, and beside it what has changed, what is to do, how it started and what was printed. */
+import { type SessionView } from "@open-inspect/protocol";
+import { useNavigate } from "@tanstack/react-router";
+import { type ReactNode, useEffect, useMemo, useRef } from "react";
 import { useTitle } from "../../lib/clock.ts";
-import { createLogBuffer, type LogBuffer } from "../../lib/log-lines.ts";
-import { sessionKey, useSession } from "../../lib/queries.ts";
-import { useLiveChannel, useServices } from "../../lib/services.tsx";
-import { applyDeltas, createDeltaQueue } from "../../lib/session-deltas.ts";
+import { useServices } from "../../lib/services.tsx";
+import { useSessionActions } from "../../lib/session-actions.ts";
+import { useDraft } from "../../lib/session-drafts.ts";
+import { type LiveSession, useLiveSession } from "../../lib/session-live.ts";
+import { toPromptView, useSender } from "../../lib/session-sender.ts";
+import { arrangePrompts } from "../../lib/session-sentences.ts";
+import { type Shortcut, useShortcuts } from "../../lib/shortcuts.ts";
 import { describeReceipt } from "../../lib/start-sentences.ts";
-import { isSessionEnded, sessionWords } from "../../lib/words.ts";
-import { Age } from "../../ui/age.tsx";
-import { StatusBadge } from "../../ui/badge.tsx";
-import { Button } from "../../ui/button.tsx";
-import { Disclosure } from "../../ui/disclosure.tsx";
-import { FailurePanel } from "../../ui/failure-panel.tsx";
-import { LiveIndicator } from "../../ui/live-indicator.tsx";
-import { LogView } from "../../ui/log-view.tsx";
-import { Card, LoadFailure, Page, SectionTitle, SkeletonRows } from "../../ui/page.tsx";
-import { Prompts } from "./prompts.tsx";
-import { StartCard } from "./start-card.tsx";
+import { sessionWords } from "../../lib/words.ts";
+import { Card, LoadFailure, Page, SkeletonRows } from "../../ui/page.tsx";
+import { Composer } from "./composer.tsx";
+import { Conversation } from "./conversation.tsx";
+import { Notices } from "./notices.tsx";
+import { PromptQueue } from "./prompt-queue.tsx";
+import { SessionHeader } from "./session-header.tsx";
+import { SidePanel, usePanel } from "./side-panel.tsx";
 
 export function SessionPage({ id }: { id: string }) {
-  const { queryClient } = useServices();
-  const [log] = useState(() => createLogBuffer());
-  const [deltas] = useState(() =>
-    createDeltaQueue((waiting) =>
-      queryClient.setQueryData<SessionView>(sessionKey(id), (current) => current && applyDeltas(current, waiting)),
-    ),
-  );
-  const { data: session, error, refetch } = useSession(id);
-
-  const live = useLiveChannel<SessionEvent>(id, {
-    path: session === undefined ? null : () => `/sessions/${id}/events${log.after() === null ? "" : `?after=${log.after()}`}`,
-    schema: sessionEventSchema,
-    isComplete: () => session !== undefined && isSessionEnded(session.status),
-    onMessage(message) {
-      if (message.type === "log") log.append(message.entries);
-      else if (message.type === "delta") deltas.push(message);
-      else if (message.type === "snapshot") {
-        deltas.clear();
-        queryClient.setQueryData(sessionKey(id), message.session);
-      }
-    },
-  });
-
-  useTitle(session?.title ?? "Session");
-  useAnnouncedStatus(session);
-
-  if (session === undefined) {
+  const live = useLiveSession(id);
+  useTitle(live.session?.title ?? "Session");
+  if (live.session === undefined) {
     return (
       <Page title="Session">
-        {error === null ? (
+        {live.error === null ? (
           <Card>
             <SkeletonRows rows={4} label="Loading the session" />
           </Card>
         ) : (
-          <LoadFailure what="session" error={error} onRetry={() => void refetch()} />
+          <LoadFailure what="session" error={live.error} onRetry={live.retry} />
         )}
       </Page>
     );
   }
-
-  const { owner, name } = session.repository;
-  return (
-    <Page
-      title={session.title}
-      lead={<StatusBadge status={session.status} {...sessionWords[session.status]} />}
-      subtitle={
-        <>
-          {owner}/{name} · {session.branch} · <Age at={session.createdAt} />
-        </>
-      }
-      actions={
-        <>
-          {live === "reconnecting" ? <LiveIndicator state={live} label="Updates of this session" /> : null}
-          <StopButton session={session} />
-        </>
-      }
-    >
-      <div className="space-y-8">
-        {session.failure === null ? null : <FailurePanel failure={session.failure} open />}
-        <StartCard session={session} />
-        <section>
-          <SectionTitle>Conversation</SectionTitle>
-          <Prompts prompts={session.prompts} />
-        </section>
-        <Output log={log} isStarting={session.receipt === null && !isSessionEnded(session.status)} />
-      </div>
-    </Page>
-  );
+  return <SessionFrame live={live} session={live.session} />;
 }
 
-/** While the session starts, the newest line shows beside the fold: what a long setup is busy with. */
-function Output({ log, isStarting }: { log: LogBuffer; isStarting: boolean }) {
-  const { lines, dropped } = useSyncExternalStore(log.subscribe, log.snapshot);
-  const count = lines.length + dropped;
-  if (count === 0) return null;
-  return (
-    <Disclosure
-      summary={
-        <>
-          <span className="shrink-0">
-            Output of boot and scripts ({count.toLocaleString("en")} {count === 1 ? "line" : "lines"})
-          </span>
-          {isStarting ? (
-            <span aria-hidden="true" data-newest-line="" className="min-w-0 truncate font-mono text-faint text-xs">
-              {stripAnsi(lines.at(-1)?.text ?? "")}
-            </span>
-          ) : null}
-        </>
-      }
-    >
-      <LogView buffer={log} label="Session output" empty="Nothing printed yet." className="mt-2" />
-    </Disclosure>
-  );
-}
+function SessionFrame({ live, session }: { live: LiveSession; session: SessionView }) {
+  const actions = useSessionActions(session.id);
+  const sender = useSender(session.id, session.prompts);
+  const [text, setText] = useDraft(session.id);
+  const field = useRef<HTMLTextAreaElement>(null);
+  const region = useRef<HTMLDivElement>(null);
+  const panel = usePanel(session);
+  useAnnouncedStatus(session);
 
-function StopButton({ session }: { session: SessionView }) {
-  const { api, queryClient, announcer } = useServices();
-  const stop = useMutation({
-    mutationFn: () => api.stopSession(session.id),
-    // The socket may have said "stopped" before this answer says "stopping": an ended session stays ended.
-    onSuccess: (answer) =>
-      queryClient.setQueryData<SessionView>(sessionKey(session.id), (current) =>
-        current !== undefined && isSessionEnded(current.status) ? current : answer,
-      ),
-    onError: (error) => announcer.announce(`Stopping failed: ${error.message}`),
+  const underWay = sender.outgoing.filter(({ error }) => error === null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `outgoing` is new exactly when something of it is
+  const { shown, queue } = useMemo(
+    () => arrangePrompts([...session.prompts, ...underWay.map((each) => toPromptView(each))]),
+    [session.prompts, sender.outgoing],
+  );
+  const running = session.prompts.find(({ status }) => status === "running");
+  useSessionKeys({
+    onWrite: () => {
+      panel.choose("conversation");
+      // It may have been hidden until now.
+      requestAnimationFrame(() => field.current?.focus());
+    },
+    onStop: () => {
+      if (running === undefined || text.trim() !== "") return false;
+      actions.stopPrompt.mutate(running.id);
+      return true;
+    },
+    onJump: (by) => jump(region.current, by),
   });
-  const over = isSessionEnded(session.status) || session.status === "stopping";
+
   return (
-    <>
-      {stop.isError && !over ? (
-        <span role="alert" className="max-w-56 text-bad text-xs">
-          {stop.error.message}
-        </span>
-      ) : null}
-      <Button aria-label="Stop session" disabled={over || stop.isPending} onClick={() => stop.mutate()}>
-        {stop.isPending ? <LoaderCircle aria-hidden="true" className="animate-spin" /> : <CircleStop aria-hidden="true" />}
-        Stop
-      </Button>
-    </>
+    <div data-fill="" className="flex min-h-0 flex-1 flex-col">
+      <SessionHeader session={session} people={live.people} live={live.live} actions={actions} />
+      <SidePanel
+        panel={panel}
+        session={session}
+        log={live.log}
+        conversation={
+          <>
+            <Conversation
+              session={session}
+              prompts={shown}
+              actions={actions}
+              region={region}
+              onShowStart={() => panel.choose("start")}
+            >
+              <Notices session={session} actions={actions} onShowOutput={() => panel.choose("output")} />
+            </Conversation>
+            <Foot>
+              <PromptQueue
+                queue={queue}
+                refused={sender.outgoing.filter(({ error }) => error !== null)}
+                sender={sender}
+                actions={actions}
+                onTakeBack={(taken) => setText(text.trim() === "" ? taken : `${taken}\n\n${text}`)}
+              />
+              <Composer
+                session={session}
+                sender={sender}
+                actions={actions}
+                field={field}
+                text={text}
+                onText={setText}
+                onSent={() => requestAnimationFrame(() => region.current?.scrollTo({ top: region.current.scrollHeight }))}
+              />
+            </Foot>
+          </>
+        }
+      />
+    </div>
   );
+}
+
+function Foot({ children }: { children: ReactNode }) {
+  return (
+    <div className="shrink-0 px-3 pb-2 sm:px-6">
+      <div className="mx-auto max-w-3xl">{children}</div>
+    </div>
+  );
+}
+
+/** Brings the next or the one before of the prompts to the top, and the focus with it. */
+function jump(region: HTMLElement | null, by: 1 | -1): void {
+  if (region === null) return;
+  const rows = [...region.querySelectorAll<HTMLElement>("[data-prompt]")];
+  const top = region.getBoundingClientRect().top;
+  const focused = rows.findIndex((row) => row.contains(document.activeElement));
+  const seen = focused >= 0 ? focused : rows.findLastIndex((row) => row.getBoundingClientRect().top <= top + 24);
+  const row = rows[Math.min(rows.length - 1, Math.max(0, seen + by))];
+  row?.focus({ preventScroll: true });
+  row?.scrollIntoView?.({ block: "start" });
+}
+
+interface SessionKeys {
+  onWrite: () => void;
+  onStop: () => boolean;
+  onJump: (by: 1 | -1) => void;
+}
+
+function useSessionKeys({ onWrite, onStop, onJump }: SessionKeys): void {
+  const navigate = useNavigate();
+  const shortcuts: Shortcut[] = [
+    { keys: "c", label: "Write a prompt", run: onWrite },
+    { keys: "/", label: "Write a prompt", run: onWrite },
+    { keys: "Escape", label: "Stop the answer, when nothing is written", run: onStop, whileWriting: true },
+    { keys: "j", label: "Next prompt", run: () => onJump(1) },
+    { keys: "k", label: "Previous prompt", run: () => onJump(-1) },
+    { keys: "u", label: "Back to the sessions", run: () => void navigate({ to: "/" }) },
+  ];
+  useShortcuts(shortcuts);
 }
 
 /** Says each change of the status, but not the status that the page opened with. */
-function useAnnouncedStatus(session: SessionView | undefined): void {
+function useAnnouncedStatus({ status, receipt }: SessionView): void {
   const { announcer } = useServices();
-  const before = useRef<string | undefined>(undefined);
-  const status = session?.status;
-  const receipt = session?.receipt ?? null;
+  const before = useRef(status);
   useEffect(() => {
-    if (status === undefined) return;
-    if (before.current !== undefined && before.current !== status) {
+    if (before.current !== status) {
       const more = status === "ready" && receipt !== null ? `. ${describeReceipt(receipt).join(", ")}` : "";
       announcer.announce(`Session ${sessionWords[status].word.toLowerCase()}${more}`);
     }

@@ -4,9 +4,10 @@ import { Link } from "@tanstack/react-router";
 import { Snowflake } from "lucide-react";
 import { useNow } from "../../lib/clock.ts";
 import { cn } from "../../lib/cn.ts";
-import { describeReceipt, describeSetup } from "../../lib/start-sentences.ts";
+import { describeReceipt, describeSetup, describeStart } from "../../lib/start-sentences.ts";
 import { formatDuration } from "../../lib/time.ts";
 import { isSessionEnded } from "../../lib/words.ts";
+import { Age, Until } from "../../ui/age.tsx";
 import { Commit } from "../../ui/commit.tsx";
 import { Fact } from "../../ui/fact.tsx";
 import { Hint } from "../../ui/hint.tsx";
@@ -37,29 +38,47 @@ export function StartCard({ session }: { session: SessionView }) {
         {session.phases.length === 0 ? (
           <p className="py-1.5 text-muted text-sm">No phase has begun yet.</p>
         ) : (
-          <PhaseTimeline phases={tellWait(session.phases)} from={session.createdAt} told={session.failure?.message} />
+          <PhaseTimeline phases={tellWait(session.phases)} from={startOf(session)} told={session.failure?.message} />
         )}
       </div>
-      <dl className="grid grid-cols-2 gap-x-6 gap-y-3 border-line border-t px-4 py-3.5 text-sm sm:grid-cols-[auto_auto_auto_1fr]">
+      <dl className="grid grid-cols-2 gap-x-6 gap-y-3 border-line border-t px-4 py-3.5 text-sm">
         <Fact name="Started from">
-          {session.image === null ? (
-            "base (cold)"
-          ) : (
-            <Link to="/builds/$id" params={{ id: session.image.buildId }} className="text-link">
-              image of <Commit sha={session.image.sha} />
-            </Link>
-          )}
+          <StartedFrom session={session} />
         </Fact>
         <Fact name="Baked commit">{baked === null ? "none" : <Commit sha={baked} />}</Fact>
         <Fact name="Synced commit">{session.syncedSha === null ? "not yet" : <Commit sha={session.syncedSha} />}</Fact>
         {session.behind == null ? null : (
           <Fact name="Behind before the sync">{describeBehind(session.behind, session.createdAt)}</Fact>
         )}
-        <Fact name="Setup" className="max-sm:col-span-2">
+        <Fact name="Setup" className="col-span-2">
           {setup ?? "not known yet"}
         </Fact>
+        {session.snapshot === null ? null : (
+          <Fact name="Saved" className="col-span-2">
+            <Age at={session.snapshot.takenAt} />, kept until <Until at={session.snapshot.expiresAt} />
+          </Fact>
+        )}
       </dl>
     </Card>
+  );
+}
+
+/** The session's own snapshot, or the image with the build that made it, or neither. */
+function StartedFrom({ session }: { session: SessionView }) {
+  const { image, repository } = session;
+  const from = session.receipt?.startedFrom ?? session.startedFrom ?? (image === null ? "base" : "image");
+  if (from === "snapshot") return "its own snapshot";
+  if (image === null || from === "base") return "base (cold)";
+  return (
+    <>
+      <Link to="/repositories/$owner/$name" params={{ owner: repository.owner, name: repository.name }} className="text-link">
+        image
+      </Link>{" "}
+      of <Commit sha={image.sha} />,{" "}
+      <Link to="/builds/$id" params={{ id: image.buildId }} className="text-link">
+        its build
+      </Link>
+    </>
   );
 }
 
@@ -79,6 +98,15 @@ function tellWait(phases: readonly PhaseRecord[]): readonly PhaseRecord[] {
   );
 }
 
+/** When this start was asked for: a session that resumes was created long before. */
+function startOf({ phases, createdAt, receipt }: SessionView): number {
+  const first = Math.min(...phases.map(({ startedAt }) => startedAt));
+  if (!Number.isFinite(first)) return createdAt;
+  return receipt?.startedFrom === "snapshot" || first - createdAt > resumedAfterMs ? first : createdAt;
+}
+/** A first phase that begins later than that belongs to another start. */
+const resumedAfterMs = 10 * 60_000;
+
 /** Before the receipt: how long the start has taken, or that there will be none. */
 function Progress({ session }: { session: SessionView }) {
   const ended = isSessionEnded(session.status);
@@ -90,9 +118,9 @@ function Progress({ session }: { session: SessionView }) {
   }
   return (
     <p>
-      <span className="font-medium">{session.image === null ? "Starting cold" : "Starting from the image"}</span>{" "}
+      <span className="font-medium">{describeStart(session)}</span>{" "}
       <span aria-hidden="true" className="text-muted">
-        · {formatDuration(Math.max(0, now - session.createdAt), true)}
+        · {formatDuration(Math.max(0, now - startOf(session)), true)}
       </span>
     </p>
   );

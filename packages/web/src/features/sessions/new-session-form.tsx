@@ -1,13 +1,15 @@
-/** Repository, branch and prompt, and what starting them now will mean. Starting leads to the session's page. */
-import { type CreateSessionRequest, promptMaxLength, type RepositoryView } from "@open-inspect/protocol";
-import { useMutation } from "@tanstack/react-query";
-import { Link, useNavigate } from "@tanstack/react-router";
+/** Repository, branch and prompt, and what starting them now will mean. A sandbox begins with the first keystroke. */
+import { type CreateSessionRequest, type RepositoryView } from "@open-inspect/protocol";
+import { Link } from "@tanstack/react-router";
 import { LoaderCircle, Snowflake, Zap } from "lucide-react";
-import { type FormEvent, type KeyboardEvent, useId, useState } from "react";
+import { type FormEvent, useEffect, useId, useRef, useState, useSyncExternalStore } from "react";
 import { useNow } from "../../lib/clock.ts";
 import { cn } from "../../lib/cn.ts";
-import { sessionKey, useBranches, useRepositories } from "../../lib/queries.ts";
+import { useBranches, useRepositories } from "../../lib/queries.ts";
+import { type ReservationState } from "../../lib/reservation.ts";
 import { useServices } from "../../lib/services.tsx";
+import { type DraftAttachment, toInput } from "../../lib/session-attachments.ts";
+import { newSessionDraft, useDraft } from "../../lib/session-drafts.ts";
 import { describeForecast } from "../../lib/start-sentences.ts";
 import { startWord } from "../../lib/words.ts";
 import { StatusBadge } from "../../ui/badge.tsx";
@@ -16,18 +18,30 @@ import { Combobox } from "../../ui/combobox.tsx";
 import { Disclosure } from "../../ui/disclosure.tsx";
 import { Field, inputStyles, Select } from "../../ui/field.tsx";
 import { Card, ErrorNotice } from "../../ui/page.tsx";
+import { PromptBox } from "../../ui/prompt-box.tsx";
+import { type StartSession } from "./start-session.tsx";
 
 const fullNameOf = (repository: RepositoryView) => `${repository.owner}/${repository.name}`;
 
-export function NewSessionForm({ repository: wanted }: { repository: string | null }) {
-  const { api, queryClient } = useServices();
-  const navigate = useNavigate();
+interface NewSessionFormProps {
+  /** owner/name that is chosen at first */
+  repository: string | null;
+  start: StartSession;
+  autoFocus?: boolean;
+}
+
+export function NewSessionForm({ repository: wanted, start, autoFocus = false }: NewSessionFormProps) {
+  const { reservation } = useServices();
   const id = useId();
   const repositories = useRepositories();
   const [picked, setPicked] = useState(wanted);
   const [pickedBranch, setPickedBranch] = useState<string | null>(null);
-  const [prompt, setPrompt] = useState("");
+  const [prompt, setPrompt] = useDraft(newSessionDraft);
+  const [attachments, setAttachments] = useState<readonly DraftAttachment[]>([]);
   const [model, setModel] = useState("");
+  const field = useRef<HTMLTextAreaElement>(null);
+  const reserved = useSyncExternalStore(reservation.subscribe, reservation.state);
+  useEffect(() => () => reservation.drop(), [reservation]);
 
   const all = repositories.data?.repositories ?? [];
   // With one repository there is nothing to choose.
@@ -36,43 +50,49 @@ export function NewSessionForm({ repository: wanted }: { repository: string | nu
   const branches = useBranches(repository?.defaultBranch == null ? null : repository);
   const branch = pickedBranch ?? repository?.defaultBranch ?? null;
 
-  const start = useMutation({
-    mutationFn: (request: CreateSessionRequest) => api.createSession(request),
-    onSuccess: async (session) => {
-      queryClient.setQueryData(sessionKey(session.id), session);
-      await navigate({ to: "/sessions/$id", params: { id: session.id } });
-    },
-  });
+  /** Whoever writes will start: the sandbox begins beside the typing. */
+  function warm(text: string, name: string | null, branchName: string | null, modelName: string): void {
+    if (text.trim() === "" || name === null || branch === null) return;
+    reservation.touch({
+      repository: name,
+      ...(branchName === null ? {} : { branch: branchName }),
+      ...(modelName.trim() === "" ? {} : { model: modelName.trim() }),
+    });
+  }
 
-  function submit(event: FormEvent): void {
-    event.preventDefault();
+  function send(): void {
     if (repository === null || branch === null || start.isPending) return;
-    start.mutate({
+    const taken = reservation.take();
+    const request: CreateSessionRequest = {
       repository: { owner: repository.owner, name: repository.name },
       // A branch that nobody picked is the default one, whatever its name is by now.
       ...(pickedBranch === null ? {} : { branch: pickedBranch }),
       ...(prompt.trim() === "" ? {} : { prompt: prompt.trim() }),
       ...(model.trim() === "" ? {} : { model: model.trim() }),
-    });
+      ...(attachments.length === 0 ? {} : { attachments: attachments.map(toInput) }),
+      ...(taken === undefined ? {} : { reservation: taken }),
+    };
+    start.mutate(request);
   }
 
-  function onKeyDown(event: KeyboardEvent<HTMLFormElement>): void {
-    if (event.key !== "Enter" || !(event.metaKey || event.ctrlKey)) return;
+  function submit(event: FormEvent): void {
     event.preventDefault();
-    event.currentTarget.requestSubmit();
+    send();
   }
 
+  const name = repository === null ? null : fullNameOf(repository);
   return (
     <Card aria-label="New session">
-      <form onSubmit={submit} onKeyDown={onKeyDown} className="p-4">
+      <form onSubmit={submit} className="p-4">
         <div className="grid gap-3 sm:grid-cols-[minmax(0,3fr)_minmax(0,2fr)]">
           <Field label="Repository" id={`${id}-repository`}>
             <Combobox
               id={`${id}-repository`}
-              value={repository === null ? null : fullNameOf(repository)}
+              value={name}
               onChange={(value) => {
                 setPicked(value);
                 setPickedBranch(null);
+                warm(prompt, value, null, model);
               }}
               placeholder={repositories.isPending ? "Loading repositories…" : "Choose a repository"}
               empty="No repository matches"
@@ -88,37 +108,45 @@ export function NewSessionForm({ repository: wanted }: { repository: string | nu
               id={`${id}-branch`}
               value={branch ?? ""}
               disabled={branch === null}
-              onChange={(event) => setPickedBranch(event.target.value)}
+              onChange={(event) => {
+                setPickedBranch(event.target.value);
+                warm(prompt, name, event.target.value, model);
+              }}
             >
               <BranchOptions names={branches.data?.branches.map((each) => each.name) ?? []} chosen={branch} />
             </Select>
           </Field>
         </div>
-        <Field label="Prompt" id={`${id}-prompt`} className="mt-3">
-          <textarea
-            id={`${id}-prompt`}
-            rows={4}
-            maxLength={promptMaxLength}
+        <div className="mt-3">
+          <PromptBox
+            label="Prompt"
             placeholder="What should the agent do?"
-            value={prompt}
-            onChange={(event) => setPrompt(event.target.value)}
-            className={cn(inputStyles, "field-sizing-content block max-h-96 min-h-24 resize-y py-2")}
+            minRows={3}
+            autoFocus={autoFocus}
+            field={field}
+            text={prompt}
+            onText={(text) => {
+              setPrompt(text);
+              warm(text, name, pickedBranch, model);
+            }}
+            attachments={attachments}
+            onAttachments={setAttachments}
+            // An empty box is no reason to start by a slip of the finger; the button is.
+            onSend={() => prompt.trim() !== "" && send()}
+            actions={
+              <Button
+                type="submit"
+                look="solid"
+                disabled={repository === null || branch === null || start.isPending}
+                aria-keyshortcuts="Enter"
+                title="Enter"
+              >
+                {start.isPending ? <LoaderCircle aria-hidden="true" className="animate-spin" /> : null}
+                {start.isPending ? "Starting…" : "Start session"}
+              </Button>
+            }
           />
-        </Field>
-        <Disclosure summary="Options" className="mt-3">
-          <Field label="Model" id={`${id}-model`} hint="Left empty, the installation's own choice." className="mt-2 sm:max-w-xs">
-            <input
-              id={`${id}-model`}
-              value={model}
-              maxLength={200}
-              autoComplete="off"
-              spellCheck={false}
-              placeholder="Default model"
-              onChange={(event) => setModel(event.target.value)}
-              className={cn(inputStyles, "h-9")}
-            />
-          </Field>
-        </Disclosure>
+        </div>
         {repositories.isError ? (
           <ErrorNotice className="mt-3" error={repositories.error} onRetry={() => void repositories.refetch()} />
         ) : null}
@@ -126,25 +154,28 @@ export function NewSessionForm({ repository: wanted }: { repository: string | nu
           <ErrorNotice className="mt-3" error={branches.error} onRetry={() => void branches.refetch()} />
         ) : null}
         {start.isError ? <ErrorNotice className="mt-3" error={start.error} /> : null}
-        <div className="mt-4 flex flex-wrap items-center justify-between gap-3">
+        <div className="mt-3 flex flex-wrap items-start justify-between gap-x-6 gap-y-2">
           <Forecast
             repository={repository}
             branch={branch}
             wanted={repositories.isSuccess ? picked : null}
             none={repositories.isSuccess && all.length === 0}
+            reserved={reserved}
           />
-          <Button
-            type="submit"
-            look="solid"
-            size="md"
-            className="max-sm:w-full"
-            disabled={repository === null || branch === null || start.isPending}
-            aria-keyshortcuts="Control+Enter Meta+Enter"
-            title="Ctrl+Enter or ⌘+Enter"
-          >
-            {start.isPending ? <LoaderCircle aria-hidden="true" className="animate-spin" /> : null}
-            {start.isPending ? "Starting…" : "Start session"}
-          </Button>
+          <Disclosure summary="Options">
+            <Field label="Model" id={`${id}-model`} hint="Left empty, the installation's own choice." className="mt-2 sm:w-64">
+              <input
+                id={`${id}-model`}
+                value={model}
+                maxLength={200}
+                autoComplete="off"
+                spellCheck={false}
+                placeholder="Default model"
+                onChange={(event) => setModel(event.target.value)}
+                className={cn(inputStyles, "h-9")}
+              />
+            </Field>
+          </Disclosure>
         </div>
       </form>
     </Card>
@@ -168,9 +199,10 @@ interface ForecastProps {
   wanted: string | null;
   /** there is no repository at all */
   none: boolean;
+  reserved: ReservationState;
 }
 
-function Forecast({ repository, branch, wanted, none }: ForecastProps) {
+function Forecast({ repository, branch, wanted, none, reserved }: ForecastProps) {
   const now = useNow(5_000);
   const line = "flex min-w-0 flex-1 basis-64 items-start gap-2 text-muted text-sm [&_svg]:mt-0.5 [&_svg]:size-4 [&_svg]:shrink-0";
   if (none) {
@@ -199,6 +231,12 @@ function Forecast({ repository, branch, wanted, none }: ForecastProps) {
           <Link to="/settings/images" className="text-link">
             Switch them on
           </Link>
+        )}
+        {reserved === "none" ? null : (
+          <span data-reserved={reserved} className={reserved === "ready" ? "text-ok" : "text-faint"}>
+            {" "}
+            {reserved === "ready" ? "A sandbox is ready for it." : "A sandbox is starting while you write."}
+          </span>
         )}
       </span>
     </p>

@@ -2,12 +2,19 @@
 import { useTitle } from "../../lib/clock.ts";
 import { Page } from "../../ui/page.tsx";
 import { NewSessionForm } from "./new-session-form.tsx";
+import { StartingSession, useStartSession } from "./start-session.tsx";
 
 export function NewSessionPage({ repository }: { repository: string | null }) {
   useTitle("New session");
+  const start = useStartSession();
   return (
-    <Page title="New session" subtitle="The agent works in a sandbox of its own, on a fresh checkout of the branch.">
-      <NewSessionForm key={repository} repository={repository} />
-    </Page>
+    <>
+      {start.isPending && start.variables !== undefined ? <StartingSession request={start.variables} /> : null}
+      <div hidden={start.isPending}>
+        <Page title="New session" subtitle="The agent works in a sandbox of its own, on a fresh checkout of the branch.">
+          <NewSessionForm key={repository} repository={repository} start={start} autoFocus />
+        </Page>
+      </div>
+    </>
   );
 }

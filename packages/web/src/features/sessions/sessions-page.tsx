@@ -1,52 +1,99 @@
-/** The first page: start a session, and all sessions, newest first. */
-import { type SessionSummary } from "@open-inspect/protocol";
-import { Link } from "@tanstack/react-router";
-import { MessagesSquare } from "lucide-react";
+/** The first page: start a session, and all sessions, newest first, searched and narrowed. */
+import { Link, useNavigate } from "@tanstack/react-router";
+import { MessagesSquare, SearchX } from "lucide-react";
+import { useRef } from "react";
 import { useTitle } from "../../lib/clock.ts";
-import { useSessions } from "../../lib/queries.ts";
-import { formatDuration } from "../../lib/time.ts";
-import { sessionWords } from "../../lib/words.ts";
-import { Age } from "../../ui/age.tsx";
-import { StatusBadge } from "../../ui/badge.tsx";
+import { useRepositories, useSessions } from "../../lib/queries.ts";
+import { isFiltered, type SessionFilters } from "../../lib/session-filters.ts";
+import { useShortcuts } from "../../lib/shortcuts.ts";
+import { Button } from "../../ui/button.tsx";
 import { Card, EmptyState, ErrorNotice, Page, SectionTitle, SkeletonRows } from "../../ui/page.tsx";
 import { NewSessionForm } from "./new-session-form.tsx";
+import { SessionFilterBar } from "./session-filter-bar.tsx";
+import { SessionRow } from "./session-row.tsx";
+import { StartingSession, useStartSession } from "./start-session.tsx";
 
-export function SessionsPage() {
+export function SessionsPage({ filters }: { filters: SessionFilters }) {
   useTitle("Sessions");
-  const { data, error, refetch } = useSessions();
+  const navigate = useNavigate({ from: "/" });
+  const start = useStartSession();
+  const repositories = useRepositories();
+  const { data, error, refetch, fetchNextPage, hasNextPage, isFetchingNextPage } = useSessions(filters);
+  const sessions = data?.pages.flatMap((page) => page.sessions);
+  const search = useRef<HTMLInputElement>(null);
+  const list = useRef<HTMLUListElement>(null);
+  useShortcuts([
+    { keys: "/", label: "Search the sessions", run: () => search.current?.focus() },
+    { keys: "j", label: "Next session", run: () => moveFocus(list.current, 1) },
+    { keys: "k", label: "Previous session", run: () => moveFocus(list.current, -1) },
+  ]);
+
+  const authors = [...new Set((sessions ?? []).flatMap(({ author }) => (author === null ? [] : [author.name])))].sort();
+  const isNarrowed = isFiltered(filters);
   return (
-    <Page title="Sessions">
-      <SectionTitle>New session</SectionTitle>
-      <NewSessionForm repository={null} />
-      <div className="mt-8">
-        <SectionTitle
-          aside={
-            data !== undefined && data.sessions.length > 0 ? (
-              <span className="text-faint text-xs">{data.sessions.length}</span>
-            ) : null
-          }
-        >
-          All sessions
-        </SectionTitle>
-        {error !== null && data === undefined ? (
-          <ErrorNotice error={error} onRetry={() => void refetch()} />
-        ) : (
-          <Card aria-label="All sessions">
-            {data === undefined ? (
-              <SkeletonRows rows={5} label="Loading sessions" />
-            ) : data.sessions.length === 0 ? (
-              <NoSessions />
+    <>
+      {start.isPending && start.variables !== undefined ? <StartingSession request={start.variables} /> : null}
+      <div hidden={start.isPending}>
+        <Page title="Sessions">
+          <NewSessionForm repository={filters.repository ?? null} start={start} />
+          <div className="mt-8">
+            <SectionTitle>{filters.archived ? "Archived sessions" : "All sessions"}</SectionTitle>
+            <SessionFilterBar
+              filters={filters}
+              onFilters={(next) => void navigate({ search: next, replace: true, resetScroll: false })}
+              repositories={repositories.data?.repositories ?? []}
+              authors={authors}
+              field={search}
+            />
+            {error !== null && sessions === undefined ? (
+              <ErrorNotice error={error} onRetry={() => void refetch()} />
             ) : (
-              <ul aria-label="Sessions" className="divide-y divide-line">
-                {data.sessions.map((session) => (
-                  <SessionRow key={session.id} session={session} />
-                ))}
-              </ul>
+              <Card aria-label="All sessions">
+                {sessions === undefined ? (
+                  <SkeletonRows rows={5} label="Loading sessions" />
+                ) : sessions.length === 0 ? (
+                  isNarrowed ? (
+                    <NothingFound onClear={() => void navigate({ search: {} })} />
+                  ) : (
+                    <NoSessions />
+                  )
+                ) : (
+                  <ul ref={list} aria-label="Sessions" className="divide-y divide-line">
+                    {sessions.map((session) => (
+                      <SessionRow key={session.id} session={session} />
+                    ))}
+                  </ul>
+                )}
+              </Card>
             )}
-          </Card>
-        )}
+            {error !== null && sessions !== undefined ? (
+              <ErrorNotice className="mt-3" error={error} onRetry={() => void refetch()} />
+            ) : hasNextPage ? (
+              <div className="mt-3 text-center">
+                <Button disabled={isFetchingNextPage} onClick={() => void fetchNextPage()}>
+                  {isFetchingNextPage ? "Loading…" : "Load more"}
+                </Button>
+              </div>
+            ) : null}
+          </div>
+        </Page>
       </div>
-    </Page>
+    </>
+  );
+}
+
+function moveFocus(list: HTMLElement | null, by: 1 | -1): void {
+  const links = [...(list?.querySelectorAll<HTMLElement>("[data-session] > a") ?? [])];
+  const at = links.findIndex((link) => link.contains(document.activeElement));
+  links[Math.min(links.length - 1, Math.max(0, at + by))]?.focus();
+}
+
+function NothingFound({ onClear }: { onClear: () => void }) {
+  return (
+    <EmptyState icon={<SearchX />} title="No session is like that">
+      <p className="mb-4">Nothing fits all of the filters.</p>
+      <Button onClick={onClear}>Show all sessions</Button>
+    </EmptyState>
   );
 }
 
@@ -63,39 +110,5 @@ function NoSessions() {
       </Link>
       .
     </EmptyState>
-  );
-}
-
-function SessionRow({ session }: { session: SessionSummary }) {
-  const { owner, name } = session.repository;
-  return (
-    <li data-session={session.id}>
-      <Link
-        to="/sessions/$id"
-        params={{ id: session.id }}
-        className="flex flex-col gap-x-4 gap-y-1 px-4 py-3 hover:bg-hover focus-visible:-outline-offset-2 sm:flex-row sm:items-center"
-      >
-        <span className="min-w-0 flex-1">
-          <span className="block truncate font-medium">{session.title}</span>
-          <span className="block truncate text-muted text-sm">
-            {owner}/{name} · {session.branch}
-          </span>
-        </span>
-        <span className="flex flex-wrap items-center gap-x-4 gap-y-1 text-muted text-sm">
-          {session.startedFrom === null ? null : (
-            <span className="whitespace-nowrap sm:w-48 sm:text-right">
-              {session.startMs === null ? null : <span className="text-fg">{formatDuration(session.startMs)} </span>}
-              {session.startedFrom === "image" ? "from image" : "from base (cold)"}
-            </span>
-          )}
-          <span className="sm:w-20 sm:text-right">
-            <Age at={session.createdAt} />
-          </span>
-          <span className="sm:flex sm:w-24 sm:justify-end">
-            <StatusBadge status={session.status} {...sessionWords[session.status]} />
-          </span>
-        </span>
-      </Link>
-    </li>
   );
 }

@@ -1,0 +1,127 @@
+/** The way from a session's changes to a pull request: asked for with title and text, then shown with its state and brought up to date. */
+import { type PullRequest, type SessionView } from "@open-inspect/protocol";
+import { GitPullRequest, LoaderCircle } from "lucide-react";
+import { type FormEvent, useId, useState } from "react";
+import { cn } from "../../lib/cn.ts";
+import { type SessionActions } from "../../lib/session-actions.ts";
+import { pullRequestWords } from "../../lib/words.ts";
+import { Button } from "../../ui/button.tsx";
+import { Dialog } from "../../ui/dialog.tsx";
+import { Field, inputStyles } from "../../ui/field.tsx";
+import { ErrorNotice } from "../../ui/page.tsx";
+import { PullRequestBadge } from "../../ui/pull-request-badge.tsx";
+
+const isOpen = (pullRequest: PullRequest): boolean => pullRequest.state === "open" || pullRequest.state === "draft";
+
+export function PullRequestControl({ session, actions }: { session: SessionView; actions: SessionActions }) {
+  const [asks, setAsks] = useState(false);
+  const { pullRequest } = session;
+  const hasChanges = session.diff !== null && session.diff.files.length > 0;
+  const isUpdate = pullRequest !== null && isOpen(pullRequest);
+  return (
+    <>
+      {pullRequest === null ? null : (
+        <a
+          href={pullRequest.url}
+          target="_blank"
+          rel="noreferrer"
+          title={`${pullRequestWords[pullRequest.state].word}: ${pullRequest.title}`}
+          className="rounded-full hover:underline"
+        >
+          <PullRequestBadge pullRequest={pullRequest} />
+        </a>
+      )}
+      {hasChanges && session.archivedAt === null ? (
+        <Button onClick={() => setAsks(true)}>
+          <GitPullRequest aria-hidden="true" />
+          <span className="max-sm:sr-only">{isUpdate ? "Push changes" : "Create pull request"}</span>
+        </Button>
+      ) : null}
+      <Dialog
+        open={asks}
+        onOpenChange={(open) => {
+          setAsks(open);
+          if (!open) actions.pullRequest.reset();
+        }}
+        title={isUpdate ? `Push to #${pullRequest.number}` : "Create pull request"}
+        description={
+          isUpdate
+            ? `What has changed is committed and pushed to ${pullRequest.branch}.`
+            : "What has changed is committed, pushed to a branch of its own, and proposed for merging."
+        }
+      >
+        <PullRequestForm session={session} actions={actions} isUpdate={isUpdate} onDone={() => setAsks(false)} />
+      </Dialog>
+    </>
+  );
+}
+
+interface PullRequestFormProps {
+  session: SessionView;
+  actions: SessionActions;
+  isUpdate: boolean;
+  onDone: () => void;
+}
+
+function PullRequestForm({ session, actions, isUpdate, onDone }: PullRequestFormProps) {
+  const id = useId();
+  const [title, setTitle] = useState(session.pullRequest?.title ?? session.title);
+  const [body, setBody] = useState("");
+  const [draft, setDraft] = useState(false);
+  const { pullRequest: ask } = actions;
+
+  function submit(event: FormEvent): void {
+    event.preventDefault();
+    if (ask.isPending) return;
+    const words = {
+      ...(title.trim() === "" ? {} : { title: title.trim() }),
+      ...(body.trim() === "" ? {} : { body: body.trim() }),
+    };
+    ask.mutate(isUpdate ? {} : { ...words, draft }, { onSuccess: onDone });
+  }
+
+  return (
+    <form onSubmit={submit} className="mt-4 space-y-3">
+      {isUpdate ? null : (
+        <>
+          <Field label="Title" id={`${id}-title`}>
+            <input
+              id={`${id}-title`}
+              value={title}
+              maxLength={250}
+              onChange={(event) => setTitle(event.target.value)}
+              className={cn(inputStyles, "h-9")}
+            />
+          </Field>
+          <Field label="Description" id={`${id}-body`}>
+            <textarea
+              id={`${id}-body`}
+              rows={4}
+              value={body}
+              maxLength={60_000}
+              placeholder="Left empty, it says what was asked."
+              onChange={(event) => setBody(event.target.value)}
+              className={cn(inputStyles, "field-sizing-content block max-h-60 min-h-20 py-2")}
+            />
+          </Field>
+          <label className="flex items-center gap-2 text-sm">
+            <input
+              type="checkbox"
+              className="accent-accent"
+              checked={draft}
+              onChange={(event) => setDraft(event.target.checked)}
+            />
+            As a draft
+          </label>
+        </>
+      )}
+      {ask.isError ? <ErrorNotice error={ask.error} /> : null}
+      <div className="flex justify-end">
+        <Button type="submit" look="solid" disabled={ask.isPending}>
+          {ask.isPending ? <LoaderCircle aria-hidden="true" className="animate-spin" /> : null}
+          {isUpdate ? "Push" : "Create"}
+        </Button>
+      </div>
+    </form>
+  );
+}

@@ -1,0 +1,68 @@
+/** A session in a list: what it is about, where it stands, what it came to and cost. */
+import { type SessionSummary } from "@open-inspect/protocol";
+import { Link } from "@tanstack/react-router";
+import { CornerDownRight } from "lucide-react";
+import { describeTokens, describeUsage } from "../../lib/session-sentences.ts";
+import { formatDuration } from "../../lib/time.ts";
+import { sessionWords } from "../../lib/words.ts";
+import { Age } from "../../ui/age.tsx";
+import { Avatar } from "../../ui/avatar.tsx";
+import { StatusBadge } from "../../ui/badge.tsx";
+import { Facts } from "../../ui/facts.tsx";
+import { PullRequestBadge } from "../../ui/pull-request-badge.tsx";
+
+function describeSource({ startMs, startedFrom }: SessionSummary): string | null {
+  if (startedFrom === null) return null;
+  const from = { image: "from image", base: "from base (cold)", snapshot: "from snapshot" }[startedFrom];
+  return `${startMs === null ? "" : `${formatDuration(startMs)} `}${from}`;
+}
+
+export function SessionRow({ session }: { session: SessionSummary }) {
+  const { owner, name } = session.repository;
+  const { author, usage, pullRequest, promptCount } = session;
+  const word =
+    session.isWorking && session.status === "ready"
+      ? ({ word: "Working", tone: "warn", busy: true } as const)
+      : sessionWords[session.status];
+  const spent = describeUsage(usage);
+  return (
+    <li data-session={session.id} className="list-row">
+      <Link
+        to="/sessions/$id"
+        params={{ id: session.id }}
+        className="flex items-start gap-3 px-4 py-2.5 hover:bg-hover focus-visible:-outline-offset-2"
+      >
+        {author === null ? null : <Avatar person={author} className="mt-px" />}
+        <span className="min-w-0 flex-1">
+          <span className="flex min-w-0 items-center gap-2">
+            {session.parentId === null ? null : (
+              <CornerDownRight role="img" aria-label="Begun by another session" className="size-3.5 shrink-0 text-faint" />
+            )}
+            <span className="min-w-0 truncate font-medium">{session.title}</span>
+            {pullRequest === null ? null : <PullRequestBadge pullRequest={pullRequest} />}
+          </span>
+          <span className="block text-muted text-xs">
+            <Facts
+              facts={[
+                `${owner}/${name} · ${session.branch}`,
+                promptCount === 0 ? null : promptCount === 1 ? "1 prompt" : `${promptCount} prompts`,
+                spent === null || usage === null ? null : (
+                  <span key="spent" title={describeTokens(usage)}>
+                    {spent}
+                  </span>
+                ),
+                describeSource(session),
+              ]}
+            />
+          </span>
+        </span>
+        <span className="flex shrink-0 flex-col items-end gap-1 text-faint text-xs sm:flex-row-reverse sm:items-center sm:gap-3">
+          <span className="sm:flex sm:w-24 sm:justify-end">
+            <StatusBadge status={session.status} {...word} />
+          </span>
+          <Age at={session.activeAt} />
+        </span>
+      </Link>
+    </li>
+  );
+}
