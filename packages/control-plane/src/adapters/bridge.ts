@@ -4,6 +4,8 @@
  * acknowledgement. What has not been applied is not acknowledged, so an object that dies in between is sent it again.
  */
 import {
+  type AgentSessionRequest,
+  type AgentSessionState,
   type BridgeDown,
   type BridgeUp,
   bridgeCloseCodes,
@@ -25,6 +27,8 @@ export interface BridgeHandlers {
   /** After the welcome: what the runtime must be told (again). */
   welcomed(attempt: string): void;
   closed(attempt: string): void;
+  /** What the agent's own tools ask about sessions. Without it they are refused. */
+  sessions?(id: string, request: AgentSessionRequest): Promise<{ sessions: AgentSessionState[] } | { refused: string }>;
   /** `pushId`: to write, for the push that was asked for */
   credential(attempt: string, pushId?: string): Promise<{ username: string; password: string } | { refused: string }>;
 }
@@ -200,11 +204,7 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
         ctx.waitUntil(answerCredential(socket, attempt, message.id, message.pushId));
         return null;
       case "session.request":
-        push(socket, {
-          type: "session.refused",
-          id: message.id,
-          message: "This control plane does not start sessions for sandboxes.",
-        });
+        ctx.waitUntil(answerSessions(socket, attempt, message.id, message.request));
         return null;
     }
   }
@@ -236,6 +236,19 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
     const answer = await handlers.credential(attempt, pushId);
     if ("refused" in answer) push(socket, { type: "credential.refused", id, message: answer.refused });
     else push(socket, { type: "credential", id, username: answer.username, password: answer.password });
+  }
+
+  async function answerSessions(socket: WebSocket, attempt: string, id: string, request: AgentSessionRequest): Promise<void> {
+    const refuseIt = (message: string) => push(currentSocket(attempt) ?? socket, { type: "session.refused", id, message });
+    if (!handlers.sessions) return void refuseIt("Only sessions begin sessions.");
+    try {
+      const answer = await handlers.sessions(id, request);
+      // The one that asked may have been replaced meanwhile; the runtime knows the answer by its id.
+      if ("refused" in answer) refuseIt(answer.refused);
+      else push(currentSocket(attempt) ?? socket, { type: "session.answer", id, ...answer });
+    } catch {
+      refuseIt("Something went wrong in the control plane. Try again in a moment.");
+    }
   }
 
   function receive(socket: WebSocket, attachment: Attachment, data: string | ArrayBuffer): Fault | null {

@@ -1,22 +1,26 @@
 /** What a session's start is decided from: the repository, its branch, the image, what is known of cold starts. Starts nothing. */
 import { defaultSessionSettings, imageScopeOf, type RepositoryRef } from "@open-inspect/protocol";
-import { type Context } from "hono";
 import { createSessions, noHistory, type StartFacts } from "../adapters/d1/sessions.ts";
 import { createLog } from "../adapters/log.ts";
 import { gitHubOf } from "../compose.ts";
 import { selectImage } from "../domain/image-selection.ts";
 import { type SessionOrder } from "../domain/session-state.ts";
-import { readConfig } from "../env.ts";
+import { type Env, readConfig } from "../env.ts";
 import { newAttempt } from "../objects/ids.ts";
 import { findRepository, syncRepositories } from "../repository-sync.ts";
-import { type App } from "./app-types.ts";
 import { ApiError, gitHubUnavailable, repositoryNotFound } from "./errors.ts";
 
 const log = createLog({ part: "sessions" });
 const titleLength = 80;
 
+/** Whoever starts a session: a request, or the object of a session whose agent asks for another one. */
+export interface StartCaller {
+  env: Env;
+  executionCtx: { waitUntil(work: Promise<unknown>): void };
+}
+
 /** Everything that the start is decided from. A repository that is not known yet may be new on GitHub. */
-export async function readStart(c: Context<App>, ref: RepositoryRef): Promise<StartFacts> {
+export async function readStart(c: StartCaller, ref: RepositoryRef): Promise<StartFacts> {
   const sessions = createSessions(c.env.DB);
   const { RUNTIME_FLOOR: floor } = readConfig(c.env);
   try {
@@ -38,7 +42,7 @@ export async function readStart(c: Context<App>, ref: RepositoryRef): Promise<St
 }
 
 /** The database does not answer: GitHub knows the repository, and the start is cold. */
-async function withoutDatabase(c: Context<App>, ref: RepositoryRef): Promise<StartFacts> {
+async function withoutDatabase(c: StartCaller, ref: RepositoryRef): Promise<StartFacts> {
   const listed = await gitHubOf(readConfig(c.env)).listRepositories();
   if (!listed.ok) throw gitHubUnavailable(listed.error);
   const known = listed.value.repositories.find((one) => imageScopeOf(one) === imageScopeOf(ref));
@@ -52,7 +56,7 @@ async function withoutDatabase(c: Context<App>, ref: RepositoryRef): Promise<Sta
 }
 
 /** The default branch is taken at its word, because the look-up would delay the start; any other one is asked for first. */
-export async function branchOf(c: Context<App>, { target }: StartFacts, wanted: string | undefined): Promise<string> {
+export async function branchOf(c: StartCaller, { target }: StartFacts, wanted: string | undefined): Promise<string> {
   const branch = wanted ?? target.branch;
   if (branch === null) {
     throw new ApiError(
@@ -82,7 +86,7 @@ export const titleOf = (prompt: string | undefined, repository: string): string 
 
 /** What a session's object is asked for: the image is chosen here. @param wanted the branch that was asked for by its name */
 export function orderOf(
-  c: Context<App>,
+  c: StartCaller,
   { target, selection: found, history, settings }: StartFacts,
   asked: Pick<SessionOrder, "id" | "branch" | "model" | "title" | "author" | "acceptedAt"> & { wanted: string | undefined },
 ): SessionOrder {

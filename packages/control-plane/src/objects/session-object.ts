@@ -15,6 +15,7 @@ import { createSessionChannel } from "../adapters/session-channel.ts";
 import { acceptSocket } from "../adapters/sockets.ts";
 import { createEffectStore } from "../adapters/sqlite/effect-store.ts";
 import { createLogStore } from "../adapters/sqlite/log-store.ts";
+import { createSubSessionStore } from "../adapters/sqlite/sub-session-store.ts";
 import { dataPlaneOf, gitHubOf } from "../compose.ts";
 import { limits } from "../domain/deadlines.ts";
 import { type PullFound } from "../domain/ports.ts";
@@ -37,6 +38,7 @@ import {
   sessionAddress,
   sessionPolicy,
 } from "./session-effects.ts";
+import { createSubSessions } from "./sub-sessions.ts";
 
 const now = () => Date.now();
 const settleMs = 1_000;
@@ -101,6 +103,7 @@ export class SessionObject extends DurableObject<Env> {
         if (repository && pushId !== undefined) return this.writing.give(attempt, pushId, repository);
         return gitCredential(gitHubOf(this.config), repository, this.log);
       },
+      sessions: (id, request) => this.subSessions.answer(id, request),
     },
     now,
   );
@@ -162,6 +165,13 @@ export class SessionObject extends DurableObject<Env> {
       return state !== null && pushInFlight(state, attempt) === pushId;
     },
     background: (work) => this.ctx.waitUntil(work),
+  });
+
+  private readonly subSessions = createSubSessions({
+    caller: { env: this.env, executionCtx: this.ctx },
+    store: createSubSessionStore(this.ctx.storage.sql),
+    state: () => this.runner.state(),
+    now,
   });
 
   private readonly pulls = createPullRequests({
@@ -273,6 +283,16 @@ export class SessionObject extends DurableObject<Env> {
   async attachment(id: string, attempt: string | null): Promise<{ attachment: Attachment; bytes: Uint8Array } | null> {
     if (attempt !== null && liveAttemptOf(this.runner.state()) !== attempt) return null;
     return this.conversation.attachment(id);
+  }
+
+  /** For the sessions that this one has begun: whether another one may begin below it. @returns why not, as a sentence */
+  async admitSubSession(id: string): Promise<string | null> {
+    return this.subSessions.admit(id);
+  }
+
+  /** One that was admitted did not begin. */
+  async dismissSubSession(id: string): Promise<void> {
+    this.subSessions.dismiss(id);
   }
 
   /** Whether the attempt's sandbox may use the model. */

@@ -22,14 +22,14 @@ type Push = Extract<BridgeDown, { type: "push" }>;
 const ready = { type: "session.ready", sha: someSha("a"), setupRan: true, agentVersion: "1" } as const;
 const view = async (id: string): Promise<SessionView> => (await json<SessionView>("GET", `/api/sessions/${id}`)).body;
 
-async function startSession(prompt?: string): Promise<{ session: SessionView; runtime: FakeRuntime }> {
-  const body = { repository: { owner: "acme", name: "shop" }, ...(prompt === undefined ? {} : { prompt }) };
+async function startSession(prompt?: string, name = "shop"): Promise<{ session: SessionView; runtime: FakeRuntime }> {
+  const body = { repository: { owner: "acme", name }, ...(prompt === undefined ? {} : { prompt }) };
   const { body: session } = await json<SessionView>("POST", "/api/sessions", body);
   const runtime = await connectRuntime((await startedSandbox(session.id)).config);
   return { session, runtime };
 }
-async function readySession(prompt = "Fix the checkout") {
-  const started = await startSession(prompt);
+async function readySession(name?: string) {
+  const started = await startSession("Fix the checkout", name);
   started.runtime.event(ready);
   await eventually(async () => (await view(started.session.id)).status === "ready", "the session is ready");
   return started;
@@ -88,7 +88,10 @@ it("[PU3] [PU8] asked for, pushed as whoever prompted, opened as the App, shown 
 });
 
 it("[PU4] a token that writes is given for the push in flight alone, and ended with it", async () => {
-  const { session, runtime } = await readySession();
+  // Tokens that read are kept beyond a test; no other one has this repository.
+  const repository = { owner: "acme", name: "pushed", defaultBranch: "main", branches: { main: someSha("a") } };
+  await github({ do: "repositories", repositories: [repository] });
+  const { session, runtime } = await readySession(repository.name);
   const credential = (id: string, pushId?: string) => {
     runtime.send({ type: "credential.request", id, ...(pushId === undefined ? {} : { pushId }) });
     const isIt = (one: BridgeDown) => (one.type === "credential" || one.type === "credential.refused") && one.id === id;
@@ -102,8 +105,8 @@ it("[PU4] a token that writes is given for the push in flight alone, and ended w
   expect(await credential("c4", push.pushId)).toMatchObject({ type: "credential", username: "x-access-token" });
   const { tokenBodies, calls } = await github({ do: "state" });
   expect(tokenBodies.slice(-2)).toEqual([
-    { repositories: ["Shop"], permissions: { contents: "read" } },
-    { repositories: ["Shop"], permissions: { contents: "write" } },
+    { repositories: ["pushed"], permissions: { contents: "read" } },
+    { repositories: ["pushed"], permissions: { contents: "write" } },
   ]);
   expect(calls).not.toContain("DELETE /installation/token");
   finish(runtime, push, pushed(push));
