@@ -29,8 +29,11 @@ import { failureSchema, phaseSchema, repositoryImageFileSchema, workspaceInputsS
 export const bridgeProtocolVersion = 1;
 /** A frame above this is refused with close code `frameTooLarge`. */
 export const bridgeFrameMaxBytes = 512 * 1024;
-/** The most text in one `log` event; longer output is split. */
-export const logChunkMaxBytes = 32 * 1024;
+/**
+ * The most text in one `log` event; longer output is split, and so is text that JSON makes more than twice as long. Each event is a frame, and
+ * a write to the disk of whoever keeps it: large ones are what makes a flood of output cheap.
+ */
+export const logChunkMaxBytes = 128 * 1024;
 export const heartbeatIntervalMs = 20_000;
 /** Without any frame for this long a sandbox is taken for lost. */
 export const heartbeatLostMs = 90_000;

@@ -17,17 +17,26 @@ export interface LogLimits {
   /** of what came last, at each catching up before that */
   catchUpBytes: number;
 }
-export const logBudget: LogLimits = { headBytes: 1024 * 1024, tailBytes: 128 * 1024, catchUpBytes: 16 * 1024 };
+export const logBudget: LogLimits = { headBytes: 2 * 1024 * 1024, tailBytes: 128 * 1024, catchUpBytes: 16 * 1024 };
 /** A line's end further away than this is not looked for. */
 const lineReach = 4096;
 const notice = "A lot of output: from here on it is shown with a delay, and what comes too fast is left out.\n";
+
+/** of a log event's text as JSON */
+export const logFrameMaxBytes = 2 * logChunkMaxBytes;
+/** JSON makes at most six bytes of one. */
+const plainMaxBytes = Math.floor(logFrameMaxBytes / 6);
+const isPlain = (text: string): boolean =>
+  utf8Bytes(text) <= plainMaxBytes || utf8Bytes(JSON.stringify(text)) <= logFrameMaxBytes;
 
 export function gapText(bytes: number): string {
   return `${bytes} bytes of output left out`;
 }
 
 export function logEvents(phase: Phase, stream: LogEvent["stream"], text: string): LogEvent[] {
-  return splitByBytes(text, logChunkMaxBytes).map((piece) => ({ type: "log", phase, stream, text: piece }));
+  return splitByBytes(text, logChunkMaxBytes)
+    .flatMap((piece) => (isPlain(piece) ? [piece] : splitByBytes(piece, plainMaxBytes)))
+    .map((piece) => ({ type: "log", phase, stream, text: piece }));
 }
 
 /**
@@ -130,6 +139,8 @@ export function createLogBudget(phase: Phase, limits: LogLimits = logBudget) {
       hold(stream, text.slice(end));
       return [...logEvents(phase, stream, text.slice(0, end)), ...logEvents(phase, "system", notice)];
     },
+    /** What is pushed from now on is held. */
+    isOver: () => isOver,
     /** Something waits, or was left out, that has not been told. */
     isHolding: () => heldBytes > 0 || gapBytes > 0,
     catchUp,

@@ -6,7 +6,7 @@
  * therefore be merged, superseded or left out without a gap in the numbers.
  */
 import { logChunkMaxBytes, type RuntimeEvent } from "@open-inspect/protocol";
-import { gapText } from "./log-budget.ts";
+import { gapText, logFrameMaxBytes } from "./log-budget.ts";
 import { utf8Bytes } from "./text.ts";
 
 export interface OutboxLimits {
@@ -16,7 +16,8 @@ export interface OutboxLimits {
   /** memory for what waits behind the window */
   pendingBytes: number;
 }
-export const outboxLimits: OutboxLimits = { windowEvents: 512, windowBytes: 2 * 1024 * 1024, pendingBytes: 8 * 1024 * 1024 };
+/** The window holds more than the sixteen log events that are acknowledged together, be they as large as they may. */
+export const outboxLimits: OutboxLimits = { windowEvents: 512, windowBytes: 5 * 1024 * 1024, pendingBytes: 8 * 1024 * 1024 };
 
 interface Pending {
   at: number;
@@ -66,6 +67,7 @@ export function createOutbox(limits: OutboxLimits = outboxLimits) {
     } else if (event.type === "log" && old.type === "log" && event.stream !== "gap") {
       if (old.phase !== event.phase || old.stream !== event.stream) return false;
       if (utf8Bytes(old.text) + utf8Bytes(event.text) > logChunkMaxBytes) return false;
+      if (last.bytes + sizeOf(event) > logFrameMaxBytes) return false;
       last.event = { ...old, text: old.text + event.text };
     } else return false;
     pendingBytes -= last.bytes;

@@ -1,6 +1,7 @@
-import { logChunkMaxBytes } from "@open-inspect/protocol";
+import { bridgeFrameMaxBytes, logChunkMaxBytes } from "@open-inspect/protocol";
 import { describe, expect, test } from "vitest";
 import { createLogBudget, type LogEvent } from "../../src/domain/log-budget.ts";
+import { outboxLimits } from "../../src/domain/outbox.ts";
 
 const limits = { headBytes: 1000, tailBytes: 200, catchUpBytes: 100 };
 const bytes = (events: LogEvent[]) => events.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0);
@@ -112,6 +113,15 @@ describe("log budget", () => {
     expect(events.length).toBeGreaterThan(1);
     for (const event of events) expect(Buffer.byteLength(event.text)).toBeLessThanOrEqual(logChunkMaxBytes);
     expect(events.map((event) => event.text).join("")).toBe(text);
+  });
+
+  test("text that JSON makes longer is cut smaller, so that no frame is too large and sixteen fit into the window", () => {
+    const text = "\u001b[1m\u0000\u0001".repeat(100_000);
+    const events = createLogBudget("setup").push("stdout", text);
+    expect(events.map((event) => event.text).join("")).toBe(text);
+    const sizes = events.map((event) => Buffer.byteLength(JSON.stringify(event)));
+    expect(Math.max(...sizes) * 16).toBeLessThan(outboxLimits.windowBytes);
+    expect(Math.max(...sizes)).toBeLessThan(bridgeFrameMaxBytes);
   });
 
   test("the kept end of one huge write begins at a character", () => {

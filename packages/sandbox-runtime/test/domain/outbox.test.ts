@@ -1,4 +1,4 @@
-import { type RuntimeEvent } from "@open-inspect/protocol";
+import { bridgeFrameMaxBytes, type RuntimeEvent } from "@open-inspect/protocol";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { createOutbox, type Outbox } from "../../src/domain/outbox.ts";
@@ -61,6 +61,22 @@ describe("outbox", () => {
     outbox.next();
     outbox.acknowledge(1);
     expect(drain(outbox).map(({ seq }) => seq)).toEqual([2]);
+  });
+
+  test("output that waits is merged, but never into a frame that JSON makes too large", () => {
+    const outbox = createOutbox({ windowEvents: 1, windowBytes: 1e9, pendingBytes: 1e9 });
+    outbox.push(phase("setup"), 1);
+    outbox.next();
+    for (let i = 0; i < 200; i++) outbox.push(log("\u0000".repeat(1000)), 1);
+    outbox.acknowledge(1);
+    let seq = 1;
+    let bytes = 0;
+    for (let frame = outbox.next(); frame !== null; frame = outbox.next()) {
+      expect(frame.length).toBeLessThanOrEqual(bridgeFrameMaxBytes / 2 + 1024);
+      bytes += String(frameSchema.parse(JSON.parse(frame)).event.text).length;
+      outbox.acknowledge(++seq);
+    }
+    expect(bytes).toBe(200_000);
   });
 
   test("keeps no more in flight than the window", () => {

@@ -29,7 +29,7 @@ type Row = { seq: number; at: number; phase: string; stream: string; text: strin
 const encoder = new TextEncoder();
 const bytesOf = (text: string): number => encoder.encode(text).byteLength;
 /** How far beyond a cap an entry is looked for that ends with a line, so that a gap cuts none. */
-const lineReachBytes = 128 * 1024;
+const lineReachBytes = 512 * 1024;
 /** A gap that is left out stands for the bytes that it tells of. */
 const gapBytes = (text: string): number => Number.parseInt(text, 10) || 0;
 
