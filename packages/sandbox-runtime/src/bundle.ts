@@ -11,6 +11,25 @@ const englishOnly: Plugin = {
   },
 };
 
+/** What `plugin/source.ts` gives at run time: the plugin for OpenCode, which loads it as a file of its own. */
+export async function defineAgentPlugin(): Promise<Record<string, string>> {
+  const result = await build({
+    absWorkingDir: import.meta.dirname,
+    entryPoints: [join(import.meta.dirname, "plugin/agent-plugin.ts")],
+    bundle: true,
+    write: false,
+    platform: "node",
+    target: "node22",
+    format: "esm",
+    minify: true,
+    legalComments: "none",
+    logLevel: "silent",
+  });
+  const [output] = result.outputFiles;
+  if (!output) throw new Error("esbuild gave no output for the plugin");
+  return { agentPluginSource: JSON.stringify(output.text) };
+}
+
 /** @returns the program and its sha256 as hex; its first 16 digits are the runtime's version */
 export async function buildRuntimeBundle(): Promise<{ code: Uint8Array; sha256: string }> {
   const result = await build({
@@ -24,6 +43,7 @@ export async function buildRuntimeBundle(): Promise<{ code: Uint8Array; sha256: 
     minify: true,
     legalComments: "none",
     plugins: [englishOnly],
+    define: await defineAgentPlugin(),
     logLevel: "silent",
   });
   const code = result.outputFiles[0]?.contents;

@@ -6,6 +6,7 @@ import { afterEach, expect, test } from "vitest";
 import { startBridge } from "./support/bridge-server.ts";
 import { startGitServer } from "./support/git-server.ts";
 import { createSandbox, sessionConfig, type TestSandbox } from "./support/sandbox.ts";
+import { loadPlugins } from "./support/stub-agent.ts";
 
 const nowhere = "http://127.0.0.1:9";
 const cleanups: (() => unknown)[] = [];
@@ -35,9 +36,11 @@ async function begin(setup: string, options: { agentCommand?: string; prepare?: 
 
 /** Serves health and an empty status at once, as an agent does that has long been up. */
 const quickAgent = `#!${process.execPath}
+${loadPlugins}
 const port = Number(process.argv[process.argv.indexOf("--port") + 1]);
 require("node:http")
-  .createServer((request, response) => response.end(JSON.stringify({ healthy: true, version: "0.0.0" })))
+  .createServer((request, response) =>
+    loadPlugins(request).then(() => response.end(JSON.stringify({ healthy: true, version: "0.0.0" }))))
   .listen(port, "127.0.0.1", () => console.log("listening on " + port));
 `;
 

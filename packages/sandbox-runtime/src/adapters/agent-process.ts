@@ -25,7 +25,7 @@ const orphanGraceMs = 500;
 
 export interface AgentListener {
   /** a life is healthy; its instance is not booted yet */
-  up(client: AgentClient, version: string): void;
+  up(client: AgentClient, version: string, pid: number): void;
   down(reason: string): void;
   restarted(attempt: number, reason: string): void;
   /** it will not be started again */
@@ -111,7 +111,7 @@ export function createAgent(options: {
       if (isGone) return;
       if (version === null) return end("it did not become healthy in time");
       wasHealthy = true;
-      listener.up(client, version);
+      listener.up(client, version, child.pid ?? 0);
       for (let misses = 0; !isGone; ) {
         await Promise.race([exited.promise, sleep(livenessEveryMs, undefined, { ref: false })]);
         if (isGone) return;

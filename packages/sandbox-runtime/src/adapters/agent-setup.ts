@@ -1,7 +1,7 @@
 /** What the agent needs before it starts: its configuration, the model's token, and stubs that keep it off the network. */
 
 import { existsSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type AgentConfig } from "@open-inspect/protocol";
 import { priceOf } from "../domain/model-prices.ts";
@@ -18,17 +18,21 @@ export async function prepareAgent(options: {
   stateDir: string;
   home: string;
   env: NodeJS.ProcessEnv;
+  /** `file:` URL of a plugin that the agent must load */
+  plugin: string;
+  /** what the agent is told besides what the repository tells it */
+  instructions: string;
 }): Promise<NodeJS.ProcessEnv> {
   const { agent, stateDir, home } = options;
   const tokenPath = join(stateDir, "model-token");
   const modelsPath = join(stateDir, "models.json");
-  const configDir = join(home, ".config", "opencode");
-  await mkdir(join(configDir, "node_modules"), { recursive: true });
+  const instructionsPath = join(stateDir, "instructions.md");
+  await mkdir(join(home, ".config", "opencode"), { recursive: true });
   await Promise.all([
+    writeFile(instructionsPath, options.instructions),
     writeFile(tokenPath, agent.modelToken, { mode: 0o600 }),
     // An empty catalogue: what may be used is declared below, and the bundled catalogue costs memory and time.
     writeFile(modelsPath, "{}"),
-    writeLockfileStub(configDir),
   ]);
   const model = `${agentProvider}/${agent.model}`;
   const modelIds = new Set([agent.model, ...(agent.models ?? [])]);
@@ -40,6 +44,8 @@ export async function prepareAgent(options: {
     formatter: false,
     // A question would wait for ever: nobody sits at this terminal.
     permission: { "*": "allow", question: "deny" },
+    plugin: [options.plugin],
+    instructions: [instructionsPath],
     enabled_providers: [agentProvider],
     model,
     small_model: model,
@@ -62,6 +68,8 @@ export async function prepareAgent(options: {
     OPENCODE_DISABLE_DEFAULT_PLUGINS: "1",
     OPENCODE_DISABLE_EMBEDDED_WEB_UI: "1",
     OPENCODE_DISABLE_SHARE: "1",
+    // A repository's own packages for its agent: where there is no network the start must not wait for more tries.
+    npm_config_fetch_retries: "0",
   };
 }
 
@@ -83,10 +91,33 @@ function declareModel(name: string) {
   };
 }
 
-/** OpenCode installs its plugin package into every configuration directory unless a lockfile says that it is there. */
-async function writeLockfileStub(configDir: string): Promise<void> {
-  const lockfile = join(configDir, "package-lock.json");
-  if (existsSync(lockfile)) return;
-  const dependencies = { "@opencode-ai/plugin": "1.18.33" };
-  await writeFile(lockfile, JSON.stringify({ lockfileVersion: 3, packages: { "": { dependencies } } }));
+/**
+ * OpenCode installs its plugin package into every configuration directory unless a lockfile says that it is there, and with a plugin
+ * nothing answers before that has ended. A directory with packages of its own is left to OpenCode. To be called before each start
+ * of an instance: a repository's directory can come with a sync.
+ */
+export async function stubConfigDirs(options: { home: string; workspace: string; env: NodeJS.ProcessEnv }): Promise<void> {
+  const { home, workspace, env } = options;
+  const inRepository = join(workspace, ".opencode");
+  const others = [join(home, ".opencode"), inRepository, ...(env.OPENCODE_CONFIG_DIR ? [env.OPENCODE_CONFIG_DIR] : [])];
+  for (const dir of [join(home, ".config", "opencode"), ...others.filter((dir) => existsSync(dir))]) {
+    const lockfile = join(dir, "package-lock.json");
+    if (existsSync(lockfile) || existsSync(join(dir, "package.json"))) continue;
+    const dependencies = { "@opencode-ai/plugin": pluginVersion };
+    await mkdir(join(dir, "node_modules"), { recursive: true });
+    await writeFile(lockfile, JSON.stringify({ lockfileVersion: 3, packages: { "": { dependencies } } }));
+    if (dir === inRepository) await hideFromGit(workspace, ["/.opencode/package-lock.json", "/.opencode/node_modules/"]);
+  }
+}
+const pluginVersion = "1.18.33";
+
+/** As `.gitignore` would, for this clone alone. */
+async function hideFromGit(workspace: string, patterns: readonly string[]): Promise<void> {
+  const file = join(workspace, ".git/info/exclude");
+  const text = await readFile(file, "utf8").catch(() => "");
+  const missing = patterns.filter((pattern) => !text.split("\n").includes(pattern));
+  if (missing.length === 0) return;
+  await mkdir(join(workspace, ".git/info"), { recursive: true });
+  const begin = text === "" || text.endsWith("\n") ? text : `${text}\n`;
+  await writeFile(file, `${begin}${missing.join("\n")}\n`);
 }

@@ -55,6 +55,8 @@ export async function bringToHead(options: {
    * from now on stays.
    */
   onChanged?: (files: string[] | null) => void;
+  /** only learns what the server has: nothing of the workspace changes, and HEAD stays what it is */
+  fetchOnly?: boolean;
   /** waits between the tries of a fetch */
   retryDelaysMs?: readonly number[];
 }): Promise<Workspace> {
@@ -67,17 +69,7 @@ export async function bringToHead(options: {
   let isBroken = false;
   const deadline = Date.now() + options.timeoutMs;
   const server = await startCredentialServer({ stateDir: options.stateDir, cloneUrl, cache: options.credentials });
-  const env: NodeJS.ProcessEnv = {
-    ...options.env,
-    GIT_TERMINAL_PROMPT: "0",
-    GIT_ASKPASS: "",
-    SSH_ASKPASS: "",
-    GIT_ALLOW_PROTOCOL: "http:https",
-    // Beats `core.worktree` and `core.bare`, which setup may have changed.
-    GIT_DIR: gitDir,
-    GIT_WORK_TREE: workspace,
-    LC_ALL: "C.UTF-8",
-  };
+  const env = gitEnvironment(workspace, options.env);
   const settings = gitSettings({ workspace, helper: server.helper, cloneUrl, origin }).flatMap((setting) => ["-c", setting]);
   const git = (args: readonly string[], timeoutMs = localTimeoutMs): Promise<CommandResult> =>
     runCommand("git", [...settings, ...args], { cwd: workspace, env, timeoutMs: Math.max(1, timeoutMs), signal });
@@ -222,6 +214,10 @@ export async function bringToHead(options: {
 
   const settle = async () => {
     if (phase === "clone") return make();
+    if (options.fetchOnly) {
+      const [, head] = await Promise.all([fetchHead(false), revision("HEAD")]);
+      return { sha: head ?? "", bakedSha: head };
+    }
     try {
       return await update();
     } catch (error) {
@@ -236,7 +232,7 @@ export async function bringToHead(options: {
     await mkdir(workspace, { recursive: true });
     const { sha, bakedSha } = await settle();
     const warnings: string[] = [];
-    if (existsSync(join(workspace, ".gitmodules"))) {
+    if (existsSync(join(workspace, ".gitmodules")) && !options.fetchOnly) {
       const modules = await git(
         ["submodule", "update", "--init", "--recursive", "--force", "--depth", "1"],
         deadline - Date.now(),
@@ -262,8 +258,28 @@ export async function bringToHead(options: {
   }
 }
 
+/** For git of ours in a workspace whose settings anybody may have changed. */
+export function gitEnvironment(workspace: string, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return {
+    ...env,
+    GIT_TERMINAL_PROMPT: "0",
+    GIT_ASKPASS: "",
+    SSH_ASKPASS: "",
+    GIT_ALLOW_PROTOCOL: "http:https",
+    // Beats `core.worktree` and `core.bare`, which setup may have changed.
+    GIT_DIR: join(workspace, ".git"),
+    GIT_WORK_TREE: workspace,
+    LC_ALL: "C.UTF-8",
+  };
+}
+
 /** Settings of the command line beat those of the system, the home and the repository, which setup may have changed. */
-function gitSettings({ workspace, helper, cloneUrl, origin }: Record<"workspace" | "helper" | "cloneUrl" | "origin", string>) {
+export function gitSettings({
+  workspace,
+  helper,
+  cloneUrl,
+  origin,
+}: Record<"workspace" | "helper" | "cloneUrl" | "origin", string>) {
   const { protocol, host } = new URL(cloneUrl);
   return [
     `url.${cloneUrl}.insteadOf=${origin}`,
@@ -316,6 +332,11 @@ async function hidesChanges(git: (args: readonly string[]) => Promise<CommandRes
 async function removeLeftovers(gitDir: string): Promise<void> {
   const operations = ["rebase-merge", "rebase-apply", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "BISECT_LOG", "sequencer"];
   await Promise.all(operations.map((name) => rm(join(gitDir, name), { recursive: true, force: true })));
+  await removeLocks(gitDir);
+}
+
+/** To be called only while no git runs. */
+export async function removeLocks(gitDir: string): Promise<void> {
   const entries = await readdir(gitDir, { recursive: true, withFileTypes: true });
   const locks = entries.filter((entry) => entry.isFile() && entry.name.endsWith(".lock"));
   await Promise.all(locks.map((entry) => rm(join(entry.parentPath, entry.name), { force: true })));

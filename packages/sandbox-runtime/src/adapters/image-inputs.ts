@@ -56,6 +56,26 @@ export async function readImageInputs(workspace: string, env: NodeJS.ProcessEnv)
   return { inputs: { setup: setup ?? null, refresh: refresh ?? null, files, omittedFiles: omitted, ...rest }, file };
 }
 
+/**
+ * The inputs that differ between two commits, `.openinspect/setup.sh` among them. Never rejects: where git or the repository's list
+ * cannot be read nothing is known to have changed.
+ */
+export async function listChangedInputs(
+  workspace: string,
+  { from, to }: { from: string; to: string },
+  env: NodeJS.ProcessEnv,
+): Promise<string[]> {
+  const file = await readImageFile(workspace).catch((): RepositoryImageFile => ({}));
+  const specs = [...toPathspecs(file.inputs ?? lockfiles), `:(literal)${hookPaths.setup}`];
+  const args = ["-c", `safe.directory=${workspace}`, "diff-tree", "-r", "--name-only", "--no-renames", "-z"];
+  const options = { cwd: workspace, env, timeoutMs: listTimeoutMs };
+  const result = await runCommand("git", [...args, from, to, "--", ...specs], options).catch(() => null);
+  return result?.exitCode === 0 ? result.stdout.split("\0").filter((path) => path !== "") : [];
+}
+
+/** Of what git takes for special only the stars and the question mark are: folders of web frameworks are named `[id]`. */
+const toPathspecs = (globs: readonly string[]): string[] => globs.map((glob) => `:(glob)${glob.replace(/[[\]\\]/g, "\\$&")}`);
+
 async function readImageFile(workspace: string): Promise<RepositoryImageFile> {
   const path = join(workspace, imageFilePath);
   const about = await lstat(path).catch(() => null);
@@ -88,8 +108,7 @@ interface Tracked {
  */
 async function listTracked(workspace: string, globs: readonly string[], env: NodeJS.ProcessEnv): Promise<Tracked> {
   if (globs.length === 0) return { listed: [], omitted: 0, omittedDigest: null };
-  // Of what git takes for special only the stars and the question mark are: folders of web frameworks are named `[id]`.
-  const specs = globs.map((glob) => `:(glob)${glob.replace(/[[\]\\]/g, "\\$&")}`);
+  const specs = toPathspecs(globs);
   const args = ["-c", `safe.directory=${workspace}`, "-c", "core.fsmonitor=false", "ls-files", "--stage", "-z", "--", ...specs];
   const listed: string[] = [];
   const rest = createHash("sha256");

@@ -112,6 +112,17 @@ export function explainHollowImage(workspace: string): Failure {
   };
 }
 
+export function explainHollowSnapshot(workspace: string): Failure {
+  return {
+    code: "sync_failed",
+    message: `The session's snapshot holds no repository with a commit at ${workspace}.`,
+    hint: "Start a new session: what this one kept cannot be used.",
+    phase: null,
+    lines: [],
+    exitCode: null,
+  };
+}
+
 export function explainRemoved(workspace: string): Failure {
   return {
     code: "setup_failed",

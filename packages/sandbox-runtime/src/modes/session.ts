@@ -1,28 +1,29 @@
-/** Session mode: workspace and agent side by side, setup only without an image, start hook, then prompts until the end. */
+/**
+ * Session mode: workspace and agent side by side, setup only without an image, start hook, prompts as soon as the agent may read,
+ * then what the control plane asks until the end.
+ */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { hookPaths, type RuntimeConfig } from "@open-inspect/protocol";
-import { type AgentClient } from "../adapters/agent-client.ts";
-import { createAgent } from "../adapters/agent-process.ts";
-import { prepareAgent } from "../adapters/agent-setup.ts";
+import { startAgentTools } from "../adapters/agent-tools.ts";
 import { type AgentInput, readAttachments } from "../adapters/attachments.ts";
-import { type Workspace } from "../adapters/git.ts";
-import { measureDistance } from "../adapters/git-distance.ts";
-import { writeGitIdentity } from "../adapters/git-identity.ts";
+import { type BridgeCommand } from "../adapters/bridge-socket.ts";
+import { startCredentialServer } from "../adapters/credential-server.ts";
+import { createEditGate } from "../adapters/edit-gate.ts";
+import { hasRepository } from "../adapters/git.ts";
+import { writeCredentialHelper, writeGitIdentity } from "../adapters/git-identity.ts";
 import { inspectHook, runHook } from "../adapters/hooks.ts";
 import { createPromptRunner, type Prompt } from "../adapters/prompt-runner.ts";
 import { createDiffWatch } from "../adapters/workspace-diff.ts";
-import { explainAgent, RuntimeFailure } from "../domain/failures.ts";
-import { prepareWorkspace, type RuntimeContext, runSetup } from "./steps.ts";
+import { RuntimeFailure } from "../domain/failures.ts";
+import { agentPlugin } from "../plugin/source.ts";
+import { type SessionAgent, startSessionAgent, touchesAgentConfig } from "./session-agent.ts";
+import { createSetupWatch } from "./session-setup.ts";
+import { createSessionWorkspace } from "./session-workspace.ts";
+import { type RuntimeContext, runSetup } from "./steps.ts";
 
 export type SessionConfig = Extract<RuntimeConfig, { mode: "session" }>;
 export type SessionContext = RuntimeContext & { config: SessionConfig };
-
-const instanceTimeoutMs = 15_000;
-/** A shorter wait for the workspace explains nothing. */
-const toldWaitMs = 1_000;
-/** Repository plugins make the first instance call wait for their packages. */
-const instanceAttempts = 8;
 
 /** Resolves when `signal` aborts; throws RuntimeFailure when the session cannot start or go on. */
 export async function runSession(
@@ -30,29 +31,16 @@ export async function runSession(
   options: { agentCommand: string; agentPort: number; onShutdown: () => void },
 ): Promise<void> {
   const { config, paths, bridge, reporter, signal } = context;
-  const workspaceReady = Promise.withResolvers<void>();
-  const agentReady = Promise.withResolvers<string>();
-  const broken = Promise.withResolvers<never>();
-  broken.promise.catch(() => undefined);
   const aborted = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });
   });
+  const broken = Promise.withResolvers<never>();
+  broken.promise.catch(() => undefined);
 
   await mkdir(paths.workspace, { recursive: true });
-  const agentPhase = reporter.begin("agent");
-  const agentEnv = await prepareAgent({
-    agent: config.agent,
-    stateDir: paths.stateDir,
-    home: paths.home,
-    env: context.env,
-  }).catch((error: unknown) => {
-    // Most often a home that setup left unusable.
-    const reason = error instanceof Error ? error.message : String(error);
-    agentPhase.finish("failed", reason);
-    throw new RuntimeFailure(explainAgent(`its configuration could not be written (${reason})`, []));
-  });
-
+  const gate = createEditGate(paths.stateDir, agentPlugin);
+  const workspace = createSessionWorkspace(context, gate);
   const diffs = createDiffWatch({
     workspace: paths.workspace,
     env: context.env,
@@ -60,101 +48,135 @@ export async function runSession(
     onDiff: (diff) => bridge.send({ type: "workspace.diff", diff }),
     log: context.log,
   });
+  const setup = createSetupWatch(context, () => diffs.touch("tool"));
+  let agent: SessionAgent | null = null;
   const prompts = createPromptRunner({
     sessionTitle: config.sessionId,
     defaultModel: config.agent.model,
     send: bridge.send,
     prepare: createPreparation(context),
     onWork: diffs.touch,
-    giveUpOnAgent: (reason) => agent.kill(reason),
+    giveUpOnAgent: (reason) => agent?.kill(reason),
     log: context.log,
   });
-  bridge.onCommand((command) => {
-    if (command.type === "prompt") prompts.submit(command);
-    else if (command.type === "abort") prompts.abort(command.promptId);
-    else if (command.type === "shutdown") options.onShutdown();
-  });
+  const services = startServices(context);
+  services.catch((error: Error) => context.log(`the agent will have neither credentials nor sessions: ${error.message}`));
+  const { agentCommand: command, agentPort: port } = options;
+  const running = await startSessionAgent(context, { command, port, gate, prompts });
+  agent = running;
+  // A prompt that has come runs from the agent's first moment on: it may read while the workspace is still being brought up to date.
+  prompts.open();
 
-  /** The agent reads the repository's own configuration at its first instance call: not before it is at the right head. */
-  let present: AgentClient | null = null;
-  let waitedMs = 0;
-  const bootInstance = async (client: AgentClient, version: string) => {
-    const upAt = Date.now();
-    await workspaceReady.promise;
-    waitedMs += Date.now() - upAt;
-    for (let attempt = 1; present === client; attempt++) {
-      const reply = await client
-        .call("GET", "/session/status", { timeoutMs: instanceTimeoutMs })
-        .catch((error: Error) => ({ status: 0, body: error.message }));
-      if (present !== client || signal.aborted) return;
-      if (reply.status === 200) {
-        prompts.attach(client);
-        return agentReady.resolve(version);
-      }
-      const lines = [typeof reply.body === "string" ? reply.body : JSON.stringify(reply.body)];
-      if (reply.status > 0) throw new RuntimeFailure(explainAgent(`it refused the workspace (HTTP ${reply.status})`, lines));
-      if (attempt >= instanceAttempts) throw new RuntimeFailure(explainAgent("it did not open the workspace in time", lines));
-    }
+  const ready = async (sha: string, setupRan: boolean, ...besides: Promise<void>[]) => {
+    const [agentVersion] = await Promise.all([running.ready(), ...besides]);
+    if (signal.aborted) return;
+    bridge.send({ type: "session.ready", sha, setupRan, agentVersion });
+    // After the start, so that it costs the start nothing.
+    diffs.begin(workspace.base());
+    void workspace.tellBehind();
   };
 
-  const agent = createAgent({
-    command: options.agentCommand,
-    port: options.agentPort,
-    cwd: paths.workspace,
-    env: agentEnv,
-    log: context.log,
-    listener: {
-      up(client, version) {
-        present = client;
-        bootInstance(client, version).catch(broken.reject);
-      },
-      down() {
-        present = null;
-        prompts.detach();
-      },
-      restarted: (attempt, reason) => bridge.send({ type: "agent.restarted", attempt, reason }),
-      failed: (failure) => broken.reject(new RuntimeFailure(failure)),
-    },
-  });
-  void agentReady.promise.then((version) => {
-    const what = config.startFrom === "base" ? "the workspace and setup" : "the workspace";
-    const waited = waitedMs < toldWaitMs ? "" : `; ${(waitedMs / 1000).toFixed(1)} s of it waited for ${what}`;
-    agentPhase.finish("done", `OpenCode ${version}${waited}`);
-  });
+  const sync = async (branch?: string) => {
+    const synced = await workspace.sync(branch);
+    if (config.startFrom !== "base") open(synced.changed);
+    return synced;
+  };
+  const open = (changed: string[] | null) => {
+    gate.open();
+    running.settle(touchesAgentConfig(changed));
+  };
 
   const start = async () => {
-    const workspace = await prepareWorkspace(context);
-    let setupRan = false;
-    if (config.startFrom === "base") {
-      const setup = await runSetup(context, []);
-      setupRan = setup !== null;
-      const left = setup?.leftovers(false).length ?? 0;
-      if (left > 0) {
-        const advice = `${left} processes of setup still run. A session from an image will not have them: start them in ${hookPaths.start}.`;
-        bridge.send({ type: "log", phase: "setup", stream: "system", text: `${advice}\n` });
-      }
-    } else reporter.skip("setup", "the image has it");
-    workspaceReady.resolve();
-    const [agentVersion] = await Promise.all([agentReady.promise, runStartHook(context)]);
-    bridge.send({ type: "session.ready", sha: workspace.sha, setupRan, agentVersion });
-    prompts.open();
-    // After the start, so that it costs the start nothing.
-    void tellBehind(context, workspace);
-    diffs.begin(workspace.sha);
-    await aborted;
+    if (config.startFrom === "snapshot") {
+      const head = await workspace.keep();
+      running.settle(false);
+      reporter.skip("setup", "the snapshot has it");
+      return ready(head, false, runStartHook(context));
+    }
+    if (config.startFrom === "image") {
+      if (hasRepository(paths.workspace)) running.allowReading();
+      const { sha, from } = await sync();
+      reporter.skip("setup", "the image has it");
+      if (from !== null) void setup.check({ from, to: sha });
+      return ready(sha, false, runStartHook(context));
+    }
+    const { sha } = await sync();
+    const hook = await runSetup(context, []);
+    const left = hook?.leftovers(false).length ?? 0;
+    if (left > 0) {
+      const advice = `${left} processes of setup still run. A session from an image will not have them: start them in ${hookPaths.start}.`;
+      bridge.send({ type: "log", phase: "setup", stream: "system", text: `${advice}\n` });
+    }
+    open([]);
+    return ready(sha, hook !== null, runStartHook(context));
   };
-  const starting = start();
-  // When another reason ends the session first, this one is no news.
-  starting.catch(() => undefined);
+
+  const syncAgain = async (branch: string | undefined) => {
+    // A snapshot's workspace is somebody's work: no sync may change it.
+    if (config.startFrom === "snapshot") return ready(await workspace.keep(), false);
+    const { sha, from, changed } = await workspace.sync(branch);
+    open(changed);
+    if (from !== null) void setup.check({ from, to: sha });
+    await ready(sha, false);
+  };
+
+  /** What changes the workspace's commits is done one after the other. */
+  let working: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const next = working.then(work);
+    working = next.catch(() => undefined);
+    return next;
+  };
+  inTurn(start).catch(broken.reject);
+  bridge.onCommand((command: BridgeCommand) => {
+    switch (command.type) {
+      case "prompt":
+        return prompts.submit(command);
+      case "abort":
+        return prompts.abort(command.promptId);
+      case "sync":
+        inTurn(() => syncAgain(command.branch)).catch(broken.reject);
+        return;
+      case "refresh":
+        inTurn(async () => undefined).then(setup.run, () => undefined);
+        return;
+      case "push":
+        void inTurn(() => workspace.push(command)).then((outcome) => {
+          bridge.send({ type: "push.finished", pushId: command.pushId, outcome });
+          diffs.touch("finished");
+        });
+        return;
+      case "shutdown":
+        return options.onShutdown();
+    }
+  });
+
+  let failure: string | undefined;
   try {
-    await Promise.race([starting, broken.promise, aborted]);
+    await Promise.race([broken.promise, running.broken, aborted]);
   } catch (error) {
-    agentPhase.finish("failed", error instanceof RuntimeFailure ? error.failure.message : undefined);
+    failure = error instanceof RuntimeFailure ? error.failure.message : undefined;
     throw error;
   } finally {
     prompts.close();
-    await agent.stop();
+    await running.stop(failure);
+    await services.then((close) => close()).catch(() => undefined);
   }
+}
+
+/** What the agent and its commands ask this process for: credentials to read, and sessions. @returns ends them */
+async function startServices({ config, paths, bridge, credentials, env, log }: SessionContext): Promise<() => Promise<void>> {
+  const { stateDir, workspace } = paths;
+  const [reading, tools] = await Promise.all([
+    startCredentialServer({ stateDir, cloneUrl: config.cloneUrl, cache: credentials, name: "agent-credential" }),
+    startAgentTools({ stateDir, ask: bridge.requestSessions }),
+  ]);
+  await writeCredentialHelper({ cloneUrl: config.cloneUrl, helper: reading.helper, workspace, env }).catch((error: Error) =>
+    log(`git: the agent's git will have no credential: ${error.message}`),
+  );
+  return async () => {
+    await Promise.all([reading.close(), tools.close()]);
+  };
 }
 
 /** Makes of a prompt what the agent is told. Rejects with a sentence for whoever asked. */
@@ -176,13 +198,6 @@ function createPreparation({ config, paths, env, log }: SessionContext) {
     await naming;
     return [{ type: "text", text: prompt.text }, ...attached];
   };
-}
-
-/** How far the image was behind. Without an image, or where git cannot say, nothing is told. */
-async function tellBehind(context: SessionContext, { sha, bakedSha }: Workspace): Promise<void> {
-  if (bakedSha === null || context.config.startFrom !== "image") return;
-  const distance = await measureDistance(context.paths.workspace, { from: bakedSha, to: sha }, context);
-  if (distance && !context.signal.aborted) context.bridge.send({ type: "workspace.behind", ...distance });
 }
 
 /** A start hook that fails does not cost the session: the phase says so, and its output is there. */

@@ -33,9 +33,15 @@ export interface RuntimeContext {
   log: (line: string) => void;
 }
 
-/** Reports the workspace's phase, `clone` or `sync` by what is there, and its proof. */
-export async function prepareWorkspace(context: RuntimeContext): Promise<Workspace> {
+/**
+ * Reports the workspace's phase, `clone` or `sync` by what is there, and its proof. @param more.branch instead of the configuration's
+ */
+export async function prepareWorkspace(
+  context: RuntimeContext,
+  more: { branch?: string; onChanged?: (files: string[] | null) => void } = {},
+): Promise<Workspace> {
   const { config, paths, reporter, bridge } = context;
+  const wished = more.branch ?? config.branch;
   const phase = hasRepository(paths.workspace) ? "sync" : "clone";
   const isFromImage = config.mode === "session" ? config.startFrom === "image" : config.mode === "build" && config.previous;
   if (phase === "clone" && isFromImage) {
@@ -43,15 +49,16 @@ export async function prepareWorkspace(context: RuntimeContext): Promise<Workspa
     throw new RuntimeFailure(explainHollowImage(paths.workspace));
   }
   const report = reporter.begin(phase);
-  report.system(`${phase === "clone" ? "Cloning" : "Updating from"} ${config.cloneUrl}, branch ${config.branch}`);
+  report.system(`${phase === "clone" ? "Cloning" : "Updating from"} ${config.cloneUrl}, branch ${wished}`);
   try {
     const workspace = await bringToHead({
       phase,
       workspace: paths.workspace,
       stateDir: paths.stateDir,
       cloneUrl: config.cloneUrl,
-      branch: config.branch,
-      followDefault: config.followDefault ?? false,
+      branch: wished,
+      followDefault: (config.followDefault ?? false) && wished === config.branch,
+      ...(more.onChanged ? { onChanged: more.onChanged } : {}),
       timeoutMs: config.gitTimeoutMs,
       env: context.env,
       credentials: context.credentials,
@@ -62,7 +69,7 @@ export async function prepareWorkspace(context: RuntimeContext): Promise<Workspa
     report.finish("done", [workspace.sha.slice(0, 7), ...workspace.warnings].join("; "));
     const { sha, bakedSha, branch } = workspace;
     const synced: RuntimeEvent = { type: "workspace.synced", sha, bakedSha };
-    bridge.send(branch === config.branch ? synced : { ...synced, branch });
+    bridge.send(branch === wished ? synced : { ...synced, branch });
     return workspace;
   } catch (error) {
     if (error instanceof RuntimeFailure) for (const line of error.failure.lines) report.output("stderr", `${line}\n`);

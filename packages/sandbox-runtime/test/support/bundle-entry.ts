@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { type TestProject } from "vitest/node";
+import { defineAgentPlugin } from "../../src/bundle.ts";
 
 declare module "vitest" {
   export interface ProvidedContext {
@@ -22,6 +23,7 @@ export default async function bundleEntry(project: TestProject): Promise<() => v
     platform: "node",
     target: "node22",
     format: "esm",
+    define: await defineAgentPlugin(),
     sourcemap: "inline",
     logLevel: "warning",
   });

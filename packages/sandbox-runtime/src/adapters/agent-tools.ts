@@ -1,0 +1,65 @@
+/** Answers the agent's tools over a unix socket. Knows what they may ask, not who answers it. */
+import { rm } from "node:fs/promises";
+import { createServer } from "node:http";
+import { join } from "node:path";
+import { type AgentSessionRequest, agentSessionRequestSchema } from "@open-inspect/protocol";
+import { type AgentSessions } from "./bridge-socket.ts";
+
+const questionMaxBytes = 1024 * 1024;
+
+/** @param ask rejects with a sentence for the agent */
+export async function startAgentTools(options: {
+  stateDir: string;
+  ask: (request: AgentSessionRequest) => Promise<AgentSessions>;
+}): Promise<{ close(): Promise<void> }> {
+  const socketPath = join(options.stateDir, "agent-tools.sock");
+
+  /** Text for the model. */
+  const answer = async (text: string): Promise<string> => {
+    let question: unknown;
+    try {
+      question = JSON.parse(text);
+    } catch {
+      return "The request is not JSON.";
+    }
+    const parsed = agentSessionRequestSchema.safeParse(question);
+    if (!parsed.success) {
+      const faults = parsed.error.issues.map((issue) => `${issue.path.join(".") || "the call"}: ${issue.message}`);
+      return `Nothing was done: the arguments are not right (${faults.join("; ")}).`;
+    }
+    try {
+      const sessions = await options.ask(parsed.data);
+      return sessions.length === 0 ? "There is no such session." : JSON.stringify(sessions, null, 2);
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  };
+
+  const server = createServer((request, response) => {
+    let text = "";
+    request.setEncoding("utf8");
+    request.on("error", () => request.destroy());
+    request.on("data", (chunk: string) => {
+      text += chunk;
+      if (text.length > questionMaxBytes) request.destroy();
+    });
+    request.on("end", () => void answer(text).then((reply) => response.end(reply)));
+  });
+  await rm(socketPath, { force: true });
+  const previous = process.umask(0o177);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(socketPath, resolve);
+    });
+  } finally {
+    process.umask(previous);
+  }
+  return {
+    async close() {
+      server.closeAllConnections();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+      await rm(socketPath, { force: true });
+    },
+  };
+}
