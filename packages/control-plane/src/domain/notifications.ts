@@ -65,7 +65,7 @@ export function evaluateAnswer(status: number): DeliveryOutcome {
 }
 
 /**
- * Why nothing is sent to an address, or null where it may be.
+ * Why nothing is sent to an address, or null where it may be. Judged by its form: what a name leads to is not asked (docs/decisions/0013).
  * @param isDevelopment everything runs on one machine, whose own servers are what is tried out
  */
 export function refuseUrl(address: string, isDevelopment: boolean): string | null {
