@@ -359,6 +359,8 @@ export function createConversation(ports: ConversationPorts) {
       const at = now();
       for (const prompt of prompts.open()) {
         if (prompt.head.createdAt > before) continue;
+        // Its sandbox may live on for a moment, and its files are kept as they are then.
+        if (prompt.sentTo !== null) send(prompt.sentTo, { type: "abort", promptId: prompt.id });
         if (prompt.status === "queued") {
           if (which === "all") finish(prompt, "cancelled", cause, at);
         } else if (prompt.stopBy !== null || outcome === "stopped") finish(prompt, "stopped", null, at);
