@@ -3,8 +3,10 @@ import { env } from "cloudflare:workers";
 import { type ColdReasonCode, type ErrorBody, type Insights, insightsSchema } from "@open-inspect/protocol";
 import { drizzle } from "drizzle-orm/d1";
 import { expect, it } from "vitest";
+import { createHeadSightings } from "../../src/adapters/d1/head-sightings.ts";
 import { insightStatements } from "../../src/adapters/d1/insights.ts";
-import { builds, sessions, skippedChecks } from "../../src/adapters/d1/schema.ts";
+import { builds, images, sessions, skippedChecks } from "../../src/adapters/d1/schema.ts";
+import { sightingOf } from "../../src/domain/sightings.ts";
 import { call, json } from "./harness.ts";
 
 const minuteMs = 60_000;
@@ -90,6 +92,40 @@ it("[IN3] staleness stands against the target before the sync and against none b
   expect([worse.medianBehindMs, worse.medianBehindCommits]).toEqual([0, 0]);
 });
 
+it("[IN3] how long an image was outdated counts from when a newer head was first seen, and by the commit where nobody saw it", async () => {
+  const createdAt = Date.now() - 1_000;
+  const seen = (digit: string, minutesAgo: number) => ({
+    ...{ scope: "repo:acme/shop", sha: digit.repeat(40), commit: null, at: createdAt - minutesAgo * minuteMs, pushedAt: null },
+  });
+  const behind = async (more: Start = {}) => {
+    await db().delete(sessions);
+    const behindOldestAt = createdAt - 3 * dayMs;
+    await warm(1, 1, { createdAt, imageId: "img_seen", behindCommits: 2, behindOldestAt, ...more });
+    return ((await insights()).staleness.medianBehindMs ?? 0) / minuteMs;
+  };
+  await db()
+    .insert(images)
+    .values({
+      ...{
+        id: "img_seen",
+        scope: "repo:acme/shop",
+        buildId: "bld_seen",
+        order: 1,
+        providerImageId: "im-seen",
+        branch: "main",
+      },
+      ...{ sha: "a".repeat(40), createdAt: 0, expiresAt: createdAt + dayMs, buildMs: 1, runtimeVersion: "r", bridgeProtocol: 1 },
+    });
+  expect(await behind(), "nobody saw a head").toBe(3 * 24 * 60);
+  await createHeadSightings(env.DB).save([sightingOf("push", seen("a", 60)), sightingOf("push", seen("f", 90))]);
+  expect(await behind(), "only heads that are as old as the image's").toBe(3 * 24 * 60);
+  await createHeadSightings(env.DB).save([sightingOf("tick", seen("b", 20)), sightingOf("push", seen("c", 5))]);
+  expect(await behind(), "the first of the heads that it lacks").toBe(20);
+  expect(await behind({ behindCommits: 0 })).toBe(0);
+  expect(await behind({ branch: "feature" }), "the ledger is of the default branch").toBe(3 * 24 * 60);
+  expect(await behind({ behindOldestAt: null })).toBe(20);
+});
+
 it("[IN4] builds are counted by outcome, mode and cause, and each repository has its own", async () => {
   const requestedAt = Date.now() - 1_000;
   const build = (more: Partial<typeof builds.$inferInsert>) =>
@@ -146,7 +182,9 @@ it("[IN5] insights walk along indexes, of all repositories and of one", async ()
       const { results } = await env.DB.prepare(`EXPLAIN QUERY PLAN ${text}`)
         .bind(...parameters)
         .all<{ detail: string }>();
-      const walks = results.map(({ detail }) => detail).filter((detail) => /\b(?:sessions|builds|skipped_checks)\b/.test(detail));
+      const walks = results
+        .map(({ detail }) => detail)
+        .filter((detail) => /\b(?:sessions|builds|skipped_checks|images|own|later)\b/.test(detail));
       expect(walks.length, name).toBeGreaterThan(0);
       for (const walk of walks) expect(walk, `${name} of ${scope}`).toMatch(/^SEARCH .* USING (?:COVERING )?INDEX/);
     }

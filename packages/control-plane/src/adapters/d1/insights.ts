@@ -10,11 +10,21 @@ const numberSchema = z.number();
 const median = (column: string) => `avg(CASE WHEN r IN ((n + 1) / 2, (n + 2) / 2) THEN ${column} END)`;
 const p95 = (column: string) => `max(CASE WHEN r <= max(1, (n * 95 + 99) / 100) THEN ${column} END)`;
 
+/**
+ * When the first head after that of the session's image was seen; null where the ledger does not know. Better than the commit's own time:
+ * what is pushed or merged late may have been committed days before.
+ */
+const outdatedAt = `(SELECT min(later.first_at) FROM images
+    JOIN head_sightings AS own ON own.scope = images.scope AND own.sha = images.sha
+    JOIN head_sightings AS later ON later.scope = own.scope AND later.first_at > own.first_at AND later.first_at <= sessions.created_at
+  WHERE images.id = sessions.image_id AND images.branch = sessions.branch)`;
+
 /** `?1` since, `?2` the scope where only one is asked for */
 function statements(where: string) {
   const sessions = `SELECT *, CASE WHEN cold_reason IS NOT NULL OR started_from = 'base' THEN 'cold'
       WHEN image_id IS NOT NULL OR started_from = 'image' THEN 'image' END AS kind,
-      CASE WHEN behind_commits = 0 THEN 0 WHEN behind_oldest_at IS NOT NULL THEN max(0, created_at - behind_oldest_at) END AS behind_ms
+      CASE WHEN behind_commits = 0 THEN 0 WHEN behind_commits > 0 THEN max(0, created_at - coalesce(${outdatedAt}, behind_oldest_at)) END
+        AS behind_ms
     FROM sessions WHERE is_reserved = 0 AND ${where.replace("$time", "created_at")}`;
   const builds = `SELECT * FROM builds WHERE ${where.replace("$time", "requested_at")}`;
   return {

@@ -112,7 +112,11 @@ export const headSightings = sqliteTable(
     firstBy: text("first_by", { enum: ["push", "tick", "person"] }).notNull(),
     firstAt: integer("first_at").notNull(),
   },
-  (table) => [primaryKey({ columns: [table.scope, table.sha] }), index("sightings_by_time").on(table.firstAt)],
+  (table) => [
+    primaryKey({ columns: [table.scope, table.sha] }),
+    index("sightings_by_time").on(table.firstAt),
+    index("sightings_by_scope").on(table.scope, table.firstAt),
+  ],
 );
 
 /** What GitHub said last of an installation's rate limit, and whether the installation is still there. Written by the scheduler. */

@@ -1,0 +1,1 @@
+CREATE INDEX `sightings_by_scope` ON `head_sightings` (`scope`,`first_at`);
