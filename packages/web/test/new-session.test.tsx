@@ -237,3 +237,21 @@ it("files go along with the first prompt", async () => {
     }),
   );
 });
+
+it("the repository of the last session is chosen again, and its models are offered", async () => {
+  const first = openForm("/sessions/new?repository=acme/web", {
+    "POST /api/sessions": { status: 201, body: session({ models: ["fast", "deep"] }) },
+  });
+  await chosen();
+  await first.user.click(screen.getByRole("button", { name: "Start session" }));
+  await screen.findByRole("button", { name: "Stop session" });
+  await first.router.navigate({ to: "/sessions/new" });
+  await chosen();
+  await first.user.selectOptions(screen.getByRole("combobox", { name: "Model" }), "deep");
+  await first.user.click(screen.getByRole("button", { name: "Start session" }));
+  await waitFor(() =>
+    expect(first.asked.filter(({ path, method }) => path === "/api/sessions" && method === "POST").at(-1)?.body).toMatchObject({
+      ...{ repository: { owner: "acme", name: "web" }, model: "deep" },
+    }),
+  );
+});

@@ -2,7 +2,7 @@
 import { screen, waitFor, within } from "@testing-library/react";
 import { expect, it } from "vitest";
 import { ok, openSession, refuse } from "./dashboard.tsx";
-import { diff, session, sessionId } from "./fixtures.ts";
+import { diff, session, sessionId, summary } from "./fixtures.ts";
 
 const path = `/sessions/${sessionId(1)}`;
 const hunks = "@@ -3,3 +3,4 @@ function total() {\n const a = 1;\n-const b = 2;\n+const b = 3;\n+const c = 4;\n }\n";
@@ -122,4 +122,21 @@ it("a session without changes offers no pull request", async () => {
   await openSession(session());
   await screen.findByRole("button", { name: "Stop session" });
   expect(screen.queryByRole("button", { name: "Create pull request" })).toBeNull();
+});
+
+it("a pull request that is under way says how far, and one that came to nothing says why", async () => {
+  const under = session({ diff: changed, pullRequestProgress: { at: "pushing", branch: "fix" } });
+  const { socket } = await openSession(under);
+  expect((await screen.findByRole<HTMLButtonElement>("button", { name: "Pushing…" })).disabled).toBe(true);
+  const failed = { at: "failed", message: "GitHub refused the push.", hint: "Ask for write access." } as const;
+  socket.send({ type: "snapshot", cursor: 2, session: { ...under, pullRequestProgress: failed } });
+  expect((await screen.findByRole("alert")).textContent).toContain("GitHub refused the push.");
+  expect(screen.getByRole<HTMLButtonElement>("button", { name: "Create pull request" }).disabled).toBe(false);
+});
+
+it("sessions that its agent began are listed with how it started", async () => {
+  const child = summary(2, { parentId: sessionId(1), title: "Docs" });
+  await openSession(session(), { [`GET /api/sessions?parent=${sessionId(1)}`]: ok({ sessions: [child], next: null }) });
+  const list = await screen.findByRole("list", { name: "Sessions that it began" });
+  expect(within(list).getByRole("link", { name: /Docs/ }).getAttribute("href")).toBe(`/sessions/${sessionId(2)}`);
 });

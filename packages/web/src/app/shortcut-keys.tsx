@@ -2,7 +2,7 @@
 import { useNavigate } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { useServices } from "../lib/services.tsx";
-import { useShortcuts } from "../lib/shortcuts.ts";
+import { type Shortcut, useShortcuts } from "../lib/shortcuts.ts";
 import { Dialog } from "../ui/dialog.tsx";
 
 /** Keys that fields and the platform have already. */
@@ -17,12 +17,13 @@ export function ShortcutKeys() {
   const { shortcuts } = useServices();
   const navigate = useNavigate();
   const [open, setOpen] = useState(false);
-  useShortcuts([
+  const own: Shortcut[] = [
     { keys: "g s", label: "Go to Sessions", run: () => void navigate({ to: "/" }) },
     { keys: "g i", label: "Go to Images", run: () => void navigate({ to: "/settings/images" }) },
     { keys: "n", label: "New session", run: () => void navigate({ to: "/sessions/new" }) },
     { keys: "?", label: "Show these keys", run: () => setOpen(true) },
-  ]);
+  ];
+  useShortcuts(own);
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
       if (event.defaultPrevented || event.isComposing || document.querySelector("[role=dialog]") !== null) return;
@@ -34,8 +35,10 @@ export function ShortcutKeys() {
 
   const byLabel = new Map<string, string[]>();
   if (open) {
-    for (const { keys, label } of shortcuts.list()) byLabel.set(label, [...(byLabel.get(label) ?? []), keys]);
     for (const { keys, label } of fixed) byLabel.set(label, keys);
+    // A page's own keys before the frame's, which were there first.
+    const [global, ofPage] = [own, shortcuts.list().filter(({ label }) => own.every((each) => each.label !== label))];
+    for (const { keys, label } of [...ofPage, ...global]) byLabel.set(label, [...(byLabel.get(label) ?? []), keys]);
   }
   return (
     <Dialog

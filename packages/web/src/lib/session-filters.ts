@@ -1,5 +1,5 @@
 /** What a list of sessions is narrowed to, in the address, in the request, and over what the feed says. Pure. */
-import { type SessionStatus, type SessionSummary, sessionStatuses } from "@open-inspect/protocol";
+import { type SessionStatus, type SessionSummary, sessionIdSchema, sessionStatuses } from "@open-inspect/protocol";
 
 /** Absent: not narrowed. */
 export interface SessionFilters {
@@ -10,6 +10,8 @@ export interface SessionFilters {
   status?: SessionStatus | "active";
   /** name of whoever began it */
   author?: string;
+  /** id of the session that began them */
+  parent?: string;
   /** archived ones instead of the others */
   archived?: true;
 }
@@ -27,11 +29,13 @@ export function readFilters(search: Record<string, unknown>): SessionFilters {
   const repository = text(search.repository);
   const status = filterStatuses.find((each) => each === search.status);
   const author = text(search.author);
+  const parent = sessionIdSchema.safeParse(search.parent).data;
   return {
     ...(q === undefined ? {} : { q }),
     ...(repository !== undefined && /^[^/\s]+\/[^/\s]+$/.test(repository) ? { repository } : {}),
     ...(status === undefined ? {} : { status }),
     ...(author === undefined ? {} : { author }),
+    ...(parent === undefined ? {} : { parent }),
     ...(search.archived === true || search.archived === "true" ? { archived: true } : {}),
   };
 }
@@ -52,12 +56,13 @@ const hasSandbox = (status: SessionStatus): boolean => status !== "stopped" && s
  * Whether a session belongs into the list. `unknown`: the words may stand in its first prompt, which a summary does not carry.
  */
 export function matchFilters(session: SessionSummary, filters: SessionFilters): "yes" | "no" | "unknown" {
-  const { repository, status, author, archived } = filters;
+  const { repository, status, author, archived, parent } = filters;
   if ((session.archivedAt !== null) !== (archived === true)) return "no";
   const fullName = `${session.repository.owner}/${session.repository.name}`.toLowerCase();
   if (repository !== undefined && fullName !== repository.toLowerCase()) return "no";
   if (status !== undefined && (status === "active" ? !hasSandbox(session.status) : session.status !== status)) return "no";
   if (author !== undefined && session.author?.name.toLowerCase() !== author.toLowerCase()) return "no";
+  if (parent !== undefined && session.parentId !== parent) return "no";
   if (filters.q === undefined) return "yes";
   const said = `${session.title} ${fullName} ${session.branch}`.toLowerCase();
   return said.includes(filters.q.toLowerCase()) ? "yes" : "unknown";

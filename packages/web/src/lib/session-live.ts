@@ -85,7 +85,8 @@ export function useLiveSession(id: string): LiveSession {
       const current = queryClient.getQueryData<SessionReplica>(key);
       return current !== undefined && heard.current !== asked ? current : { view, cursor: null };
     },
-    enabled: !isGone && (live === "reconnecting" || isSilent),
+    // A short cut heals unseen; where nothing is shown yet the reason is wanted at once.
+    enabled: !isGone && (isSilent || (live === "reconnecting" && !known)),
     staleTime: 0,
     refetchInterval: live === "reconnecting" ? readAgainMs : false,
   });

@@ -64,7 +64,9 @@ export function describeCondition(session: SessionView, now: number): string | n
       snapshot === null || snapshot.expiresAt <= now
         ? "from the branch's head"
         : `from its snapshot of ${formatAge(snapshot.takenAt, now)}`;
-    return `${status === "failed" ? "It failed" : "Stopped"}. It resumes with the next prompt, ${from}.`;
+    const isAwaited = session.prompts.some((prompt) => prompt.status === "queued");
+    const what = isAwaited ? "What waits is asked when it runs again" : "It resumes with the next prompt";
+    return `${status === "failed" ? "It failed" : "Stopped"}. ${what}, ${from}.`;
   }
   if (status === "ready" && idleStopAt !== null) return `Idle: it is saved and stopped ${formatUntil(idleStopAt, now)}.`;
   return null;

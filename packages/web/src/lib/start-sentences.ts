@@ -77,6 +77,10 @@ export function describeSetup({
     return runs ? "Setup is running in this session" : null;
   }
   if (setupRanInSession) return "Setup ran in this session";
+  // A sandbox that waited has done it before there was a session.
+  if (receipt?.warm && phases.some(({ phase, outcome }) => phase === "setup" && outcome === "done")) {
+    return "Setup ran while the sandbox waited";
+  }
   if (receipt?.startedFrom === "snapshot") return "Setup was not re-run: the workspace is as it was left";
   return image !== null
     ? "Setup was not re-run: it ran when the image was built"

@@ -4,16 +4,23 @@ import { Check, LoaderCircle } from "lucide-react";
 import { useNow } from "../../lib/clock.ts";
 import { describeStart } from "../../lib/start-sentences.ts";
 import { formatDuration } from "../../lib/time.ts";
-import { phaseNames, sessionWords } from "../../lib/words.ts";
+import { phaseNames } from "../../lib/words.ts";
 
 const tickMs = 100;
+
+const waits = {
+  snapshotting: "The workspace is being saved; this is asked after it.",
+  stopping: "The sandbox is being stopped; this is asked by the next one.",
+  stopped: "This is asked when the session runs again.",
+  failed: "Not asked yet: the session failed.",
+} as const;
 
 export function BootLine({ session }: { session: SessionView }) {
   const { status, phases } = session;
   const isStarting = status === "created" || status === "connecting" || status === "syncing";
   const now = useNow(isStarting ? tickMs : null);
   if (status === "ready") return <p className="text-muted text-sm">Handed to the agent…</p>;
-  if (!isStarting) return <p className="text-muted text-sm">Waits until the session is ready. {sessionWords[status].word}.</p>;
+  if (!isStarting) return <p className="text-muted text-sm">{waits[status]}</p>;
   return (
     <div role="status" aria-label="Start of the session" className="text-muted text-sm">
       <p className="flex items-center gap-2">

@@ -117,7 +117,7 @@ function Condition({ session, actions }: { session: SessionView; actions: Sessio
         </button>
       ) : isOver ? (
         <button type="button" className="text-link" disabled={actions.resume.isPending} onClick={() => actions.resume.mutate()}>
-          Resume now
+          {session.status === "failed" ? "Try again" : "Resume now"}
         </button>
       ) : null}
       {sentence === null && !failed ? (

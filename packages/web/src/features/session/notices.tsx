@@ -16,7 +16,9 @@ interface NoticesProps {
 export function Notices({ session, actions, onShowOutput }: NoticesProps) {
   const { failure, staleSetup, fallbacks } = session;
   const isStale = staleSetup !== null && staleSetup.refresh !== "done";
-  if (failure === null && !isStale && fallbacks.length === 0) return null;
+  const progress = session.pullRequestProgress ?? null;
+  const unopened = progress?.at === "failed" ? progress : null;
+  if (failure === null && !isStale && fallbacks.length === 0 && unopened === null) return null;
   return (
     <div className="mt-6 space-y-2">
       {isStale ? <StaleSetupNotice stale={staleSetup} actions={actions} onShowOutput={onShowOutput} /> : null}
@@ -28,6 +30,12 @@ export function Notices({ session, actions, onShowOutput }: NoticesProps) {
             </p>
           ))}
         </Notice>
+      )}
+      {unopened === null ? null : (
+        <div role="alert" data-note="pull-request" className="rounded-md border border-bad/25 bg-bad-soft px-3.5 py-2 text-sm">
+          <p className="text-bad">The pull request: {unopened.message}</p>
+          <p className="text-fg/85">{unopened.hint}</p>
+        </div>
       )}
       {failure === null ? null : <FailurePanel failure={failure} open />}
     </div>

@@ -18,6 +18,8 @@ export function PullRequestControl({ session, actions }: { session: SessionView;
   const { pullRequest } = session;
   const hasChanges = session.diff !== null && session.diff.files.length > 0;
   const isUpdate = pullRequest !== null && isOpen(pullRequest);
+  const progress = session.pullRequestProgress ?? null;
+  const doing = progress === null || progress.at === "failed" ? null : progress;
   return (
     <>
       {pullRequest === null ? null : (
@@ -32,9 +34,17 @@ export function PullRequestControl({ session, actions }: { session: SessionView;
         </a>
       )}
       {hasChanges && session.archivedAt === null ? (
-        <Button onClick={() => setAsks(true)}>
-          <GitPullRequest aria-hidden="true" />
-          <span className="max-sm:sr-only">{isUpdate ? "Push changes" : "Create pull request"}</span>
+        <Button disabled={doing !== null} title={doing === null ? undefined : `To ${doing.branch}`} onClick={() => setAsks(true)}>
+          {doing === null ? <GitPullRequest aria-hidden="true" /> : <LoaderCircle aria-hidden="true" className="animate-spin" />}
+          <span className="max-sm:sr-only">
+            {doing === null
+              ? isUpdate
+                ? "Push changes"
+                : "Create pull request"
+              : doing.at === "pushing"
+                ? "Pushing…"
+                : "Opening the pull request…"}
+          </span>
         </Button>
       ) : null}
       <Dialog

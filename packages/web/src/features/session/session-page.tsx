@@ -3,6 +3,7 @@ import { type SessionView } from "@open-inspect/protocol";
 import { useNavigate } from "@tanstack/react-router";
 import { type ReactNode, useEffect, useMemo, useRef } from "react";
 import { useTitle } from "../../lib/clock.ts";
+import { rememberModels } from "../../lib/remembered.ts";
 import { useServices } from "../../lib/services.tsx";
 import { useSessionActions } from "../../lib/session-actions.ts";
 import { useDraft } from "../../lib/session-drafts.ts";
@@ -47,6 +48,9 @@ function SessionFrame({ live, session }: { live: LiveSession; session: SessionVi
   const region = useRef<HTMLDivElement>(null);
   const panel = usePanel(session);
   useAnnouncedStatus(session);
+  useEffect(() => {
+    if (session.models.length > 0) rememberModels(session.models);
+  }, [session.models]);
 
   const underWay = sender.outgoing.filter(({ error }) => error === null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: `outgoing` is new exactly when something of it is

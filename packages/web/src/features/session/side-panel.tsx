@@ -10,6 +10,7 @@ import { isSessionEnded } from "../../lib/words.ts";
 import { ChangesPanel } from "./changes-panel.tsx";
 import { OutputPanel } from "./output-panel.tsx";
 import { StartCard } from "./start-card.tsx";
+import { SubSessions } from "./sub-sessions.tsx";
 import { TodoPanel } from "./todo-panel.tsx";
 
 type PanelName = "conversation" | "changes" | "todos" | "start" | "output";
@@ -83,6 +84,7 @@ export function SidePanel({ panel, session, log, conversation }: SidePanelProps)
           <PanelBody name="start">
             <StartCard session={session} />
             <NewestLine session={session} log={log} />
+            <SubSessions id={session.id} />
           </PanelBody>
           <PanelBody name="output">
             <OutputPanel log={log} phases={session.phases} />

@@ -6,6 +6,7 @@ import { type FormEvent, useEffect, useId, useRef, useState, useSyncExternalStor
 import { useNow } from "../../lib/clock.ts";
 import { cn } from "../../lib/cn.ts";
 import { useBranches, useRepositories } from "../../lib/queries.ts";
+import { knownModels, lastRepository } from "../../lib/remembered.ts";
 import { type ReservationState } from "../../lib/reservation.ts";
 import { useServices } from "../../lib/services.tsx";
 import { type DraftAttachment, toInput } from "../../lib/session-attachments.ts";
@@ -17,6 +18,7 @@ import { Button } from "../../ui/button.tsx";
 import { Combobox } from "../../ui/combobox.tsx";
 import { Disclosure } from "../../ui/disclosure.tsx";
 import { Field, inputStyles, Select } from "../../ui/field.tsx";
+import { ModelSelect } from "../../ui/model-select.tsx";
 import { Card, ErrorNotice } from "../../ui/page.tsx";
 import { PromptBox } from "../../ui/prompt-box.tsx";
 import { type StartSession } from "./start-session.tsx";
@@ -34,7 +36,8 @@ export function NewSessionForm({ repository: wanted, start, autoFocus = false }:
   const { reservation } = useServices();
   const id = useId();
   const repositories = useRepositories();
-  const [picked, setPicked] = useState(wanted);
+  const [picked, setPicked] = useState(wanted ?? lastRepository);
+  const [models] = useState(knownModels);
   const [pickedBranch, setPickedBranch] = useState<string | null>(null);
   const [prompt, setPrompt] = useDraft(newSessionDraft);
   const [attachments, setAttachments] = useState<readonly DraftAttachment[]>([]);
@@ -133,6 +136,7 @@ export function NewSessionForm({ repository: wanted, start, autoFocus = false }:
             onAttachments={setAttachments}
             // An empty box is no reason to start by a slip of the finger; the button is.
             onSend={() => prompt.trim() !== "" && send()}
+            choices={<ModelSelect models={models} value={model === "" ? null : model} onChange={setModel} />}
             actions={
               <Button
                 type="submit"
@@ -158,24 +162,26 @@ export function NewSessionForm({ repository: wanted, start, autoFocus = false }:
           <Forecast
             repository={repository}
             branch={branch}
-            wanted={repositories.isSuccess ? picked : null}
+            wanted={repositories.isSuccess ? (picked === lastRepository() ? wanted : picked) : null}
             none={repositories.isSuccess && all.length === 0}
             reserved={reserved}
           />
-          <Disclosure summary="Options">
-            <Field label="Model" id={`${id}-model`} hint="Left empty, the installation's own choice." className="mt-2 sm:w-64">
-              <input
-                id={`${id}-model`}
-                value={model}
-                maxLength={200}
-                autoComplete="off"
-                spellCheck={false}
-                placeholder="Default model"
-                onChange={(event) => setModel(event.target.value)}
-                className={cn(inputStyles, "h-9")}
-              />
-            </Field>
-          </Disclosure>
+          {models.length > 0 ? null : (
+            <Disclosure summary="Options">
+              <Field label="Model" id={`${id}-model`} hint="Left empty, the installation's own choice." className="mt-2 sm:w-64">
+                <input
+                  id={`${id}-model`}
+                  value={model}
+                  maxLength={200}
+                  autoComplete="off"
+                  spellCheck={false}
+                  placeholder="Default model"
+                  onChange={(event) => setModel(event.target.value)}
+                  className={cn(inputStyles, "h-9")}
+                />
+              </Field>
+            </Disclosure>
+          )}
         </div>
       </form>
     </Card>

@@ -5,6 +5,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { LoaderCircle, Paperclip } from "lucide-react";
 import { type ApiError } from "../../lib/api.ts";
 import { sessionKey } from "../../lib/queries.ts";
+import { rememberRepository } from "../../lib/remembered.ts";
 import { useServices } from "../../lib/services.tsx";
 import { dropDraft, newSessionDraft } from "../../lib/session-drafts.ts";
 
@@ -17,6 +18,7 @@ export function useStartSession(): StartSession {
     mutationFn: async (request: CreateSessionRequest) => {
       const session = await api.createSession(request);
       dropDraft(newSessionDraft);
+      rememberRepository(session.repository);
       queryClient.setQueryData<SessionReplica>(sessionKey(session.id), { view: session, cursor: null });
       await navigate({ to: "/sessions/$id", params: { id: session.id } });
     },
@@ -39,7 +41,8 @@ export function StartingSession({ request }: { request: CreateSessionRequest }) 
           {branch === undefined ? null : ` · ${branch}`}
         </p>
       </header>
-      <div className="px-4 py-5 sm:px-6">
+      {/* As wide as the conversation will be beside its panel. */}
+      <div className="px-4 py-5 sm:px-6 xl:mr-[42%]">
         <div className="mx-auto max-w-3xl">
           {prompt === undefined ? null : (
             <div className="rounded-xl border border-line bg-sunken px-3.5 py-2.5">
