@@ -78,7 +78,8 @@ export function snapshotTaken(
     input.attempt === state.attempt && state.stage.at !== "starting" && state.stage.at !== "ready" && !state.reserved;
   if (!isOfUse) return { state, effects: [forget(providerImageId)] };
   const effects: SessionEffect[] = snapshot ? [forget(snapshot.providerImageId)] : [];
-  const kept: SessionState = { ...state, snapshot: { providerImageId, takenAt: now, expiresAt } };
+  const runtimeRevision = stage.at === "snapshotting" ? stage.life.runtimeRevision : (snapshot?.runtimeRevision ?? 1);
+  const kept: SessionState = { ...state, snapshot: { providerImageId, takenAt: now, expiresAt, runtimeRevision } };
   if (stage.at === "stopping") return { state: { ...kept, stage: { ...stage, note: null } }, effects };
   if (stage.at === "ended" && stage.failure?.code === "snapshot_failed") {
     return { state: { ...kept, stage: { ...stage, failure: null } }, effects };

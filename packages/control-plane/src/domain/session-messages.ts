@@ -40,6 +40,8 @@ export type SessionInput =
   | { type: "image.looked_up"; serial: number; selection: Selection; history: ColdHistory }
   | { type: "snapshot.taken"; attempt: string; providerImageId: string; durationMs: number; expiresAt: number }
   | { type: "snapshot.failed"; attempt: string; failure: GatewayFailure }
+  /** the session's own snapshot must not be used any more, because of what is in it */
+  | { type: "snapshot.refused"; attempt: string; reason: string }
   | { type: "sandbox.ended"; attempt: string }
   | { type: "runtime.event"; attempt: string; event: RuntimeEvent }
   | SandboxInput;

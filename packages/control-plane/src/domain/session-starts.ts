@@ -174,6 +174,19 @@ function giveUpSnapshot(state: SessionState, failure: Failure, mayDoBetter: bool
   return beginAttempt({ ...state, fallbacks }, "snapshot", now);
 }
 
+/** The session goes on without it, and keeps it until there are newer files. */
+export function refuseSnapshot(
+  state: SessionState,
+  { attempt, reason }: Extract<SessionInput, { type: "snapshot.refused" }>,
+  now: number,
+): LiveStep {
+  const { stage } = state;
+  if (stage.at !== "starting" || stage.life.at !== "creating") return { state, effects: [] };
+  if (state.from !== "snapshot" || attempt !== state.attempt) return { state, effects: [] };
+  const next = choose(state, reason, now);
+  return { state: next.state, effects: [...endSandbox(stage.life), ...next.effects] };
+}
+
 function giveUpImage(state: SessionState, failure: Failure, blame: "inside" | "outside" | "outdated", now: number): LiveStep {
   const { behind: _behind, headSha: _headSha, ...known } = state;
   const isOutdated = blame === "outdated";

@@ -96,6 +96,8 @@ export interface KeptSnapshot {
   providerImageId: string;
   takenAt: number;
   expiresAt: number;
+  /** of the runtime that it holds */
+  runtimeRevision: number;
 }
 
 /** What the database keeps of a session besides its summary. */

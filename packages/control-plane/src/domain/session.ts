@@ -12,7 +12,7 @@ import { continueSweep, endOrphan, nextSandboxWakeAt, type SandboxInput, stepSan
 import { ended, fail, refuseWork, terminate } from "./session-ends.ts";
 import { keepAtOf, keepClock, keepClockAtOf, keepWhenDue, snapshotFailed, snapshotTaken, stop } from "./session-keeping.ts";
 import { type LiveStep, type SessionEffect, type SessionInput, type SessionStep } from "./session-messages.ts";
-import { becomeReady, chosen, claim, create, giveUp, launchOf, resume, syncEffect } from "./session-starts.ts";
+import { becomeReady, chosen, claim, create, giveUp, launchOf, refuseSnapshot, resume, syncEffect } from "./session-starts.ts";
 import { type SessionState, type SessionWork } from "./session-state.ts";
 
 export type { SessionEffect, SessionInput, SessionStep } from "./session-messages.ts";
@@ -126,6 +126,8 @@ function decide(state: SessionState, input: Exclude<SessionInput, { type: "creat
       return snapshotTaken(state, input, now);
     case "snapshot.failed":
       return snapshotFailed(state, input, now);
+    case "snapshot.refused":
+      return refuseSnapshot(state, input, now);
     case "sandbox.ended":
       return same(isEndOf(state, input.attempt) ? ended(state, "stopped", state.stage.note, now) : state);
     case "sandbox.swept": {

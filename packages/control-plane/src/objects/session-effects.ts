@@ -7,7 +7,7 @@ import { type GitHub } from "../domain/ports.ts";
 import { type SessionEffect, type SessionInput } from "../domain/session.ts";
 import { type SessionState, type SessionWork } from "../domain/session-state.ts";
 import { factsOf, type SessionFacts, summaryOf } from "../domain/session-views.ts";
-import { type Env } from "../env.ts";
+import { type Config, type Env } from "../env.ts";
 import { syncRepositories } from "../repository-sync.ts";
 import { performPullEffect, pullAddress, pullPolicies } from "./pull-effects.ts";
 import { type EffectPolicy, type Performed, untilWritten } from "./runner.ts";
@@ -150,9 +150,23 @@ export async function performSessionEffect(
     }
     case "publish":
       return untilWritten(() => world.env.FEED.getByName("feed").publish({ type: "session", session: effect.session }));
-    default:
-      return performSandboxEffect(effect, world);
+    default: {
+      const refusal = refusalOf(effect, state, world.config);
+      return refusal ? { done: refusal } : performSandboxEffect(effect, world);
+    }
   }
+}
+
+/** A floor that was raised holds for the sessions' own snapshots, too: they hold the runtime that made them. */
+function refusalOf(
+  effect: OwedSessionEffect,
+  state: SessionState | null,
+  { RUNTIME_FLOOR }: Config,
+): Extract<SessionInput, { type: "snapshot.refused" }> | null {
+  if (effect.type !== "sandbox.create" || state?.from !== "snapshot" || effect.attempt !== state.attempt) return null;
+  if ((state.snapshot?.runtimeRevision ?? RUNTIME_FLOOR) >= RUNTIME_FLOOR) return null;
+  const reason = "The session's own snapshot holds a runtime that is not used any more.";
+  return { type: "snapshot.refused", attempt: effect.attempt, reason };
 }
 
 /** Its end at the provider is counted from before the call. */

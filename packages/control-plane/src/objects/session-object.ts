@@ -23,6 +23,7 @@ import { pushInFlight } from "../domain/pull-request.ts";
 import { isSessionEffectWanted, nextSessionWakeAt, type SessionInput, stepSession } from "../domain/session.ts";
 import { type SessionClaim } from "../domain/session-messages.ts";
 import { liveAttemptOf, type SessionOrder, type SessionState } from "../domain/session-state.ts";
+import { readSessionState } from "../domain/session-upgrade.ts";
 import { shownStateOf, viewOf } from "../domain/session-views.ts";
 import { type Env, readConfig } from "../env.ts";
 import { setAlarm } from "./alarm.ts";
@@ -115,7 +116,10 @@ export class SessionObject extends DurableObject<Env> {
   >({
     step: stepSession,
     initial: null,
-    store: createEffectStore(this.ctx.storage, { state: (json) => JSON.parse(json), effect: (json) => JSON.parse(json) }),
+    store: createEffectStore(this.ctx.storage, {
+      state: (json) => readSessionState(JSON.parse(json)),
+      effect: (json) => JSON.parse(json),
+    }),
     address: sessionAddress,
     policy: sessionPolicy,
     isWanted: (state, effect) =>

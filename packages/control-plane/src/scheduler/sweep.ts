@@ -1,4 +1,8 @@
-/** Removes what a crash left behind: sandboxes without an owner, images whose deletion was lost, images of repositories that are gone. */
+/**
+ * Removes what nobody needs any more: sandboxes without an owner, images whose deletion was lost, images of repositories that are gone, rows of
+ * reserved sandboxes that no session claimed.
+ */
+import { createSessionList } from "../adapters/d1/session-list.ts";
 import { createStrays } from "../adapters/d1/strays.ts";
 import { dataPlaneOf } from "../compose.ts";
 import { deadlines, limits } from "../domain/deadlines.ts";
@@ -8,7 +12,7 @@ import { type Env, readConfig } from "../env.ts";
 
 /** Each part is tried for itself; what fails waits for the next tick. */
 export async function sweep(env: Env, log: Log): Promise<void> {
-  for (const part of [sweepSandboxes, sweepImages, sweepGone]) {
+  for (const part of [sweepSandboxes, sweepImages, sweepGone, sweepReserved]) {
     try {
       await part(env, log);
     } catch (error) {
@@ -61,4 +65,9 @@ async function sweepGone(env: Env, log: Log): Promise<void> {
     await env.IMAGES.getByName(scope).switchOff();
     log.info("repository.switched_off", { scope });
   }
+}
+
+/** What nobody claimed is in no list, and its object is over: only the row is left. */
+async function sweepReserved(env: Env): Promise<void> {
+  await createSessionList(env.DB).forgetReserved(Date.now() - deadlines.dormantMs);
 }

@@ -3,7 +3,9 @@ import { type FailureCode } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import { deadlines } from "../../src/domain/deadlines.ts";
 import { createFailure } from "../../src/domain/failures.ts";
-import { factsOf, summaryOf } from "../../src/domain/session-views.ts";
+import { stepSession } from "../../src/domain/session.ts";
+import { readSessionState } from "../../src/domain/session-upgrade.ts";
+import { factsOf, shownStateOf, summaryOf } from "../../src/domain/session-views.ts";
 import { createSessionDriver } from "../fakes/session-driver.ts";
 import { storedImage } from "../fakes/stored-image.ts";
 
@@ -305,6 +307,40 @@ it("[SE19] a snapshot that is gone, past its end or was never taken is named, to
   old.pass(expiresAt - old.now() - deadlines.imageUseMarginMs);
   old.input({ type: "resume" });
   expect(old.view().fallbacks).toEqual([{ from: "snapshot", reason: expect.stringContaining("end of its life") }]);
+});
+
+it("[SE19] a snapshot whose runtime is not used any more is left out, with the reason", () => {
+  const session = createSessionDriver();
+  session.ready();
+  session.stopped();
+  expect(session.state().snapshot?.runtimeRevision).toBe(1);
+  session.work(working);
+  const reason = "The session's own snapshot holds a runtime that is not used any more.";
+  session.input({ type: "snapshot.refused", attempt: "one", reason });
+  expect(session.at(), "of another attempt").toBe("starting");
+  session.input({ type: "snapshot.refused", attempt: session.state().attempt, reason });
+  expect(session.owed("image.look_up")).toHaveLength(1);
+  noImage(session);
+  expect(session.view()).toMatchObject({ fallbacks: [{ from: "snapshot", reason }, { from: "image" }], status: "created" });
+});
+
+it("[SE26] a session that an earlier version stored goes on: it can be seen, kept and resumed", () => {
+  const earlier = createSessionDriver(fromImage);
+  earlier.ready();
+  const { id, repository, branch, isDefaultBranch, model, title, acceptedAt, history, startLimitMs } = earlier.state();
+  const { attempt, attemptAt, phases, bakedSha, syncedSha, setupRan, readyAt, receipt, stage } = earlier.state();
+  if (stage.at !== "ready") throw new Error("not ready");
+  const stored = {
+    ...{ id, repository, branch, isDefaultBranch, model, title, acceptedAt, history, startLimitMs, image, cold: null },
+    ...{ attempt, spareAttempt: "two", attemptAt, phases, bakedSha, syncedSha, setupRan, readyAt, receipt },
+    stage: { at: "ready", life: stage.life },
+  };
+  const state = readSessionState(JSON.parse(JSON.stringify(stored)));
+  expect(shownStateOf(state)).toMatchObject({ status: "ready", isWorking: false, startedFrom: "image" });
+  const due = (state.readyAt ?? 0) + 10 * minuteMs;
+  const kept = stepSession(state, { type: "clock", heardAt: due, lastLines: [] }, due).state;
+  expect(kept?.stage.at).toBe("snapshotting");
+  expect(readSessionState(earlier.state())).toBe(earlier.state());
 });
 
 it("[SE19] what the database keeps of a start is the first one's, however often the session is resumed", () => {
