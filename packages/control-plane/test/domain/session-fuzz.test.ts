@@ -97,6 +97,13 @@ function createSession(random: Random) {
         case "image.report_missing":
           reported.push(effect);
           return { done: null };
+        case "pull.open": {
+          const { pushId } = effect;
+          if (random.chance(0.5)) return { done: { type: "pull.opened", pushId, found: { pullRequest, updatedAt: world.now } } };
+          const failure = { code: "pull_request_failed", message: "m", hint: "h" } as const;
+          const input: SessionInput = { type: "pull.refused", pushId, failure };
+          return random.chance(0.5) ? { retry: input, cause: "down" } : { done: input };
+        }
         case "prompts.end":
           prompts.end(effect);
           return { done: { type: "work", work: prompts.work(world.now) } };
@@ -134,6 +141,24 @@ const failed = (code: Failure["code"]): Failure => ({
 
 /** Without it the runs seldom get far: what breaks something is as likely as what goes on. */
 type Mood = "wild" | "calm" | "failing";
+
+const pullRequest = { number: 1, url: "http://github.test/1", state: "open", branch: "b", title: "t" } as const;
+const pullOrder = {
+  ...{ branch: "b", base: "main", title: "t", body: "", draft: false, changes: {} },
+  commit: { message: "m", author: null },
+};
+
+/** A request for a pull request, or what a runtime may say to one. */
+function randomPull(random: Random, { machine }: Fuzzed): SessionInput {
+  const state = machine.state();
+  const attempt = state?.attempt ?? "none";
+  if (random.chance(0.5)) return { type: "pull.requested", attempt, order: { ...pullOrder, pushId: random.hex(4) } };
+  const pushId = state?.pull.run?.order.pushId ?? "none";
+  const outcome = random.chance(0.7)
+    ? ({ kind: "pushed", branch: "b", sha, commits: 1 } as const)
+    : ({ kind: "nothing" } as const);
+  return { type: "runtime.event", attempt, event: { type: "push.finished", pushId, outcome } };
+}
 
 function randomInput(random: Random, mood: Mood, { machine, prompts }: Fuzzed, past: SessionInput[]): SessionInput | null {
   const state = machine.state();
@@ -224,7 +249,9 @@ function createCheck(seed: number, { machine, prompts }: Fuzzed) {
     check(when: string) {
       const state = machine.state();
       if (!state) return must(false, seed, () => when);
-      const { stage } = state;
+      const { stage, pull } = state;
+      must(pull.run?.at !== "pushing" || stage.at === "ready", seed, () => `${when}: a push without a sandbox`);
+      must(pull.run === null || machine.alarmAt() !== null, seed, () => `${when}: a pull request without an alarm`);
       const owed = [...machine.store.rows().map((row) => row.effect), ...machine.pendingEffects()];
       must(state.version >= version, seed, () => `${when}: an older state`);
       version = state.version;
@@ -298,15 +325,18 @@ async function runSeed(seed: number): Promise<string[]> {
       if (lost !== undefined) machine.world.images.delete(lost);
     } else if (dice < 0.94) await machine.pass(Math.max(0, (machine.alarmAt() ?? machine.now()) - machine.now()));
     else await machine.pass(random.pick({ wild: farAway, calm: [10, 31_000, 23.6 * hourMs], failing: [10, 1_000] }[mood]) ?? 10);
+    if (random.chance(0.1)) await machine.input(randomPull(random, fuzzed));
     check(`action ${action}`);
     const state = machine.state();
     if (state) seen.add(`${state.stage.at} ${state.from}${state.stage.at === "snapshotting" ? ` ${state.stage.reason}` : ""}`);
     if (state?.isSuspended) seen.add("suspended");
     if (state?.claimedBy) seen.add("claimed");
+    if (state?.pullRequest) seen.add("pull request");
+    if (state?.pull.failed) seen.add("no pull request");
     if (state?.receipt?.startedFrom === "snapshot") seen.add("resumed");
   }
   await machine.input({ type: machine.state()?.reserved ? "release" : "stop" });
-  const atRest = () => machine.state()?.stage.at === "ended";
+  const atRest = () => machine.state()?.stage.at === "ended" && machine.state()?.pull.run === null;
   expect(await machine.settle(atRest), `seed ${seed}: the session never comes to rest`).toBe(true);
   check("at rest");
   expect(prompts.open, `seed ${seed}: a prompt has no end`).toEqual([]);
@@ -326,7 +356,7 @@ async function runSeed(seed: number): Promise<string[]> {
 /** Seeds that once found something. */
 const pinned: number[] = [];
 
-it("[SE9] whatever happens, a session comes to rest, nothing is stuck, no sandbox, snapshot or prompt is left, and nothing is claimed twice", async () => {
+it("[SE9] [PU5] whatever happens, a session comes to rest, nothing is stuck, no sandbox, snapshot or prompt is left, and nothing is claimed twice", async () => {
   const seen = new Set<string>();
   for (const seed of [...pinned, ...Array.from({ length: 5_000 }, (_, index) => index + 1)]) {
     for (const one of await runSeed(seed)) seen.add(one);
@@ -335,6 +365,7 @@ it("[SE9] whatever happens, a session comes to rest, nothing is stuck, no sandbo
     expect.arrayContaining([
       ...["ready image", "ready base", "ready snapshot", "choosing snapshot", "choosing base", "broken", "resumed", "claimed"],
       ...["snapshotting image idle", "snapshotting base stop", "snapshotting snapshot move", "suspended"],
+      ...["pull request", "no pull request"],
     ]),
   );
 }, 120_000);
