@@ -111,6 +111,24 @@ export async function stubConfigDirs(options: { home: string; workspace: string;
 }
 const pluginVersion = "1.18.33";
 
+/**
+ * OpenCode writes its `$schema` into a configuration that has none, which would show as work of the session. To be called before an
+ * instance starts; what it gives puts the repository's own text back, unless more has changed.
+ */
+export async function keepRepositoryConfig(workspace: string): Promise<() => Promise<void>> {
+  const names = ["opencode.json", "opencode.jsonc", ".opencode/opencode.json", ".opencode/opencode.jsonc"];
+  const read = async (file: string) => ({ file, text: await readFile(file, "utf8").catch(() => null) });
+  const before = await Promise.all(names.map((name) => read(join(workspace, name))));
+  return async () => {
+    for (const { file, text } of before) {
+      const now = text === null || text.includes('"$schema"') ? null : (await read(file)).text;
+      if (text === null || now === null || now === text) continue;
+      if (squeeze(now.replace(/"\$schema":\s*"[^"]*",?/, "")) === squeeze(text)) await writeFile(file, text);
+    }
+  };
+}
+const squeeze = (text: string): string => text.replace(/\s+/g, "");
+
 /** As `.gitignore` would, for this clone alone. */
 async function hideFromGit(workspace: string, patterns: readonly string[]): Promise<void> {
   const file = join(workspace, ".git/info/exclude");

@@ -165,7 +165,12 @@ export async function bringToHead(options: {
     if (existsSync(join(workspace, ".gitmodules"))) return false;
     const files = await listChanged(from, to);
     if (files === null || files.includes(".gitmodules")) return false;
-    if (from !== to && (await git([...merge, "--dry-run", from, to])).exitCode !== 0) return false;
+    const isFree = async () => (await git([...merge, "--dry-run", from, to])).exitCode === 0;
+    if (from !== to && !(await isFree())) {
+      // A file that was written again with the same content only looks changed.
+      await git(["update-index", "-q", "--refresh"]);
+      if (!(await isFree())) return false;
+    }
     options.onChanged?.(files);
     if (from !== to && (await git([...merge, from, to], deadline - Date.now())).exitCode !== 0) return false;
     await must(["update-ref", `refs/heads/${branch}`, to]);

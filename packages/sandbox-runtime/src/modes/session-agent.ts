@@ -1,7 +1,8 @@
 /** The agent in a session: its lives, its instance in the workspace, and the proof of its edit gate. Knows no prompts' contents and no git. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { type AgentClient } from "../adapters/agent-client.ts";
 import { createAgent } from "../adapters/agent-process.ts";
-import { prepareAgent, stubConfigDirs } from "../adapters/agent-setup.ts";
+import { keepRepositoryConfig, prepareAgent, stubConfigDirs } from "../adapters/agent-setup.ts";
 import { type EditGate } from "../adapters/edit-gate.ts";
 import { type PromptRunner } from "../adapters/prompt-runner.ts";
 import { explainAgent, RuntimeFailure } from "../domain/failures.ts";
@@ -11,6 +12,9 @@ import { type SessionContext } from "./session.ts";
 const instanceTimeoutMs = 15_000;
 /** A shorter wait for the workspace explains nothing. */
 const toldWaitMs = 1_000;
+/** An instance that is being ended may answer for a while yet. */
+const proofWaitMs = 20_000;
+const proofEveryMs = 100;
 /** Repository plugins make the first instance call wait for their packages. */
 const instanceAttempts = 8;
 
@@ -72,7 +76,6 @@ export async function startSessionAgent(
   const isOver = (mine: Life) => life !== mine || signal.aborted;
 
   const takePrompts = (mine: Life) => {
-    if (!gate.isProved(mine.pid)) throw new RuntimeFailure(explainAgent("its edit gate did not load", []));
     isUp = true;
     prompts.attach(mine.client);
     if (!wasUp) {
@@ -91,16 +94,25 @@ export async function startSessionAgent(
     await readable.promise;
     waitedMs += Date.now() - upAt;
     gate.expectProof();
+    /** until when an answer without proof may be that of the instance before */
+    let patientUntil = wasUp ? Date.now() + proofWaitMs : 0;
     for (let attempt = 1; !isOver(mine); attempt++) {
       const wanted = revision;
       const wasSettled = isSettled;
       await stubConfigDirs({ home: paths.home, workspace: paths.workspace, env });
+      const restoreConfig = await keepRepositoryConfig(paths.workspace);
       const reply = await mine.client
         .call("GET", "/session/status", { timeoutMs: instanceTimeoutMs })
         .catch((error: Error) => ({ status: 0, body: error.message }));
       if (isOver(mine)) return;
+      await restoreConfig();
       const isCurrent = wanted === revision;
-      if (reply.status === 200 && isCurrent) return takePrompts(mine);
+      if (reply.status === 200 && isCurrent) {
+        if (gate.isProved(mine.pid)) return takePrompts(mine);
+        if (Date.now() > patientUntil) throw new RuntimeFailure(explainAgent("its edit gate did not load", []));
+        await sleep(proofEveryMs);
+        continue;
+      }
       if (reply.status === 0 && isCurrent && attempt < instanceAttempts) continue;
       const lines = [typeof reply.body === "string" ? reply.body : JSON.stringify(reply.body)];
       if (reply.status === 0 && isCurrent) throw new RuntimeFailure(explainAgent("it did not open the workspace in time", lines));
@@ -109,6 +121,7 @@ export async function startSessionAgent(
       // What it read was half of the old and half of the new, or is old by now.
       if (!wasSettled && isCurrent) await settled.promise;
       await dispose(mine);
+      patientUntil = Date.now() + proofWaitMs;
       attempt = 0;
     }
   };

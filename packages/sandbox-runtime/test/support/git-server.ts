@@ -38,6 +38,8 @@ export interface TestGitServer {
   /** answers nothing while set */
   hang: boolean;
   onRequest: () => void;
+  /** requests are answered only after this */
+  hold: Promise<void> | null;
   requests: number;
   /** requests with an Authorization header */
   authorized: number;
@@ -47,7 +49,8 @@ export interface TestGitServer {
 
 export async function startGitServer(): Promise<TestGitServer> {
   const root = mkdtempSync(join(tmpdir(), "runtime-git-"));
-  const http = createServer((request, response) => {
+  const http = createServer(async (request, response) => {
+    await server.hold;
     const header = request.headers.authorization;
     server.requests++;
     server.onRequest();
@@ -70,6 +73,7 @@ export async function startGitServer(): Promise<TestGitServer> {
     failWith: null,
     hang: false,
     onRequest: () => undefined,
+    hold: null,
     requests: 0,
     authorized: 0,
     create(name) {

@@ -111,11 +111,13 @@ export function verifyConfig(bridge: TestBridge, cloneUrl: string, sha: string, 
   return { ...buildConfig(bridge, cloneUrl), mode: "verify", sha, verifyHookTimeoutMs };
 }
 
+type SessionConfig = Extract<RuntimeConfig, { mode: "session" }>;
+
 export function sessionConfig(
   bridge: TestBridge,
   cloneUrl: string,
   modelBaseUrl: string,
-  more: { startFrom?: "image" | "base"; startHookTimeoutMs?: number } = {},
+  more: Partial<Pick<SessionConfig, "startFrom" | "startHookTimeoutMs" | "gitTimeoutMs" | "sessionId">> = {},
 ): RuntimeConfig {
   return {
     mode: "session",
