@@ -8,6 +8,7 @@ import { createSessions } from "../../src/adapters/d1/sessions.ts";
 import { create } from "../../src/domain/session-starts.ts";
 import { type SessionState } from "../../src/domain/session-state.ts";
 import { factsOf, summaryOf } from "../../src/domain/session-views.ts";
+import { sweep } from "../../src/scheduler/sweep.ts";
 import { sessionOrder } from "../fakes/session-order.ts";
 import {
   connectRuntime,
@@ -173,6 +174,20 @@ it("[SE26] a late write changes nothing, and a session that had ended runs again
   expect(await row()).toEqual({ title: "four", status: "created", ended_at: null });
   await save(someState("1", { version: 3, title: "three", stage: ended }));
   expect(await row()).toMatchObject({ title: "four", ended_at: null });
+});
+
+it("[SE24] rows of reserved sandboxes that nobody claimed are forgotten a day after their end", async () => {
+  const dayMs = 24 * 60 * minuteMs;
+  const ended = (endedAt: number) => ({ stage: { at: "ended", status: "stopped", failure: null, endedAt } }) as const;
+  const reserved = { kind: "typing", until: null } as const;
+  const now = Date.now();
+  await save(someState("1", { reserved, ...ended(now - dayMs - minuteMs) }));
+  await save(someState("2", { reserved, ...ended(now - dayMs + minuteMs) }));
+  await save(someState("3", { reserved }));
+  await save(someState("4", ended(now - 2 * dayMs)));
+  await sweep(env, { info() {}, warn() {}, error() {} });
+  const { results } = await env.DB.prepare("SELECT id FROM sessions ORDER BY id").all<{ id: string }>();
+  expect(results.map(({ id }) => id)).toEqual(["2", "3", "4"].map(idOf));
 });
 
 const listed = async (query: string): Promise<string[]> => {
