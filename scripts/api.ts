@@ -7,11 +7,15 @@ import {
   buildListSchema,
   buildLogsSchema,
   buildViewSchema,
+  type ChangePromptRequest,
+  type CreatePromptRequest,
   type CreateSessionRequest,
   errorBodySchema,
   type ImageSettings,
   imageListSchema,
   imageStateSchema,
+  type PromptView,
+  promptViewSchema,
   repositoryListSchema,
   type SessionView,
   sessionListSchema,
@@ -61,6 +65,12 @@ export function createApi(url: string) {
     session: (id: string) => call(sessionViewSchema, "GET", `/sessions/${id}`),
     sessions: () => call(sessionListSchema, "GET", "/sessions"),
     stopSession: (id: string) => call(sessionViewSchema, "POST", `/sessions/${id}/stop`),
+    resumeSession: (id: string) => call(sessionViewSchema, "POST", `/sessions/${id}/resume`),
+    prompt: (id: string, request: CreatePromptRequest) => call(promptViewSchema, "POST", `/sessions/${id}/prompts`, request),
+    changePrompt: (id: string, promptId: string, request: ChangePromptRequest) =>
+      call(promptViewSchema, "PATCH", `/sessions/${id}/prompts/${promptId}`, request),
+    cancelPrompt: (id: string, promptId: string) => call(promptViewSchema, "DELETE", `/sessions/${id}/prompts/${promptId}`),
+    stopPrompt: (id: string, promptId: string) => call(promptViewSchema, "POST", `/sessions/${id}/prompts/${promptId}/stop`),
   };
 }
 
@@ -91,6 +101,18 @@ export function untilReady(api: Api, id: string, deadlineMs: number): Promise<Se
     return session.receipt === null ? null : session;
   });
 }
+
+/** Waits until a prompt has its one end, however it ended. */
+export function untilAnswered(api: Api, sessionId: string, promptId: string, deadlineMs = 60_000): Promise<PromptView> {
+  return until(`the end of prompt ${promptId}`, deadlineMs, async () => {
+    const prompt = (await api.session(sessionId)).prompts.find((one) => one.id === promptId);
+    return prompt && prompt.finishedAt !== null ? prompt : null;
+  });
+}
+
+/** The text of an answer, without reasoning and tools. */
+export const textOf = (prompt: PromptView): string =>
+  prompt.parts.flatMap((part) => (part.kind === "text" ? [part.text] : [])).join("\n");
 
 /** Waits until a session's sandbox has its repository on the branch's head; its agent may still be starting. */
 export function untilSynced(api: Api, id: string): Promise<SessionView> {

@@ -24,8 +24,13 @@ const workspace = "/workspace/repo";
 
 export function createWitness(system: System): Witness {
   const modal = modalClientFor(system);
+  /** A session gets a sandbox with each start; the one before may still be ending. */
+  async function newestOf(sessionId: string) {
+    for await (const sandbox of modal.sandboxes.list({ tags: { session: sessionId } })) return sandbox;
+    throw new Error(`session ${sessionId} has no sandbox`);
+  }
   async function run(sessionId: string, script: string): Promise<{ code: number; text: string }> {
-    const sandbox = await modal.sandboxes.fromName("open-inspect", `session-${sessionId}`);
+    const sandbox = await newestOf(sessionId);
     const process = await sandbox.exec(["/bin/sh", "-c", script], { timeoutMs: 20_000 });
     const [text, code] = await Promise.all([process.stdout.readText(), process.wait()]);
     return { code, text: text.trim() };

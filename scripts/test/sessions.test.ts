@@ -1,0 +1,17 @@
+/** Sessions end to end on a running system of their own: what is promised of a sandbox, the conversation in the browser, and parts that are killed in the middle of a prompt. */
+import { afterAll, beforeAll } from "vitest";
+import { startTestSystem, type TestSystem } from "./support.ts";
+import { conversation } from "./system/conversation.ts";
+import { sessionKills } from "./system/session-kills.ts";
+import { verification } from "./system/verification.ts";
+
+let running: TestSystem;
+
+beforeAll(async () => {
+  running = await startTestSystem();
+});
+afterAll(() => running?.close());
+
+verification(() => running);
+conversation(() => running);
+sessionKills(() => running);

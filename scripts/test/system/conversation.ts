@@ -1,0 +1,122 @@
+/** The conversation as two people in two browsers see it: streamed, queued, edited, stopped, reloaded, taken up again the next day. */
+import { type Browser, type Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { textOf, until, untilAnswered, untilReady } from "../../api.ts";
+import { launchBrowser } from "../browser.ts";
+import { type TestSystem } from "../support.ts";
+import { script } from "./verification.ts";
+
+/** @param system the one that runs; at the end no sandbox is left */
+export function conversation(system: () => TestSystem) {
+  const repository = "acme/notes-api";
+  let running: TestSystem;
+  let browser: Browser;
+  let sessionId: string;
+  const pages: Page[] = [];
+
+  const slowText = (words: number) =>
+    script({ text: Array.from({ length: words }, (_, index) => `word${index}`).join(" "), chunk: 8, delayMs: 40 });
+  const say = (text: string) => running.api.prompt(sessionId, { text });
+
+  const answerOn = (page: Page, id: string) => page.locator(`[data-prompt="${id}"]`).getByRole("region", { name: "Answer" });
+
+  describe("a conversation", () => {
+    beforeAll(async () => {
+      running = system();
+      browser = await launchBrowser();
+      sessionId = (await untilReady(running.api, (await running.api.startSession({ repository })).id, 90_000)).id;
+      for (let index = 0; index < 2; index++) {
+        const page = await browser.newPage();
+        await page.goto(`${running.system.url}/sessions/${sessionId}`);
+        pages.push(page);
+      }
+    });
+    afterAll(async () => {
+      await browser?.close();
+      await running.api.stopSession(sessionId);
+      await running.untilNoSandboxes();
+    });
+
+    it("streams the same answer to everybody who watches, and a reload shows it whole in the middle of it", async () => {
+      const { id } = await say(`Tell me. ${slowText(120)}`);
+      for (const page of pages)
+        await answerOn(page, id)
+          .getByText(/word3\b/)
+          .waitFor({ timeout: 30_000 });
+      await pages[1]?.reload();
+      if (pages[1])
+        await answerOn(pages[1], id)
+          .getByText(/word3\b/)
+          .waitFor();
+      const answered = await untilAnswered(running.api, sessionId, id);
+      expect(textOf(answered)).toMatch(/^word0 .* word119$/);
+      for (const page of pages) {
+        await answerOn(page, id)
+          .getByText(/word119\b/)
+          .waitFor();
+        const shown = await answerOn(page, id).textContent();
+        for (const word of ["word0 ", "word60 ", "word119"]) expect(shown?.split(word).length, word).toBe(2);
+      }
+    });
+
+    it("queues what is asked while the agent works; what waits can be changed and taken back, what runs cannot", async () => {
+      const first = await say(`One. ${slowText(60)}`);
+      const second = await say(`Two. ${script({ text: "Old words." })}`);
+      const third = await say(`Three. ${script({ text: "Never said." })}`);
+      await running.api.changePrompt(sessionId, second.id, { text: `Two, changed. ${script({ text: "New words." })}` });
+      await running.api.cancelPrompt(sessionId, third.id);
+      await expect(running.api.changePrompt(sessionId, first.id, { text: "Too late." })).rejects.toThrow(/409/);
+      expect((await untilAnswered(running.api, sessionId, first.id)).status).toBe("done");
+      expect(textOf(await untilAnswered(running.api, sessionId, second.id))).toBe("New words.");
+      const { prompts } = await running.api.session(sessionId);
+      expect(prompts.find((one) => one.id === third.id)).toMatchObject({ status: "cancelled", parts: [] });
+    });
+
+    it("stops within a second, keeps what was said, and goes on with the next prompt", async () => {
+      const { id } = await say(`Long. ${slowText(2_000)}`);
+      await until("some words", 30_000, async () => {
+        const prompt = (await running.api.session(sessionId)).prompts.find((one) => one.id === id);
+        return prompt && textOf(prompt).includes("word5") ? prompt : null;
+      });
+      const askedAt = Date.now();
+      await running.api.stopPrompt(sessionId, id);
+      const stopped = await untilAnswered(running.api, sessionId, id, 10_000);
+      expect(stopped.status).toBe("stopped");
+      expect((stopped.finishedAt ?? 0) - askedAt).toBeLessThanOrEqual(1_000);
+      expect(textOf(stopped)).toContain("word5");
+      const next = await say(`Next. ${script({ text: "Going on." })}`);
+      expect(textOf(await untilAnswered(running.api, sessionId, next.id))).toBe("Going on.");
+    });
+
+    it("is asked from the page: typed, sent with Enter, answered there", async () => {
+      const [page] = pages;
+      if (!page) throw new Error("no page");
+      await page.getByRole("textbox", { name: /prompt|message/i }).fill(`From here. ${script({ text: "Read on the page." })}`);
+      await page.keyboard.press("Enter");
+      await page.getByText("Read on the page.", { exact: true }).waitFor({ timeout: 30_000 });
+    });
+
+    it("shows what the agent changed, file by file", async () => {
+      const write = { tool: { name: "write", args: { filePath: "/workspace/repo/added.txt", content: "one\ntwo\n" } } };
+      const { id } = await say(`Add. ${script(write, { text: "Added." })}`);
+      await untilAnswered(running.api, sessionId, id);
+      const file = await until("the diff", 15_000, async () => {
+        const { diff } = await running.api.session(sessionId);
+        return diff?.files.find((one) => one.path === "added.txt") ?? null;
+      });
+      expect(file).toMatchObject({ change: "added", additions: 2, deletions: 0 });
+      await pages[0]?.getByText("added.txt").first().waitFor();
+    });
+
+    it("takes a picture and a text along", async () => {
+      const data = (text: string) => Buffer.from(text).toString("base64");
+      const { id } = await running.api.prompt(sessionId, {
+        text: `Read it. ${script({ text: "Seen." })}`,
+        attachments: [{ name: "notes.txt", mime: "text/plain", data: data("the number is 4711") }],
+      });
+      expect((await untilAnswered(running.api, sessionId, id)).status).toBe("done");
+      const asked = await say(`Which number? ${script({ recall: "the number is (\\d+)" })}`);
+      expect(textOf(await untilAnswered(running.api, sessionId, asked.id))).toBe("4711");
+    });
+  });
+}
