@@ -1,11 +1,12 @@
 /**
  * `npm run bench -- NAME [--json]`: measures, asserts nothing. Every figure is a ratio or a time of things run side by side in this one run.
- * Names: `start`, `rebuild`, `logs`, `tick`.
+ * Names: `start`, `rebuild`, `logs`, `tick`, `bridge`.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { benchBridge } from "./bench/bridge.ts";
 import { benchLogs } from "./bench/logs.ts";
 import { benchRebuild } from "./bench/rebuild.ts";
 import { benchStart } from "./bench/start.ts";
@@ -23,8 +24,11 @@ const { values, positionals } = parseArgs({
   },
 });
 const name = positionals[0] ?? "";
-if (!(name in benches) && name !== "tick") {
-  console.error(`Unknown bench "${name}". There are: ${Object.keys(benches).join(", ")}, tick`);
+/** They run a Worker of their own. */
+const alone = { tick: benchTick, bridge: benchBridge };
+const isAlone = (wanted: string): wanted is keyof typeof alone => wanted in alone;
+if (!(name in benches) && !isAlone(name)) {
+  console.error(`Unknown bench "${name}". There are: ${[...Object.keys(benches), ...Object.keys(alone)].join(", ")}`);
   process.exit(2);
 }
 
@@ -40,10 +44,9 @@ async function finish(status: number) {
   rmSync(dataDir, { recursive: true, force: true });
   process.exit(status);
 }
-if (name === "tick") {
-  // It runs a Worker of its own over a database that it fills itself.
+if (isAlone(name)) {
   try {
-    print(await benchTick({ dataDir, say }));
+    print(await alone[name]({ dataDir, say }));
   } catch (error) {
     say(error instanceof Error ? (error.stack ?? error.message) : String(error));
     code = 1;
