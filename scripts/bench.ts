@@ -1,26 +1,37 @@
 /**
  * `npm run bench -- NAME [--json]`: measures, asserts nothing. Every figure is a ratio or a time of things run side by side in this one run.
- * Names: `start`, `rebuild`, `logs`, `tick`, `bridge`.
+ * Names: `start`, `warm`, `burst`, `rebuild`, `logs`, `tick`, `bridge`.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { benchBridge } from "./bench/bridge.ts";
+import { benchBurst } from "./bench/burst.ts";
 import { benchLogs } from "./bench/logs.ts";
 import { benchRebuild } from "./bench/rebuild.ts";
-import { benchStart } from "./bench/start.ts";
+import { type BenchInput, benchStart } from "./bench/start.ts";
 import { benchTick } from "./bench/tick.ts";
+import { benchWarm } from "./bench/warm.ts";
 import { onInterruption } from "./interruption.ts";
 import { startSystem } from "./system.ts";
 
-const benches = { start: benchStart, logs: benchLogs, rebuild: benchRebuild };
+const benches = {
+  start: benchStart,
+  warm: benchWarm,
+  burst: (input: BenchInput) => benchBurst(input, { sessions: Number(values.sessions), rate: Number(values.rate) }),
+  logs: benchLogs,
+  rebuild: benchRebuild,
+};
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     json: { type: "boolean", default: false },
-    repository: { type: "string", default: "acme/storefront" },
+    repository: { type: "string" },
     runs: { type: "string", default: "7" },
+    /** of `burst`: how many begin together, and how many creates the provider takes per second */
+    sessions: { type: "string", default: "100" },
+    rate: { type: "string", default: "0.4" },
   },
 });
 const name = positionals[0] ?? "";
@@ -60,7 +71,7 @@ try {
   const result = await benches[name as keyof typeof benches]({
     system,
     dataDir,
-    repository: values.repository,
+    repository: values.repository ?? (name === "burst" ? "acme/notes-api" : "acme/storefront"),
     runs: Number(values.runs),
     say,
   });

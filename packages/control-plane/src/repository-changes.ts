@@ -3,6 +3,7 @@ import { imageScopeOf, type RepositoryRef } from "@open-inspect/protocol";
 import { createHeadChecks } from "./adapters/d1/head-checks.ts";
 import { createInstallations } from "./adapters/d1/installations.ts";
 import { createRepositories } from "./adapters/d1/repositories.ts";
+import { createSessionSettings } from "./adapters/d1/session-settings.ts";
 import { type GitHubResult, type KnownRepository, type Log } from "./domain/ports.ts";
 import { type Env } from "./env.ts";
 
@@ -26,11 +27,21 @@ export async function renameRepository(env: Env, from: string, to: KnownReposito
   const old = await repositories.settingsOf(from);
   const target = { ...to, branch: to.defaultBranch };
   if (old?.settings) await env.IMAGES.getByName(scope).changeSettings(target, old.settings);
+  await moveSessionSettings(env, from, scope);
   if (old?.enabled) {
     await env.IMAGES.getByName(scope).switchOn(target, null, renamedBy);
     await env.IMAGES.getByName(from).switchOff();
   }
   await repositories.markGone([from], Date.now());
+}
+
+/** What the new name has set already stays. The old one keeps no sandboxes. */
+async function moveSessionSettings(env: Env, from: string, to: string): Promise<void> {
+  const known = createSessionSettings(env.DB);
+  const settings = await known.find(from);
+  if (!settings) return;
+  if (!(await known.find(to))) await env.POOLS.getByName(to).changeSettings(to, settings);
+  if (settings.poolSize > 0) await env.POOLS.getByName(from).changeSettings(from, { ...settings, poolSize: 0 });
 }
 
 /**

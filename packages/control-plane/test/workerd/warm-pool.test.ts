@@ -1,9 +1,10 @@
 /** Warm pools with everything behind them: settings, the pool's object, sessions' objects, a gateway in memory. */
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { type ImageState, type SessionView } from "@open-inspect/protocol";
+import { type ImageState, type PoolView, type SessionView } from "@open-inspect/protocol";
 import { expect, it, vi } from "vitest";
 import { deadlines } from "../../src/domain/deadlines.ts";
+import { renameRepository } from "../../src/repository-changes.ts";
 import { connectRuntime, eventually, gateway, json, passTime, playWholeBuild, ring, startedSandbox } from "./harness.ts";
 import {
   buildImage,
@@ -140,6 +141,17 @@ it("[WP11] settings are kept and shown; a time zone that there is not, and a siz
   expect(await setPool(6)).toMatchObject({ status: 400 });
   const unknown = settingsPath.replace("shop", "nothing");
   expect(await json("GET", unknown)).toMatchObject({ status: 404, body: { error: { code: "repository_not_found" } } });
+});
+
+it("[WP13] a repository that is renamed takes its session settings along, and its old name keeps no sandboxes", async () => {
+  await buildImage();
+  await setPool(1);
+  await hiddenSessions(1);
+  const to = { owner: "acme", name: "store", defaultBranch: "main", private: true, archived: false, installationId: 1, githubId: 7 };
+  await renameRepository(env, "repo:acme/shop", { ...to, cloneUrl: "http://github.test/acme/store.git" });
+  await hiddenSessions(0);
+  const { settings } = (await json<PoolView>("GET", settingsPath.replace("shop", "store"))).body;
+  expect(settings.poolSize).toBe(1);
 });
 
 it("[WP12] without a pool nothing is asked of one, neither by a start nor by an image", async () => {
