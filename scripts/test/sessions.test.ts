@@ -1,7 +1,8 @@
-/** Sessions end to end on a running system of their own: what is promised of a sandbox, the conversation in the browser, and parts that are killed in the middle of a prompt. */
+/** Sessions end to end on a running system of their own: what is promised of a sandbox, the conversation in the browser, pull requests, and parts that are killed in the middle of a prompt. */
 import { afterAll, beforeAll } from "vitest";
 import { startTestSystem, type TestSystem } from "./support.ts";
 import { conversation } from "./system/conversation.ts";
+import { pullRequests } from "./system/pull-requests.ts";
 import { sessionKills } from "./system/session-kills.ts";
 import { verification } from "./system/verification.ts";
 
@@ -14,4 +15,5 @@ afterAll(() => running?.close());
 
 verification(() => running);
 conversation(() => running);
+pullRequests(() => running);
 sessionKills(() => running);
