@@ -147,7 +147,15 @@ it("[WP13] a repository that is renamed takes its session settings along, and it
   await buildImage();
   await setPool(1);
   await hiddenSessions(1);
-  const to = { owner: "acme", name: "store", defaultBranch: "main", private: true, archived: false, installationId: 1, githubId: 7 };
+  const to = {
+    owner: "acme",
+    name: "store",
+    defaultBranch: "main",
+    private: true,
+    archived: false,
+    installationId: 1,
+    githubId: 7,
+  };
   await renameRepository(env, "repo:acme/shop", { ...to, cloneUrl: "http://github.test/acme/store.git" });
   await hiddenSessions(0);
   const { settings } = (await json<PoolView>("GET", settingsPath.replace("shop", "store"))).body;
