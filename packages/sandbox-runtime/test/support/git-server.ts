@@ -1,4 +1,4 @@
-/** Smart HTTP git for tests: `git upload-pack` over repositories in a folder, with optional basic authentication. */
+/** Smart HTTP git for tests: `git upload-pack` and `git receive-pack` over repositories in a folder, with optional basic authentication. */
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -33,6 +33,8 @@ export interface TestRepository {
 export interface TestGitServer {
   /** what it wants as `user:password`; null lets everybody in */
   credential: string | null;
+  /** what it wants as `user:password` of whoever pushes; null lets everybody */
+  writeCredential: string | null;
   /** answers every request with this status while set */
   failWith: number | null;
   /** answers nothing while set */
@@ -60,9 +62,21 @@ export async function startGitServer(): Promise<TestGitServer> {
     const expected = server.credential === null ? null : `Basic ${Buffer.from(server.credential).toString("base64")}`;
     if (expected !== null && header !== expected)
       return response.writeHead(401, { "www-authenticate": 'Basic realm="test"' }).end();
-    const [, name = "", ...path] = new URL(request.url ?? "/", "http://x").pathname.split("/");
+    const url = new URL(request.url ?? "/", "http://x");
+    const [, name = "", ...path] = url.pathname.split("/");
     if (!existsSync(join(root, name, "HEAD"))) return response.writeHead(404).end();
-    return uploadPack(join(root, name), path.join("/") === "info/refs", request, response);
+    const isWrite = url.searchParams.get("service") === "git-receive-pack" || path.join("/") === "git-receive-pack";
+    const writer = isWrite ? server.writeCredential : null;
+    if (writer !== null && header === undefined)
+      return response.writeHead(401, { "www-authenticate": 'Basic realm="test"' }).end();
+    if (writer !== null && header !== `Basic ${Buffer.from(writer).toString("base64")}`) return response.writeHead(403).end();
+    return servePack(
+      isWrite ? "receive-pack" : "upload-pack",
+      join(root, name),
+      path.join("/") === "info/refs",
+      request,
+      response,
+    );
   });
   await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
   const address = http.address();
@@ -70,6 +84,7 @@ export async function startGitServer(): Promise<TestGitServer> {
   const { port } = address;
   const server: TestGitServer = {
     credential: null,
+    writeCredential: null,
     failWith: null,
     hang: false,
     onRequest: () => undefined,
@@ -108,17 +123,25 @@ export async function startGitServer(): Promise<TestGitServer> {
   return server;
 }
 
-/** One request of a clone or fetch: what the server has, or the pack that was asked for. */
-function uploadPack(repository: string, isAdvertisement: boolean, request: IncomingMessage, response: ServerResponse): void {
+/** One request of a clone, fetch or push: what the server has, or a pack in one of the two directions. */
+function servePack(
+  service: "upload-pack" | "receive-pack",
+  repository: string,
+  isAdvertisement: boolean,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
   const protocol = String(request.headers["git-protocol"] ?? "");
   const phase = isAdvertisement ? ["--http-backend-info-refs"] : [];
-  const child = spawn("git", ["-c", "safe.directory=*", "upload-pack", "--stateless-rpc", ...phase, repository], {
+  const child = spawn("git", ["-c", "safe.directory=*", service, "--stateless-rpc", ...phase, repository], {
     env: { PATH: process.env.PATH, GIT_PROTOCOL: protocol },
     stdio: ["pipe", "pipe", "ignore"],
   });
   const kind = isAdvertisement ? "advertisement" : "result";
-  response.writeHead(200, { "content-type": `application/x-git-upload-pack-${kind}`, "cache-control": "no-cache" });
-  if (isAdvertisement && !protocol.includes("version=2")) response.write("001e# service=git-upload-pack\n0000");
+  response.writeHead(200, { "content-type": `application/x-git-${service}-${kind}`, "cache-control": "no-cache" });
+  const announcement = `# service=git-${service}\n`;
+  if (isAdvertisement && (service === "receive-pack" || !protocol.includes("version=2")))
+    response.write(`${(announcement.length + 4).toString(16).padStart(4, "0")}${announcement}0000`);
   child.stdin.on("error", () => undefined);
   if (request.headers["content-encoding"] === "gzip") request.pipe(createGunzip()).pipe(child.stdin);
   else request.pipe(child.stdin);
