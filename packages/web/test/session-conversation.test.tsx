@@ -251,3 +251,14 @@ it("on a phone one view is shown at a time, and the conversation keeps what was 
   await user.click(screen.getByRole("tab", { name: "Chat" }));
   expect((await box()).value).toBe("Half");
 });
+
+it("of a long conversation the newest prompts are drawn, and earlier ones when they are asked for", async () => {
+  const all = Array.from({ length: 90 }, (_, index) => prompt(index + 1));
+  const { user } = await openSession(session({ prompts: all }));
+  expect(await screen.findByText("Prompt 90")).toBeTruthy();
+  expect(document.querySelectorAll("[data-prompt]")).toHaveLength(40);
+  await user.click(screen.getByRole("button", { name: "Show 40 earlier prompts of 50" }));
+  expect(screen.getByText("Prompt 11")).toBeTruthy();
+  await user.click(screen.getByRole("button", { name: "Show 10 earlier prompts of 10" }));
+  expect(screen.getByText("Prompt 1")).toBeTruthy();
+});

@@ -24,21 +24,34 @@ interface ConversationProps {
   children?: ReactNode;
 }
 
+/** Drawn at once; a long conversation is there in a moment, and its beginning when it is asked for. */
+const drawnPrompts = 40;
+
 export function Conversation({ session, prompts, actions, region, onShowStart, children }: ConversationProps) {
+  const [more, setMore] = useState(0);
   const { isAtEnd, toEnd, onScroll } = useFollow(region, prompts);
+  const hidden = Math.max(0, prompts.length - drawnPrompts - more);
   useAnnouncedAnswers(prompts);
   return (
     <div className="relative min-h-0 flex-1">
       <div ref={region} onScroll={onScroll} className="h-full overflow-y-auto overscroll-contain px-4 py-5 sm:px-6">
         <div className="mx-auto max-w-3xl">
-          <ReceiptLine session={session} onShow={onShowStart} />
+          {hidden === 0 ? (
+            <ReceiptLine session={session} onShow={onShowStart} />
+          ) : (
+            <p className="mb-5 text-center">
+              <Button look="ghost" onClick={() => setMore(more + drawnPrompts)}>
+                Show {Math.min(drawnPrompts, hidden)} earlier prompts of {hidden}
+              </Button>
+            </p>
+          )}
           {prompts.length === 0 ? (
             <EmptyState icon={<MessageSquare />} title="Nothing was asked yet">
               The agent has a checkout of {session.branch} of its own. Write below what it should do.
             </EmptyState>
           ) : (
             <ol aria-label="Conversation" className="space-y-7">
-              {prompts.map((prompt) => (
+              {prompts.slice(hidden).map((prompt) => (
                 <Row key={prompt.id} session={session} prompt={prompt} actions={actions} />
               ))}
             </ol>
@@ -59,9 +72,9 @@ export function Conversation({ session, prompts, actions, region, onShowStart, c
 /** The one that waits stands in the conversation when nothing runs before it. */
 function Row({ session, prompt, actions }: { session: SessionView; prompt: PromptView; actions: SessionActions }) {
   const [isEdited, setIsEdited] = useState(false);
+  if (prompt.status !== "queued") return <PromptRow sessionId={session.id} prompt={prompt} />;
   // What has arrived at the session can be changed; what is on its way cannot.
   const isThere = session.prompts.some(({ id }) => id === prompt.id);
-  if (prompt.status !== "queued") return <PromptRow sessionId={session.id} prompt={prompt} />;
   return (
     <PromptRow
       sessionId={session.id}

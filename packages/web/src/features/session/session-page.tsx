@@ -1,14 +1,14 @@
 /** A session: the conversation, and beside it what has changed, what is to do, how it started and what was printed. */
-import { type SessionView } from "@open-inspect/protocol";
+import { type PromptView, type SessionView } from "@open-inspect/protocol";
 import { useNavigate } from "@tanstack/react-router";
-import { type ReactNode, useEffect, useMemo, useRef } from "react";
+import { type RefObject, useEffect, useMemo, useRef } from "react";
 import { useTitle } from "../../lib/clock.ts";
 import { rememberModels } from "../../lib/remembered.ts";
 import { useServices } from "../../lib/services.tsx";
-import { useSessionActions } from "../../lib/session-actions.ts";
+import { type SessionActions, useSessionActions } from "../../lib/session-actions.ts";
 import { useDraft } from "../../lib/session-drafts.ts";
 import { type LiveSession, useLiveSession } from "../../lib/session-live.ts";
-import { toPromptView, useSender } from "../../lib/session-sender.ts";
+import { type Sender, toPromptView, useSender } from "../../lib/session-sender.ts";
 import { arrangePrompts } from "../../lib/session-sentences.ts";
 import { type Shortcut, useShortcuts } from "../../lib/shortcuts.ts";
 import { describeReceipt } from "../../lib/start-sentences.ts";
@@ -43,7 +43,6 @@ export function SessionPage({ id }: { id: string }) {
 function SessionFrame({ live, session }: { live: LiveSession; session: SessionView }) {
   const actions = useSessionActions(session.id);
   const sender = useSender(session.id, session.prompts);
-  const [text, setText] = useDraft(session.id);
   const field = useRef<HTMLTextAreaElement>(null);
   const region = useRef<HTMLDivElement>(null);
   const panel = usePanel(session);
@@ -66,7 +65,7 @@ function SessionFrame({ live, session }: { live: LiveSession; session: SessionVi
       requestAnimationFrame(() => field.current?.focus());
     },
     onStop: () => {
-      if (running === undefined || text.trim() !== "") return false;
+      if (running === undefined || (field.current?.value.trim() ?? "") !== "") return false;
       actions.stopPrompt.mutate(running.id);
       return true;
     },
@@ -91,24 +90,14 @@ function SessionFrame({ live, session }: { live: LiveSession; session: SessionVi
             >
               <Notices session={session} actions={actions} onShowOutput={() => panel.choose("output")} />
             </Conversation>
-            <Foot>
-              <PromptQueue
-                queue={queue}
-                refused={sender.outgoing.filter(({ error }) => error !== null)}
-                sender={sender}
-                actions={actions}
-                onTakeBack={(taken) => setText(text.trim() === "" ? taken : `${taken}\n\n${text}`)}
-              />
-              <Composer
-                session={session}
-                sender={sender}
-                actions={actions}
-                field={field}
-                text={text}
-                onText={setText}
-                onSent={() => requestAnimationFrame(() => region.current?.scrollTo({ top: region.current.scrollHeight }))}
-              />
-            </Foot>
+            <Foot
+              session={session}
+              sender={sender}
+              queue={queue}
+              actions={actions}
+              field={field}
+              onSent={() => requestAnimationFrame(() => region.current?.scrollTo({ top: region.current.scrollHeight }))}
+            />
           </>
         }
       />
@@ -116,10 +105,38 @@ function SessionFrame({ live, session }: { live: LiveSession; session: SessionVi
   );
 }
 
-function Foot({ children }: { children: ReactNode }) {
+interface FootProps {
+  session: SessionView;
+  sender: Sender;
+  queue: readonly PromptView[];
+  actions: SessionActions;
+  field: RefObject<HTMLTextAreaElement | null>;
+  onSent: () => void;
+}
+
+/** What is being written is kept here: no keystroke draws the conversation anew. */
+function Foot({ session, sender, queue, actions, field, onSent }: FootProps) {
+  const [text, setText] = useDraft(session.id);
   return (
     <div className="shrink-0 px-3 pb-2 sm:px-6">
-      <div className="mx-auto max-w-3xl">{children}</div>
+      <div className="mx-auto max-w-3xl">
+        <PromptQueue
+          queue={queue}
+          refused={sender.outgoing.filter(({ error }) => error !== null)}
+          sender={sender}
+          actions={actions}
+          onTakeBack={(taken) => setText(text.trim() === "" ? taken : `${taken}\n\n${text}`)}
+        />
+        <Composer
+          session={session}
+          sender={sender}
+          actions={actions}
+          field={field}
+          text={text}
+          onText={setText}
+          onSent={onSent}
+        />
+      </div>
     </div>
   );
 }
