@@ -68,8 +68,10 @@ export const deadlines = {
   sessionSnapshotTtlMs: 30 * dayMs,
   /** the snapshot of an archived session is kept for this long */
   archivedSnapshotMs: 7 * dayMs,
-  /** failures of a session that are further apart have nothing to do with one another */
+  /** `failuresInARow` of a session within this time are too many; being ready for so long makes up for earlier ones */
   failuresWindowMs: 10 * minuteMs,
+  /** failures of a session that are further apart have nothing to do with one another */
+  failuresForgottenMs: dayMs,
   /** between the shutdown sent over the bridge and the end of the sandbox */
   shutdownGraceMs: 500,
   /** after this a stopping session is called stopped; its sandbox stays owed */
@@ -132,6 +134,8 @@ export const limits = {
   warnAtShare: 0.8,
   /** failures of a session within `failuresWindowMs` after which it does not start by itself any more */
   failuresInARow: 3,
+  /** the same, however far apart, when the session was never up for that long in between */
+  failuresWithoutRest: 6,
   /** starts from a session's own snapshot before something older is taken */
   snapshotStarts: 2,
   /** lines of the runtime's own log that a failure carries */

@@ -48,9 +48,13 @@ export const refuseWork = (state: SessionState, cause: string, now: number): Liv
 
 /** The sandbox is lost or its start has failed. What waits makes the session start again, as long as that is worth it. */
 export function fail(state: SessionState, life: SandboxLife | null, cause: Failure, now: number, isOutside = false): LiveStep {
-  const failedAts = [...state.failedAts.filter((at) => now - at < deadlines.failuresWindowMs), now];
-  const isSuspended = failedAts.length >= limits.failuresInARow;
-  const failure = isSuspended ? suspended(failedAts.length, cause) : cause;
+  const { readyAt, stage } = state;
+  const hasRested = stage.at === "ready" && readyAt !== null && now - readyAt >= deadlines.failuresWindowMs;
+  const recent = state.failedAts.filter((at) => now - at < deadlines.failuresForgottenMs);
+  const failedAts = [...(hasRested ? [] : recent), now];
+  const newest = failedAts.filter((at) => now - at < deadlines.failuresWindowMs);
+  const isSuspended = newest.length >= limits.failuresInARow || failedAts.length >= limits.failuresWithoutRest;
+  const failure = isSuspended ? suspended(failedAts, cause, now) : cause;
   const told = tellPrompts(
     ended({ ...state, failedAts, isSuspended }, "failed", failure, now),
     isSuspended || isOutside || hopeless.has(cause.code) ? "all" : "running",
@@ -61,11 +65,11 @@ export function fail(state: SessionState, life: SandboxLife | null, cause: Failu
   return { state: told.state, effects: [...(life ? endSandbox(life) : []), ...told.effects] };
 }
 
-function suspended(times: number, cause: Failure): Failure {
-  const minutes = Math.round(deadlines.failuresWindowMs / 60_000);
+function suspended(failedAts: readonly number[], cause: Failure, now: number): Failure {
+  const minutes = Math.max(1, Math.ceil((now - (failedAts[0] ?? now)) / 60_000));
   return createFailure("starts_suspended", {
     ...cause,
-    message: `The session failed ${times} times within ${minutes} minutes. The last time: ${cause.message}`,
+    message: `The session failed ${failedAts.length} times within ${minutes} min. The last time: ${cause.message}`,
     hint: `It does not start by itself any more. ${cause.hint} Then resume it.`,
   });
 }

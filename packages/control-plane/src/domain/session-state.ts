@@ -160,7 +160,7 @@ export interface SessionState extends Omit<SessionOrder, "image" | "cold"> {
   pull: PullWork;
   archivedAt: number | null;
   snapshot: KeptSnapshot | null;
-  /** ends by failure within the window that counts, oldest first */
+  /** ends by failure since it was last up for long enough, oldest first */
   failedAts: number[];
   /** too many of them: it does not start by itself any more */
   isSuspended: boolean;
