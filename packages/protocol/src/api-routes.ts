@@ -396,6 +396,14 @@ export const apiRoutes: readonly ApiRoute[] = [
     errors: ["session_not_found", "session_archived"],
   },
   {
+    ...{ method: "post", path: "/api/sessions/{id}/refresh", operationId: "refreshSession", caller: "person" },
+    summary:
+      "Runs `.openinspect/refresh.sh`, or setup where there is none, beside the agent. What becomes of it is told in `staleSetup`.",
+    params: { id: sessionIdSchema },
+    answer: json(sessionViewSchema, 202),
+    errors: ["session_not_found", "session_not_ready"],
+  },
+  {
     ...{ method: "post", path: "/api/sessions/{id}/archive", operationId: "archiveSession", caller: "person" },
     summary: "Stops it and takes it out of the list. It takes no prompts until it is restored; its files are kept for 7 days.",
     params: { id: sessionIdSchema },

@@ -1,4 +1,4 @@
-/** `/api/sessions`: the list, and what a person does with a session as a whole: stop, resume, rename, archive, restore. Starts none. */
+/** `/api/sessions`: the list, and what a person does with a session as a whole: stop, resume, refresh, rename, archive, restore. Starts none. */
 import {
   changeSessionRequestSchema,
   type SessionList,
@@ -15,9 +15,9 @@ import { parse, readJson } from "./validation.ts";
 const idOf = (c: Context<App>): string => parse(sessionIdSchema, c.req.param("id"), "session id", "session_not_found");
 
 /** Answers the view of a session, or 404 where there is none. */
-function found(c: Context<App>, id: string, view: SessionView | null): Response {
+function found(c: Context<App>, id: string, view: SessionView | null, status: 200 | 202 = 200): Response {
   if (!view) throw new ApiError("session_not_found", `There is no session ${id}.`, "GET /api/sessions lists them.");
-  return c.json(view);
+  return c.json(view, status);
 }
 
 export const sessionLife = new Hono<App>()
@@ -49,6 +49,18 @@ export const sessionLife = new Hono<App>()
   .post("/:id/archive", async (c) => {
     const id = idOf(c);
     return found(c, id, await c.env.SESSIONS.getByName(id).archive());
+  })
+  .post("/:id/refresh", async (c) => {
+    const id = idOf(c);
+    const answer = await c.env.SESSIONS.getByName(id).refresh();
+    if (answer === "not_ready") {
+      throw new ApiError(
+        "session_not_ready",
+        `The session ${id} has no sandbox that could run it now.`,
+        "Try again when it is ready.",
+      );
+    }
+    return found(c, id, answer, 202);
   })
   .post("/:id/restore", async (c) => {
     const id = idOf(c);

@@ -225,6 +225,15 @@ export class SessionObject extends DurableObject<Env> {
     return this.change({ type: "rename", title });
   }
 
+  /** Has the refresh script, or setup where there is none, run again beside the agent. `not_ready`: there is no sandbox that could. */
+  async refresh(): Promise<SessionView | "not_ready" | null> {
+    const state = this.runner.state();
+    if (!state || state.reserved) return null;
+    const attempt = state.stage.at === "ready" ? liveAttemptOf(state) : null;
+    if (attempt === null || !this.bridge.send(attempt, { type: "refresh" })) return "not_ready";
+    return this.viewNow();
+  }
+
   /** Makes a session of a reserved sandbox, once; null: there is none, it is for something else, or it is somebody else's. */
   async claim(claim: SessionClaim, wanted: ReservedFor, prompt: FirstPrompt | null): Promise<Begun | null> {
     const before = this.runner.state();

@@ -260,3 +260,14 @@ it("[SE27] what is asked for is found along an index", async () => {
     expect(plan, JSON.stringify(query)).toContain(index);
   }
 });
+
+it("[SE28] a refresh that a person asks for reaches the sandbox, and without one it is refused", async () => {
+  const { session, runtime } = await startReady();
+  expect(await change(session.id, "refresh")).toMatchObject({ status: 202, body: { id: session.id } });
+  await eventually(async () => runtime.received.some(({ type }) => type === "refresh"), "the order to refresh");
+  runtime.event({ type: "setup.stale", files: ["package-lock.json"], refresh: "running" });
+  await eventually(async () => (await read(session.id)).staleSetup?.refresh === "running", "the refresh is told");
+  const { body: starting } = await json<SessionView>("POST", "/api/sessions", { repository: "acme/shop" });
+  expect(await change(starting.id, "refresh")).toMatchObject({ status: 409, body: { error: { code: "session_not_ready" } } });
+  expect(await change("ses_01k00000000000000000000000", "refresh")).toMatchObject({ status: 404 });
+});
