@@ -115,7 +115,7 @@ function decide(state: SessionState, input: Exclude<SessionInput, { type: "creat
     case "release":
       return state.reserved ? terminate(state, null, now) : same(state);
     case "pull.requested":
-      return follow(stepPull(asked(state, now), input, now));
+      return follow(stepPull(notIdleUntil(state, now + deadlines.pushMs), input, now));
     case "pull.opened":
     case "pull.refused":
     case "pull.heard":
@@ -143,9 +143,9 @@ function decide(state: SessionState, input: Exclude<SessionInput, { type: "creat
 
 const follow = ({ part, effects }: PullStep<SessionState>): LiveStep => ({ state: part, effects });
 
-/** Something was asked of it just now. */
-const asked = (state: SessionState, now: number): SessionState =>
-  state.stage.at === "ready" ? { ...state, stage: { ...state.stage, idleFrom: now } } : state;
+/** A push that is under way is work, too. */
+const notIdleUntil = (state: SessionState, at: number): SessionState =>
+  state.stage.at === "ready" ? { ...state, stage: { ...state.stage, idleFrom: at } } : state;
 
 /** What became of a request for a pull request meanwhile, and what a runtime that is back has to be told of it. */
 function tend({ state, effects }: LiveStep, input: SessionInput, now: number): LiveStep {
@@ -244,7 +244,7 @@ function applyEvent(state: SessionState, event: RuntimeEvent, now: number): Live
       return same(state.image && !state.behind ? { ...state, behind: { commits, oldestAt } } : state);
     }
     case "push.finished":
-      return follow(takePushed(state, state.attempt, event, now));
+      return follow(takePushed(notIdleUntil(state, now), state.attempt, event, now));
     case "setup.stale":
       return same({ ...state, staleSetup: { files: event.files, refresh: event.refresh } });
     case "failed": {

@@ -14,6 +14,7 @@ import {
   tendPull,
 } from "../../src/domain/pull-request.ts";
 import { defaultBranchName, orderPull, type PullSubject } from "../../src/domain/pull-request-text.ts";
+import { createSessionDriver } from "../fakes/session-driver.ts";
 
 const now = 1_000_000_000;
 const ada: Person = { name: "Ada", email: "ada@example.com", login: "ada" };
@@ -168,6 +169,20 @@ it("[PU5] opening goes on without the sandbox, and a deadline that we slept thro
   const late = tendPull(part, null, now + deadlines.pullOpenMs + deadlines.lateMs + 1);
   expect(late.pull.run?.at).toBe("opening");
   expect(late.pull.run?.deadlineAt).toBeGreaterThan(now + deadlines.pullOpenMs + deadlines.lateMs);
+});
+
+it("[PU9] a session is not stopped for being idle while it pushes", () => {
+  const idleStopMs = 60_000;
+  const session = createSessionDriver({ idleStopMs });
+  session.ready();
+  session.pass(idleStopMs - 1_000);
+  session.input({ type: "pull.requested", attempt: session.state().attempt, order });
+  session.pass(2 * idleStopMs);
+  expect([session.at(), session.state().pull.run?.at]).toEqual(["ready", "pushing"]);
+  session.event(pushed);
+  expect(session.view().idleStopAt).toBe(session.now() + idleStopMs);
+  session.pass(idleStopMs);
+  expect([session.at(), session.state().pull.run?.at], "opening needs no sandbox").toEqual(["snapshotting", "opening"]);
 });
 
 it("[PU6] older news changes nothing; of two with one time GitHub is asked", () => {

@@ -194,6 +194,11 @@ it("[PU5] a failed push and a refused pull request are told to whoever asks and 
   await github({ do: "refuse_pulls", message: "No commits between main and x" });
   expect((await opened(runtime, session.id)).answer).toMatchObject({ status: 409, body: { error: { code: "nothing_to_push" } } });
   await github({ do: "refuse_pulls", message: null });
+  await github({ do: "down", status: 403 });
+  expect((await opened(runtime, session.id)).answer, "permissions of the App").toMatchObject({
+    body: { error: { code: "pull_request_failed", hint: expect.stringContaining("Pull requests: read and write") } },
+  });
+  await github({ do: "down", status: null });
   expect((await opened(runtime, session.id)).answer.body).toMatchObject({
     pullRequest: { number: 1 },
     pullRequestProgress: null,
