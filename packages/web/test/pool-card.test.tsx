@@ -35,6 +35,12 @@ it("says how many sandboxes stand ready and start, and why there are not more", 
   expect(status.closest("[data-ready]")?.textContent).toBe("1 ready, 1 starting of 3The agent did not start.");
 });
 
+it("says that none stand ready outside of the chosen hours", async () => {
+  const poolHours = [(new Date().getUTCHours() + 12) % 24];
+  const { card } = await openCard({ [`GET ${path}`]: ok(pool({ poolSize: 3, poolHours })) });
+  await card.findByText(/outside of the chosen hours/);
+});
+
 it("saves size, hours, time zone and idle stop as they are chosen", async () => {
   let current = pool();
   const { user, card, saved } = await openCard({
@@ -44,7 +50,7 @@ it("saves size, hours, time zone and idle stop as they are chosen", async () => 
       return ok(current);
     },
   });
-  await card.findByText("No sandboxes stand ready. A session starts its own.");
+  await card.findByText(/No sandboxes stand ready\. A\s+session starts its own/);
   const save = card.getByRole<HTMLButtonElement>("button", { name: "Save" });
   expect(save.disabled).toBe(true);
   await user.selectOptions(card.getByLabelText("Sandboxes that stand ready"), "2");

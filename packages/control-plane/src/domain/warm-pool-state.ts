@@ -40,10 +40,15 @@ export interface PoolState {
   problem: string | null;
 }
 
-export function poolViewOf({ settings, members, source, cold, problem }: PoolState, isFilling: boolean): PoolView {
+/** Whether sandboxes are to stand ready in this hour. */
+export const isOpen = ({ settings: { poolSize, poolHours }, hour }: PoolState): boolean =>
+  poolSize > 0 && (poolHours.length === 0 || poolHours.includes(hour.hour));
+
+export function poolViewOf(state: PoolState, isFilling: boolean): PoolView {
+  const { settings, members, source, cold, problem } = state;
   const count = (at: PoolMember["at"]): number => members.filter((one) => one.at === at).length;
   const view = { settings, ready: count("ready"), starting: count("starting") };
-  if (settings.poolSize === 0) return { ...view, problem: null };
+  if (!isOpen(state)) return { ...view, problem: null };
   if (problem !== null)
     return { ...view, problem: isFilling ? problem : `${problem} It is not tried again by itself: save the settings to try.` };
   const reason = source === null && cold !== null ? createColdReason(cold) : null;

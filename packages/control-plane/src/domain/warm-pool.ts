@@ -5,7 +5,7 @@
 import { type ColdReasonCode, defaultSessionSettings, type SessionSettings } from "@open-inspect/protocol";
 import { deadlines, limits } from "./deadlines.ts";
 import { type LocalHour } from "./local-hour.ts";
-import { type PoolMember, type PoolSource, type PoolState } from "./warm-pool-state.ts";
+import { isOpen, type PoolMember, type PoolSource, type PoolState } from "./warm-pool-state.ts";
 
 export type PoolInput =
   | { type: "settings"; scope: string; settings: SessionSettings; hour: LocalHour }
@@ -52,11 +52,7 @@ export const emptyPool: PoolState = {
 };
 
 /** How many may stand ready now. */
-export function targetOf({ settings, hour, source }: PoolState): number {
-  const { poolSize, poolHours } = settings;
-  const isOpen = poolHours.length === 0 || poolHours.includes(hour.hour);
-  return source && isOpen ? poolSize : 0;
-}
+export const targetOf = (state: PoolState): number => (state.source && isOpen(state) ? state.settings.poolSize : 0);
 
 /** The member that a session gets: a ready one before one that starts, the oldest first; null when there is none for the branch. */
 export function nextMember({ members, source }: PoolState, branch: string): string | null {

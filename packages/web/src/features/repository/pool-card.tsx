@@ -2,6 +2,7 @@
 import { type PoolView, type RepositoryRef, type SessionSettings, sessionSettingsSchema } from "@open-inspect/protocol";
 import { type FormEvent, useId, useState } from "react";
 import { toApiError } from "../../lib/api.ts";
+import { useNow } from "../../lib/clock.ts";
 import { cn } from "../../lib/cn.ts";
 import { usePool } from "../../lib/pool.ts";
 import { Button } from "../../ui/button.tsx";
@@ -10,6 +11,7 @@ import { Card, ErrorNotice, SkeletonRows } from "../../ui/page.tsx";
 
 const sizes = [0, 1, 2, 3, 4, 5];
 const hoursOfDay = Array.from({ length: 24 }, (_, hour) => hour);
+const tickMs = 30_000;
 const timeZones = ["UTC", ...Intl.supportedValuesOf("timeZone").filter((zone) => zone !== "UTC")];
 
 export function PoolCard({ repository }: { repository: RepositoryRef }) {
@@ -30,13 +32,27 @@ export function PoolCard({ repository }: { repository: RepositoryRef }) {
   );
 }
 
+/** As the server counts the hours; one of an unknown time zone counts as chosen. */
+function isOpenAt(now: number, { poolHours, poolTimeZone }: SessionSettings): boolean {
+  try {
+    const format = new Intl.DateTimeFormat("en", { hour: "numeric", hourCycle: "h23", timeZone: poolTimeZone });
+    return poolHours.length === 0 || poolHours.includes(Number(format.format(now)));
+  } catch {
+    return true;
+  }
+}
+
 function Standing({ pool: { settings, ready, starting, problem } }: { pool: PoolView }) {
-  const isOff = settings.poolSize === 0 && ready === 0 && starting === 0;
+  const isEmpty = ready === 0 && starting === 0;
+  const isOpen = isOpenAt(useNow(tickMs), settings);
   return (
     <div className="border-line border-b px-4 py-3 text-sm" data-ready={ready} data-starting={starting}>
       <p role="status">
-        {isOff ? (
-          <span className="text-muted">No sandboxes stand ready. A session starts its own.</span>
+        {isEmpty && (settings.poolSize === 0 || !isOpen) ? (
+          <span className="text-muted">
+            {settings.poolSize === 0 ? "No sandboxes stand ready." : "No sandboxes stand ready outside of the chosen hours."} A
+            session starts its own.
+          </span>
         ) : (
           <>
             <span className="font-medium">{ready} ready</span>
