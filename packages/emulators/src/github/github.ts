@@ -201,7 +201,7 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
     writeCommit: commitTo,
   });
   const serveGit = createGitHttp({ git, repositories, access, url: () => url, onReceived: received, log });
-  const servePage = createPages(ports);
+  const servePage = createPages({ ...ports, pulls });
   // The listener would otherwise replace Request and Response for the whole process.
   const serveApi = getRequestListener(api.fetch, { overrideGlobalObjects: false });
   const serveAdmin = getRequestListener(admin.fetch, { overrideGlobalObjects: false });

@@ -1,9 +1,10 @@
 /**
- * Plain pages for a commit and a comparison: where the links that GitHub's addresses make lead to. Git's own output, escaped. Anonymous,
+ * Plain pages for a commit, a comparison and a pull request: where the links that GitHub's addresses make lead to. Git's own output, escaped. Anonymous,
  * so that private repositories do not exist here.
  */
 import { type IncomingMessage, type ServerResponse } from "node:http";
 import { resolveCommit } from "./commits.ts";
+import { type Pulls } from "./pulls.ts";
 import { type ApiPorts } from "./rest/answers.ts";
 import { fullName } from "./rest/shapes.ts";
 
@@ -12,8 +13,8 @@ const shownMaxBytes = 1024 * 1024;
 interface PageRequest {
   owner: string;
   name: string;
-  /** one commit, or the two that are compared */
-  names: [string] | [string, string];
+  /** one commit, the two that are compared, or the number of a pull request */
+  names: [string] | [string, string] | { pull: number };
   rest: string;
 }
 
@@ -24,12 +25,13 @@ export function parsePageRequest(method: string, url: URL): PageRequest | null {
   const asked = decode(rest.join("/"));
   const at = { owner, name, rest: `${kind ?? ""}/${rest.join("/")}` };
   if (kind === "commit") return { ...at, names: [asked] };
+  if (kind === "pull" && /^\d{1,9}$/.test(asked)) return { ...at, names: { pull: Number(asked) } };
   if (kind !== "compare") return null;
   const [base, head, ...more] = asked.split("...");
   return base && head && more.length === 0 ? { ...at, names: [base, head] } : null;
 }
 
-export function createPages(ports: Pick<ApiPorts, "url" | "git" | "repositories" | "access">) {
+export function createPages(ports: Pick<ApiPorts, "url" | "git" | "repositories" | "access"> & { pulls: Pulls }) {
   const { git, repositories } = ports;
   return async function serve(_req: IncomingMessage, res: ServerResponse, asked: PageRequest): Promise<void> {
     const here = repositories.find(asked.owner, asked.name);
@@ -44,7 +46,9 @@ export function createPages(ports: Pick<ApiPorts, "url" | "git" | "repositories"
     const gitDir = repositories.gitDir(repository);
     const refs = await repositories.refs(repository);
     const shas: string[] = [];
-    for (const name of asked.names) {
+    const pull = "pull" in asked.names ? ports.pulls.find(repository, asked.names.pull) : null;
+    if ("pull" in asked.names && pull === null) return answer(res, 404, "Not found", "There is no such pull request.");
+    for (const name of "pull" in asked.names ? [pull?.baseSha ?? "", pull?.headSha ?? ""] : asked.names) {
       const sha = await resolveCommit(git, gitDir, refs, name);
       if (sha === null) return answer(res, 404, "Not found", `${fullName(repository)} has no commit ${name}.`);
       shas.push(sha);
@@ -53,10 +57,15 @@ export function createPages(ports: Pick<ApiPorts, "url" | "git" | "repositories"
     const plain = ["--no-color", "--no-ext-diff", "--no-textconv", "--stat", "--patch"];
     const command = second === undefined ? ["show", ...plain, first] : ["diff", ...plain, `${first}...${second}`];
     const { code, stdout, stderr } = await git.run([`--git-dir=${gitDir}`, ...command]);
-    const title = `${fullName(repository)} ${shas.map((sha) => sha.slice(0, 7)).join("...")}`;
+    const title = pull
+      ? `${fullName(repository)} #${pull.number}: ${pull.title}`
+      : `${fullName(repository)} ${shas.map((sha) => sha.slice(0, 7)).join("...")}`;
+    const said = pull
+      ? `${pull.mergedAt === null ? pull.state : "merged"}: ${pull.head} into ${pull.base}\n\n${pull.body ?? ""}\n\n`
+      : "";
     if (code !== 0) return answer(res, 404, title, stderr);
     const cut = stdout.byteLength > shownMaxBytes ? "\n(the rest is not shown)\n" : "";
-    answer(res, 200, title, stdout.subarray(0, shownMaxBytes).toString("utf8") + cut);
+    answer(res, 200, title, said + stdout.subarray(0, shownMaxBytes).toString("utf8") + cut);
   };
 }
 

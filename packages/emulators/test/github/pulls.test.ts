@@ -200,6 +200,10 @@ test("what conflicts cannot be merged, and a restart knows the pull requests", a
   expect((await fetch(`${github.url}/repos/acme/sample/pulls`, { method: "POST", headers, body })).status).toBe(201);
   await github.stop();
   const world = await startWorld({ dataDir });
+  const page = await fetch(`${world.github.url}/acme/sample/pull/1`);
+  const text = await page.text();
+  for (const shown of ["acme/sample #1: Work", "open: work into main", "+2"]) expect(text).toContain(shown);
+  expect((await fetch(`${world.github.url}/acme/sample/pull/2`)).status).toBe(404);
   const { octokit } = await world.asInstallation("acme");
   const { data } = await octokit.rest.pulls.get({ ...where, pull_number: 1 });
   expect(data).toMatchObject({ mergeable: false, mergeable_state: "dirty", user: { login: person.login } });
