@@ -211,3 +211,11 @@ export const sessionEventSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("presence"), people: z.array(personSchema) }),
 ]);
 export type SessionEvent = z.infer<typeof sessionEventSchema>;
+
+/**
+ * A browser says on the same socket how many characters of messages it has received on it, each time that so many more have come: who is slow
+ * is known by it. Whoever never says it is allowed more, and is sent away sooner or later all the same.
+ */
+export const sessionSeenSchema = z.object({ type: z.literal("seen"), received: z.number().int().nonnegative() });
+export type SessionSeen = z.infer<typeof sessionSeenSchema>;
+export const sessionSeenEvery = 256 * 1024;

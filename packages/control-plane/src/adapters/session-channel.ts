@@ -2,7 +2,7 @@
  * Browsers that watch one session: hibernatable sockets, each with its person. Every event is serialised once and sent to all. It knows
  * neither what the events mean nor where they are stored.
  */
-import { type Person, personSchema, type SessionEvent } from "@open-inspect/protocol";
+import { type Person, personSchema, type SessionEvent, sessionSeenSchema } from "@open-inspect/protocol";
 import { sendText, shut } from "./sockets.ts";
 
 export interface SessionChannel {
@@ -10,49 +10,59 @@ export interface SessionChannel {
   join(socket: WebSocket, person: Person, begin: Iterable<string>): void;
   /** Whether the socket is one of these; its person is not counted any more. */
   left(socket: WebSocket): boolean;
+  /** Whether the socket is one of these: what it says is how much it has received. */
+  heard(socket: WebSocket, data: string | ArrayBuffer): boolean;
   isWatched(): boolean;
   /** @param text a serialised event */
   say(text: string): void;
 }
 
 const tag = "session";
-/** A browser that has not taken this much is sent away; it comes back with its cursor and is told the state, not each step to it. */
-export const slowReaderMaxBytes = 8 * 1024 * 1024;
+/**
+ * A browser that has not taken so many characters is sent away; it comes back with its cursor and is told the state, not each step to it.
+ * The platform does not tell what waits on a socket, so browsers do.
+ */
+export const unseenMax = 8 * 1024 * 1024;
+/** of whoever does not tell */
+export const unconfirmedMax = 32 * 1024 * 1024;
 export const tooSlowCode = 4008;
-/** how much is said between two looks at what the readers have not taken yet */
-const lookEveryBytes = 256 * 1024;
+
+interface Listener {
+  /** as JSON */
+  person: string;
+  said: number;
+  seen: number;
+  confirms: boolean;
+}
 
 export function createSessionChannel(ctx: DurableObjectState): SessionChannel {
-  let sockets: Map<WebSocket, string> | null = null;
-  let saidBytes = 0;
+  let sockets: Map<WebSocket, Listener> | null = null;
 
   /** The object's former lives may have taken browsers in. */
-  function listeners(): Map<WebSocket, string> {
+  function listeners(): Map<WebSocket, Listener> {
     if (sockets) return sockets;
     sockets = new Map();
     for (const socket of ctx.getWebSockets(tag)) {
       const person = personSchema.safeParse(socket.deserializeAttachment());
-      if (person.success) sockets.set(socket, JSON.stringify(person.data));
+      if (person.success) sockets.set(socket, { person: JSON.stringify(person.data), said: 0, seen: 0, confirms: false });
     }
     return sockets;
   }
 
   const presence = (): string => {
-    const people = [...new Set(listeners().values())].sort().map((json) => personSchema.parse(JSON.parse(json)));
+    const named = new Set([...listeners().values()].map(({ person }) => person));
+    const people = [...named].sort().map((json) => personSchema.parse(JSON.parse(json)));
     return JSON.stringify({ type: "presence", people } satisfies SessionEvent);
   };
 
   function say(text: string, except: WebSocket | null = null): void {
-    saidBytes += text.length;
-    const isLook = saidBytes >= lookEveryBytes;
-    if (isLook) saidBytes = 0;
     let gone: WebSocket[] | null = null;
-    for (const socket of listeners().keys()) {
+    for (const [socket, listener] of listeners()) {
       if (socket === except) continue;
-      if (isLook && socket.bufferedAmount > slowReaderMaxBytes) {
-        shut(socket, tooSlowCode, "too slow: come back with the cursor");
-        gone = [...(gone ?? []), socket];
-      } else if (!sendText(socket, text)) gone = [...(gone ?? []), socket];
+      listener.said += text.length;
+      const isSlow = listener.said - listener.seen > (listener.confirms ? unseenMax : unconfirmedMax);
+      if (isSlow) shut(socket, tooSlowCode, "too slow: come back with the cursor");
+      if (isSlow || !sendText(socket, text)) gone = [...(gone ?? []), socket];
     }
     for (const socket of gone ?? []) left(socket);
   }
@@ -72,14 +82,39 @@ export function createSessionChannel(ctx: DurableObjectState): SessionChannel {
       const { name, email, login } = person;
       const attachment: Person = { name, email, login };
       socket.serializeAttachment(attachment);
-      listeners().set(socket, JSON.stringify(attachment));
-      for (const text of begin) sendText(socket, text);
+      const listener = { person: JSON.stringify(attachment), said: 0, seen: 0, confirms: false };
+      listeners().set(socket, listener);
+      for (const text of begin) {
+        sendText(socket, text);
+        listener.said += text.length;
+      }
+      // The beginning may be large; it is what comes after it that must not pile up.
+      listener.seen = listener.said;
       const after = presence();
       sendText(socket, after);
       if (after !== before) say(after, socket);
     },
     left,
+    heard(socket, data) {
+      const listener = listeners().get(socket);
+      if (!listener) return false;
+      const seen = typeof data === "string" && data.length < 200 ? parseSeen(data) : null;
+      if (seen === null) return true;
+      // What was said in a former life of the object is in the reader's count and not in ours.
+      if (!listener.confirms || seen > listener.said) listener.said = Math.max(listener.said, seen);
+      listener.confirms = true;
+      listener.seen = Math.max(listener.seen, seen);
+      return true;
+    },
     isWatched: () => listeners().size > 0,
     say: (text) => say(text),
   };
+}
+
+function parseSeen(text: string): number | null {
+  try {
+    return sessionSeenSchema.parse(JSON.parse(text)).received;
+  } catch {
+    return null;
+  }
 }

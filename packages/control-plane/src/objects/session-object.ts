@@ -329,7 +329,7 @@ export class SessionObject extends DurableObject<Env> {
   }
 
   override webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): void {
-    this.bridge.message(socket, data);
+    if (!this.channel.heard(socket, data)) this.bridge.message(socket, data);
   }
 
   override webSocketClose(socket: WebSocket): void {

@@ -6,10 +6,12 @@ import {
   feedMessageSchema,
   type ImageState,
   type SessionEvent,
+  type SessionSeen,
   type SessionView,
 } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import { type z } from "zod";
+import { tooSlowCode, unseenMax } from "../../src/adapters/session-channel.ts";
 import {
   call,
   connectRuntime,
@@ -176,6 +178,28 @@ it("[AP15] everybody who watches is named once, on joining and leaving, also aft
   await eventually(async () => presence(first).length === 3, "and told again");
   expect(presence(first).at(-1)).toEqual(["dev"]);
   expect(presence(second).at(-1)).toEqual(["dev"]);
+});
+
+it("[AP15] who does not take what is sent is sent away; who says that it does stays", async () => {
+  const { id, runtime, stored } = await startAnswer();
+  const [slow, steady] = [await watchSession(id), await watchSession(id)];
+  slow.socket.send(JSON.stringify({ type: "seen", received: 0 } satisfies SessionSeen));
+  let received = 0;
+  steady.socket.addEventListener("message", ({ data }) => {
+    received += String(data).length;
+    steady.socket.send(JSON.stringify({ type: "seen", received } satisfies SessionSeen));
+  });
+  const text = `${"x".repeat(99)}\n`.repeat(1_000);
+  for (let sent = 0; sent <= unseenMax + 3 * text.length; sent += text.length) {
+    runtime.event({ type: "log", phase: "agent", stream: "stdout", text });
+    // A runtime has less than this in flight.
+    if (sent % (10 * text.length) === 0) await Promise.all([stored(), eventually(async () => received > sent, "it is taken")]);
+  }
+  await eventually(async () => slow.closed, "the slow one is sent away");
+  expect(slow.closed).toBe(tooSlowCode);
+  const back = await watchSession(id, slow.replica);
+  await eventually(async () => back.messages.some((one) => one.type === "presence"), "it is told what it needs");
+  expect(steady.closed).toBeNull();
 });
 
 async function joinAs(id: string, name: string): Promise<{ socket: WebSocket }> {
