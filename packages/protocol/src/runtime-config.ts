@@ -6,7 +6,7 @@ import { branchSchema, buildIdSchema, digestSchema, sessionIdSchema, shaSchema }
  * Rises when images with an older runtime must not be used any more, for example after a security fix in the runtime. The control
  * plane's setting RUNTIME_FLOOR says which revision is the lowest that it starts sessions from.
  */
-export const runtimeRevision = 1;
+export const runtimeRevision = 2;
 
 /** Where the runtime keeps things inside every sandbox. The path of the workspace is baked into agent state: never change it. */
 export const sandboxPaths = {

@@ -31,9 +31,12 @@ describe("backoff", () => {
 describe("agent ids", () => {
   test("follow from the prompt alone and sort by its time", () => {
     const first = deriveAgentIds("prm_a", 1_795_209_600_000);
-    expect(first).toEqual(deriveAgentIds("prm_a", 1_795_209_600_000));
+    const again = deriveAgentIds("prm_a", 1_795_209_600_000);
+    const places = [0, 1, 2, 5];
+    expect([first.messageId, ...places.map(first.partId)]).toEqual([again.messageId, ...places.map(again.partId)]);
     expect(first.messageId).toMatch(/^msg_[0-9a-f]{12}[0-9A-Za-z]{14}$/);
-    expect(first.partId).toMatch(/^prt_[0-9a-f]{12}[0-9A-Za-z]{14}$/);
+    expect(first.partId(0)).toMatch(/^prt_[0-9a-f]{12}[0-9A-Za-z]{14}$/);
+    expect(places.map(first.partId).toSorted()).toEqual(places.map(first.partId));
     expect(deriveAgentIds("prm_b", 1_795_209_600_000).messageId).not.toBe(first.messageId);
     expect(deriveAgentIds("prm_b", 1_795_209_600_001).messageId > first.messageId).toBe(true);
   });
