@@ -5,6 +5,7 @@ import {
   type BridgeUp,
   bridgeCloseCodes,
   bridgeDownSchema,
+  bridgeFrameMaxBytes,
   bridgeProtocolVersion,
   heartbeatIntervalMs,
   type RuntimeEvent,
@@ -320,8 +321,9 @@ export function createBridge(options: {
   };
 }
 
+/** Frames above the limit are none that a control plane of this protocol sends. */
 function parseFrame(data: unknown): BridgeDown | null {
-  if (typeof data !== "string") return null;
+  if (typeof data !== "string" || data.length > bridgeFrameMaxBytes) return null;
   try {
     return bridgeDownSchema.parse(JSON.parse(data));
   } catch {

@@ -5,7 +5,7 @@
  * An event gets its number when it enters the window of what may be in flight, not before. What still waits can
  * therefore be merged, superseded or left out without a gap in the numbers.
  */
-import { logChunkMaxBytes, type RuntimeEvent } from "@open-inspect/protocol";
+import { bridgeFrameMaxBytes, logChunkMaxBytes, type RuntimeEvent } from "@open-inspect/protocol";
 import { gapText, logFrameMaxBytes } from "./log-budget.ts";
 import { utf8Bytes } from "./text.ts";
 
@@ -22,10 +22,24 @@ export const outboxLimits: OutboxLimits = { windowEvents: 512, windowBytes: 5 * 
 interface Pending {
   at: number;
   event: RuntimeEvent;
+  /** of the frame; text that was merged in is counted without the whole being measured again */
   bytes: number;
   /** output bytes that this entry, a gap, stands for */
   gapBytes: number;
 }
+
+/** Deltas of one part that wait become one up to this size. */
+const deltaMaxBytes = 32 * 1024;
+/** A delta of at most this size stays when deltas are dropped, if it is its part's first: it holds the part's place. */
+const placeMaxBytes = 1024;
+
+const partOf = (event: RuntimeEvent): string | null => {
+  if (event.type === "prompt.part") return `${event.promptId} ${event.part.id}`;
+  return event.type === "prompt.delta" ? `${event.promptId} ${event.partId}` : null;
+};
+
+const isTakenBack = (event: RuntimeEvent): boolean =>
+  event.type === "prompt.part" && event.part.kind !== "tool" && event.part.text === "";
 
 const sizeOf = (event: RuntimeEvent): number => utf8Bytes(JSON.stringify(event)) + 64;
 
@@ -37,33 +51,62 @@ export function createOutbox(limits: OutboxLimits = outboxLimits) {
   let nextSeq = 1;
   let pending: Pending[] = [];
   let pendingBytes = 0;
+  /** how many entries wait for each part of an answer */
+  const waiting = new Map<string, number>();
 
+  const count = (event: RuntimeEvent, step: 1 | -1) => {
+    const part = partOf(event);
+    if (part === null) return;
+    const left = (waiting.get(part) ?? 0) + step;
+    if (left > 0) waiting.set(part, left);
+    else waiting.delete(part);
+  };
   const append = (at: number, event: RuntimeEvent, gapBytes = 0) => {
     const bytes = sizeOf(event);
     pending.push({ at, event, bytes, gapBytes });
     pendingBytes += bytes;
+    count(event, 1);
   };
   const keep = (wanted: (entry: Pending) => boolean) => {
-    pending = pending.filter(wanted);
+    pending = pending.filter((entry) => {
+      if (wanted(entry)) return true;
+      count(entry.event, -1);
+      return false;
+    });
     pendingBytes = pending.reduce((sum, entry) => sum + entry.bytes, 0);
   };
 
-  /** A whole part replaces everything that waits for the same part; small writes of one stream become one. */
+  /** A whole part takes the place of everything that waits for the same part, where that begins; small writes of one stream become one. */
   const merged = (event: RuntimeEvent): boolean => {
     if (event.type === "prompt.part") {
-      const { promptId, part } = event;
-      const replaced = ({ event: old }: Pending) =>
-        (old.type === "prompt.part" && old.promptId === promptId && old.part.id === part.id) ||
-        (old.type === "prompt.delta" && old.promptId === promptId && old.partId === part.id);
-      if (pending.some(replaced)) keep((entry) => !replaced(entry));
-      return false;
+      const part = partOf(event);
+      if (part === null || !waiting.has(part)) return false;
+      let first: Pending | null = null;
+      keep((entry) => {
+        // What is said after a part was taken back begins anew.
+        if (partOf(entry.event) !== part || isTakenBack(entry.event)) return true;
+        first ??= entry;
+        return entry === first;
+      });
+      // Parts are shown in the order in which they began.
+      const place = pending.find((entry) => entry === first);
+      if (!place) return false;
+      place.event = event;
+      pendingBytes -= place.bytes;
+      place.bytes = sizeOf(event);
+      pendingBytes += place.bytes;
+      return true;
     }
     const last = pending.at(-1);
     if (!last) return false;
     const old = last.event;
     if (event.type === "prompt.delta" && old.type === "prompt.delta") {
-      if (old.promptId !== event.promptId || old.partId !== event.partId || last.bytes > logChunkMaxBytes) return false;
+      if (old.promptId !== event.promptId || old.partId !== event.partId || last.bytes > deltaMaxBytes) return false;
       last.event = { ...old, delta: old.delta + event.delta };
+      const more = utf8Bytes(JSON.stringify(event.delta)) - 2;
+      last.bytes += more;
+      pendingBytes += more;
+      return true;
     } else if (event.type === "log" && old.type === "log" && event.stream !== "gap") {
       if (old.phase !== event.phase || old.stream !== event.stream) return false;
       if (utf8Bytes(old.text) + utf8Bytes(event.text) > logChunkMaxBytes) return false;
@@ -79,7 +122,13 @@ export function createOutbox(limits: OutboxLimits = outboxLimits) {
   /** Makes room in the order of what is missed least: deltas, then output, then what tools printed. */
   const shrink = () => {
     if (pendingBytes <= limits.pendingBytes) return;
-    keep((entry) => entry.event.type !== "prompt.delta");
+    const placed = new Set<string>();
+    keep((entry) => {
+      const part = partOf(entry.event);
+      const isFirst = part !== null && !placed.has(part);
+      if (part !== null) placed.add(part);
+      return entry.event.type !== "prompt.delta" || (isFirst && entry.bytes <= placeMaxBytes);
+    });
     // Down to three quarters at once, so that the next events do not each pay for a pass over the queue.
     const goal = limits.pendingBytes * 0.75;
     if (pendingBytes > goal) {
@@ -147,8 +196,13 @@ export function createOutbox(limits: OutboxLimits = outboxLimits) {
       const first = pending.shift();
       if (!first) return null;
       pendingBytes -= first.bytes;
-      const frame = JSON.stringify({ type: "event", seq: nextSeq, at: first.at, event: first.event });
-      const bytes = utf8Bytes(frame);
+      count(first.event, -1);
+      let frame = frameOf(nextSeq, first.at, first.event);
+      let bytes = utf8Bytes(frame);
+      if (bytes > bridgeFrameMaxBytes) {
+        frame = frameOf(nextSeq, first.at, leftOut(first.event, bytes));
+        bytes = utf8Bytes(frame);
+      }
       window.push({ seq: nextSeq, frame, bytes });
       windowBytes += bytes;
       nextSeq++;
@@ -162,4 +216,12 @@ export function createOutbox(limits: OutboxLimits = outboxLimits) {
     size: () => ({ windowEvents: window.length, windowBytes, pendingEvents: pending.length, pendingBytes }),
   };
 }
+const frameOf = (seq: number, at: number, event: RuntimeEvent): string => JSON.stringify({ type: "event", seq, at, event });
+
+/** What is said instead of an event that the other side would refuse together with the connection. */
+function leftOut(event: RuntimeEvent, bytes: number): RuntimeEvent {
+  const text = `An event "${event.type}" of ${bytes} bytes was left out: messages to the control plane end at ${bridgeFrameMaxBytes}.\n`;
+  return { type: "log", phase: "phase" in event ? event.phase : "agent", stream: "system", text };
+}
+
 export type Outbox = ReturnType<typeof createOutbox>;

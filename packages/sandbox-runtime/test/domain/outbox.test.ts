@@ -87,12 +87,50 @@ describe("outbox", () => {
     expect(drain(outbox).map(({ seq }) => seq)).toEqual([3]);
   });
 
-  test("a whole part replaces what waits of the same part, and no other", () => {
+  test("a whole part takes the place of what waits of the same part, and of no other: parts stay in the order in which they began", () => {
     const outbox = createOutbox();
     outbox.push(delta("x"), 1);
     outbox.push(delta("other", "p2"), 1);
+    outbox.push(delta("y"), 1);
     outbox.push(part("xy"), 1);
-    expect(drain(outbox).map(({ event }) => event.type)).toEqual(["prompt.delta", "prompt.part"]);
+    expect(drain(outbox).map(({ event }) => event.part ?? event.delta)).toEqual([
+      { kind: "text", id: "p1", text: "xy" },
+      "other",
+    ]);
+    expect(outbox.size().pendingBytes).toBe(0);
+  });
+
+  test("what is said of a part after it was taken back stays behind that", () => {
+    const outbox = createOutbox();
+    for (const event of [delta("x"), part(""), delta("other", "p2"), delta("y"), part("y!")]) outbox.push(event, 1);
+    expect(drain(outbox).map(({ event }) => event.part ?? event.delta)).toEqual([
+      { kind: "text", id: "p1", text: "" },
+      "other",
+      { kind: "text", id: "p1", text: "y!" },
+    ]);
+  });
+
+  test("what does not fit into a frame is left out and named, and what follows is sent", () => {
+    const outbox = createOutbox();
+    outbox.push(
+      { type: "phase.finished", phase: "setup", outcome: "done", durationMs: 1, detail: "x".repeat(bridgeFrameMaxBytes) },
+      1,
+    );
+    outbox.push(phase("clone"), 1);
+    const frames = drain(outbox);
+    expect(frames.map(({ seq, event }) => [seq, event.type])).toEqual([
+      [1, "log"],
+      [2, "phase.started"],
+    ]);
+    expect(frames[0]?.event.text).toContain('"phase.finished"');
+  });
+
+  test("text that waits behind a closed window costs no more than it is long", () => {
+    const outbox = createOutbox({ windowEvents: 0, windowBytes: 1e6, pendingBytes: 8e6 });
+    const startedAt = process.cpuUsage().user;
+    for (let index = 0; index < 40_000; index++) outbox.push(delta("some more words, "), 1);
+    expect((process.cpuUsage().user - startedAt) / 1_000).toBeLessThan(2_000);
+    expect(outbox.size().pendingBytes).toBeGreaterThan(40_000 * 17);
   });
 
   test("what is in flight is never rewritten by what follows", () => {
