@@ -42,7 +42,7 @@ const failureTexts: Record<FailureCode, { message: string; hint: string }> = {
   },
   sandbox_lost: {
     message: "The sandbox died.",
-    hint: "Often it ran out of memory. A build is tried again by the next scheduled run; a session can be started anew.",
+    hint: "Often it ran out of memory. A build is tried again by the next scheduled run; a session starts again with its next prompt.",
   },
   clone_failed: { message: "git could not clone the repository.", hint: "git's own message is below." },
   sync_failed: { message: "git could not bring the workspace to the branch's head.", hint: "git's own message is below." },

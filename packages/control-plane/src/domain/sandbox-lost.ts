@@ -11,8 +11,8 @@ type Ended = Extract<SandboxStatus, { status: "ended" }>;
 /** The usual hint guesses at the memory: out of place where the cause is known to be another. */
 const hints: Partial<Record<Ended["reason"], string>> = {
   terminated:
-    "Somebody or the provider ended it. A build is tried again by the next scheduled run; a session can be started anew.",
-  timeout: "A build is tried again by the next scheduled run; a session can be started anew.",
+    "Somebody or the provider ended it. A build is tried again by the next scheduled run; a session starts again with its next prompt.",
+  timeout: "A build is tried again by the next scheduled run; a session starts again with its next prompt.",
 };
 
 function howEnded({ reason, exitCode }: Ended): string {

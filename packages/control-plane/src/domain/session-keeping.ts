@@ -9,28 +9,29 @@ import { endSandbox } from "./sandbox.ts";
 import { beginKeeping, ended, stopWork, terminate } from "./session-ends.ts";
 import { type LiveStep, type SessionEffect, type SessionInput } from "./session-messages.ts";
 import { resume } from "./session-starts.ts";
-import { type SessionState } from "./session-state.ts";
+import { isBusy, type SessionState } from "./session-state.ts";
 
 /** When a sandbox that is ready has to be looked at for its own sake. */
-export function keepAtOf({ stage, work, reserved, bornAt, idleStopMs }: SessionState): number | null {
+export function keepAtOf(state: SessionState): number | null {
+  const { stage, reserved, bornAt, idleStopMs } = state;
   if (stage.at !== "ready") return reserved ? reserved.until : null;
   if (reserved) return Math.min(reserved.until ?? Number.POSITIVE_INFINITY, bornAt + deadlines.moveIdleMs);
-  if (work.isWorking) return bornAt + deadlines.moveMs;
+  if (isBusy(state)) return bornAt + deadlines.moveMs;
   return Math.min(stage.idleFrom + idleStopMs, bornAt + deadlines.moveIdleMs);
 }
 
 /** null: nothing is due */
 export function keepWhenDue(state: SessionState, now: number): LiveStep | null {
-  const { stage, work, reserved, bornAt, idleStopMs } = state;
+  const { stage, reserved, bornAt, idleStopMs } = state;
   if (reserved) {
     const isOver = (reserved.until !== null && now >= reserved.until) || now >= bornAt + deadlines.moveIdleMs;
     return isOver ? terminate(state, null, now) : null;
   }
   if (stage.at !== "ready") return null;
-  if (now >= bornAt + (work.isWorking ? deadlines.moveMs : deadlines.moveIdleMs)) {
+  if (now >= bornAt + (isBusy(state) ? deadlines.moveMs : deadlines.moveIdleMs)) {
     return beginKeeping(state, stage.life, "move", now);
   }
-  if (work.isWorking) return null;
+  if (isBusy(state)) return null;
   switch (evaluateDeadline(stage.idleFrom + idleStopMs, now)) {
     case "pending":
       return null;

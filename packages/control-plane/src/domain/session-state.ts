@@ -181,6 +181,10 @@ export function attemptOf({ attempts }: Pick<SessionState, "attempts">, serial: 
   return `${first.slice(0, 24)}${serial.toString(16).padStart(8, "0")}`;
 }
 
+/** Something is being done in the sandbox: a prompt, the refresh beside the agent, or a push. */
+export const isBusy = ({ work, staleSetup, pull }: Pick<SessionState, "work" | "staleSetup" | "pull">): boolean =>
+  work.isWorking || staleSetup?.refresh === "running" || pull.run?.at === "pushing";
+
 /** The attempt whose runtime is listened to; null when there is none. */
 export function liveAttemptOf(state: SessionState | null): string | null {
   switch (state?.stage.at) {

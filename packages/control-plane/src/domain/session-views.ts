@@ -9,7 +9,7 @@ import {
 } from "@open-inspect/protocol";
 import { createColdReason } from "./failures.ts";
 import { type SandboxLife } from "./sandbox.ts";
-import { type SessionState, type StartFacts } from "./session-state.ts";
+import { isBusy, type SessionState, type StartFacts } from "./session-state.ts";
 
 export function statusOf(state: SessionState): SessionStatus {
   switch (state.stage.at) {
@@ -111,8 +111,9 @@ export function startFactsOf({ image, receipt, behind, cold, headSha }: SessionS
 }
 
 /** When it will be stopped if nothing is asked of it. */
-export function idleStopAtOf({ stage, work, reserved, idleStopMs }: SessionState): number | null {
-  if (stage.at !== "ready" || work.isWorking) return null;
+export function idleStopAtOf(state: SessionState): number | null {
+  const { stage, reserved, idleStopMs } = state;
+  if (stage.at !== "ready" || isBusy(state)) return null;
   return reserved ? reserved.until : stage.idleFrom + idleStopMs;
 }
 

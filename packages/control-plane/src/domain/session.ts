@@ -13,7 +13,7 @@ import { ended, fail, refuseWork, terminate } from "./session-ends.ts";
 import { keepAtOf, keepClock, keepClockAtOf, keepWhenDue, snapshotFailed, snapshotTaken, stop } from "./session-keeping.ts";
 import { type LiveStep, type SessionEffect, type SessionInput, type SessionStep } from "./session-messages.ts";
 import { becomeReady, chosen, claim, create, giveUp, launchOf, refuseSnapshot, resume, syncEffect } from "./session-starts.ts";
-import { type SessionState, type SessionWork } from "./session-state.ts";
+import { isBusy, type SessionState, type SessionWork } from "./session-state.ts";
 
 export type { SessionEffect, SessionInput, SessionStep } from "./session-messages.ts";
 
@@ -70,7 +70,14 @@ export function stepSession(state: SessionState | null, input: SessionInput, now
   if (!state) return { state, effects: input.type === "sandbox.created" ? endOrphan(input) : [] };
   const decided = decide(state, input, now);
   const { state: after, effects } = tend(goOn(decided, now), input, now);
-  return { state: after === state ? state : { ...after, version: state.version + 1 }, effects };
+  return { state: after === state ? state : { ...beginRest(state, after, now), version: state.version + 1 }, effects };
+}
+
+/** The time until the idle stop counts from the end of what was done. */
+function beginRest(before: SessionState, after: SessionState, now: number): SessionState {
+  const { stage } = after;
+  if (stage.at !== "ready" || !isBusy(before) || isBusy(after)) return after;
+  return { ...after, stage: { ...stage, idleFrom: now } };
 }
 
 /** A session without a sandbox for which something waits begins again, or says why it does not. */
@@ -118,6 +125,7 @@ function decide(state: SessionState, input: Exclude<SessionInput, { type: "creat
       return follow(stepPull(notIdleUntil(state, now + deadlines.pushMs), input, now));
     case "pull.opened":
     case "pull.refused":
+    case "pull.looked":
     case "pull.heard":
       return follow(stepPull(state, input, now));
     case "image.looked_up":
@@ -174,7 +182,7 @@ function noteWork(state: SessionState, work: SessionWork, now: number): SessionS
   if (isSame(state.work, work)) return state;
   const { stage } = state;
   if (stage.at !== "ready") return { ...state, work };
-  const idleFrom = state.work.isWorking && !work.isWorking ? now : Math.max(stage.idleFrom, Math.min(work.activeAt ?? 0, now));
+  const idleFrom = Math.max(stage.idleFrom, Math.min(work.activeAt ?? 0, now));
   return { ...state, work, stage: { ...stage, idleFrom } };
 }
 

@@ -70,6 +70,16 @@ it("[SE15] a prompt that runs or waits is activity; the time counts from its end
   expect(session.at()).toBe("snapshotting");
 });
 
+it("[SE15] a refresh beside the agent is activity as well", () => {
+  const session = createSessionDriver();
+  session.ready();
+  session.event({ type: "setup.stale", files: ["package-lock.json"], refresh: "running" });
+  expect(session.view().idleStopAt).toBeNull();
+  session.pass(20 * minuteMs);
+  session.event({ type: "setup.stale", files: ["package-lock.json"], refresh: "done" });
+  expect(session.view()).toMatchObject({ status: "ready", idleStopAt: session.now() + 10 * minuteMs });
+});
+
 it("[SE15] who slept over the idle stop looks again first, because work may have come meanwhile", () => {
   const session = createSessionDriver();
   session.ready();
