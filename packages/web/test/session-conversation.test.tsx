@@ -6,7 +6,7 @@ import { phase, prompt, promptId, session, sessionId, text, tool } from "./fixtu
 
 const path = `/sessions/${sessionId(1)}`;
 const prompts = `/api${path}/prompts`;
-const answer = () => screen.getByRole("region", { name: "Answer" });
+const answer = () => screen.getByRole("region", { name: /^Answer to / });
 const box = () => screen.findByRole<HTMLTextAreaElement>("textbox", { name: "Prompt" });
 const running = prompt(1, { status: "running", finishedAt: null });
 const announced = () => document.querySelector("[data-announcements]")?.textContent ?? "";
@@ -261,4 +261,13 @@ it("of a long conversation the newest prompts are drawn, and earlier ones when t
   expect(screen.getByText("Prompt 11")).toBeTruthy();
   await user.click(screen.getByRole("button", { name: "Show 10 earlier prompts of 10" }));
   expect(screen.getByText("Prompt 1")).toBeTruthy();
+});
+
+it("an answer's headings lie below the page's title, its code and its tasks are named for who does not see them", async () => {
+  const source = "### Top\n\n#### Below\n\n- [x] one\n- [ ] two\n\n```ts\nx\n```";
+  await openSession(session({ prompts: [prompt(1, { parts: [text("a", source)] })] }));
+  expect((await screen.findByRole("heading", { name: "Top" })).tagName).toBe("H2");
+  expect(screen.getByRole("heading", { name: "Below" }).tagName).toBe("H3");
+  expect(screen.getByRole("checkbox", { name: "Done" })).toBeTruthy();
+  expect(screen.getByRole("checkbox", { name: "To do" })).toBeTruthy();
 });

@@ -7,7 +7,7 @@ import { logEntry, phase, prompt, promptId, receipt, session, sessionId, setupFa
 const path = `/sessions/${sessionId(1)}`;
 const events = `/api${path}/events`;
 const startCard = async () => (await screen.findByRole("region", { name: "Start" })).textContent ?? "";
-const answer = () => screen.getByRole("region", { name: "Answer" }).textContent;
+const answer = () => screen.getByRole("region", { name: /^Answer to / }).textContent;
 const status = () => document.querySelector("main header [data-status]")?.textContent;
 
 it("the receipt says what this start took beside a measured cold start", async () => {

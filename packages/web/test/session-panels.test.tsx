@@ -78,7 +78,7 @@ it("setup that is out of date is said, and its refresh is run from there", async
   );
   const note = await screen.findByRole("note");
   expect(note.textContent).toContain("package-lock.json has changed since the image was made");
-  await user.click(within(note).getByRole("button", { name: "Run refresh" }));
+  await user.click(within(note).getByRole("button", { name: "Run setup" }));
   expect(count("POST", `/api${path}/refresh`)).toBe(1);
   socket.send({
     type: "snapshot",

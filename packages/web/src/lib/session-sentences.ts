@@ -83,12 +83,12 @@ export function describeStaleSetup({ files, refresh }: StaleSetup): string {
   const changed = `${list(files)} since the image was made`;
   switch (refresh) {
     case "offered":
-      return `${changed}: what setup installed may be out of date.`;
+      return `${changed}: what setup installed may be out of date. There is no refresh.sh.`;
     case "running":
-      return `${changed}: refresh.sh runs beside the agent.`;
+      return `${changed}: it is refreshed beside the agent.`;
     case "done":
-      return `${changed}: refresh.sh has run.`;
+      return `${changed}: it was refreshed.`;
     case "failed":
-      return `${changed}, and refresh.sh failed: see the output.`;
+      return `${changed}, and refreshing it failed: see the output.`;
   }
 }

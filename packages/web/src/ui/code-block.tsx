@@ -30,7 +30,12 @@ export const CodeBlock = memo(function CodeBlock({ text, language }: CodeBlockPr
         <span>{language || "text"}</span>
         <CopyButton text={text} label="Copy code" />
       </div>
-      <pre className="overflow-x-auto px-3 py-2 font-mono text-xs leading-5" data-highlighted={lines !== null}>
+      <pre
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
+        tabIndex={0}
+        className="overflow-x-auto px-3 py-2 font-mono text-xs leading-5 focus-visible:-outline-offset-2"
+        data-highlighted={lines !== null}
+      >
         {lines === null
           ? text
           : lines.map((line, index) => (

@@ -4,12 +4,16 @@ import { memo, type ReactNode } from "react";
 import { decode, isKnown, parseMarkdown, safeAddress } from "../lib/markdown.ts";
 import { CodeBlock } from "./code-block.tsx";
 
+const isHeading = (token: Token): token is Tokens.Heading => token.type === "heading";
+
 export const Markdown = memo(function Markdown({ source }: { source: string }) {
+  const tokens = parseMarkdown(source);
+  const topDepth = Math.min(...tokens.map((token) => (isHeading(token) ? token.depth : 6)));
   return (
     <div className="space-y-3 break-words leading-6">
-      {parseMarkdown(source).map((token, index) => (
+      {tokens.map((token, index) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: a streamed text grows at its end, its blocks keep their places
-        <Block key={index} raw={token.raw} token={token} />
+        <Block key={index} raw={token.raw} token={token} topDepth={isHeading(token) ? topDepth : 0} />
       ))}
     </div>
   );
@@ -17,9 +21,22 @@ export const Markdown = memo(function Markdown({ source }: { source: string }) {
 
 /** A finished block of a growing answer is drawn once: its source tells whether it is another one. */
 const Block = memo(
-  ({ token }: { raw: string; token: Token }) => <TokenView token={token} />,
-  (before, after) => before.raw === after.raw && before.token.type === after.token.type,
+  ({ token, topDepth }: { raw: string; token: Token; topDepth: number }) =>
+    isHeading(token) ? <HeadingView heading={token} topDepth={topDepth} /> : <TokenView token={token} />,
+  (before, after) => before.raw === after.raw && before.token.type === after.token.type && before.topDepth === after.topDepth,
 );
+
+/** An answer is part of a page that has one title: its own uppermost headings come right below it. */
+const headings = ["h2", "h3", "h4", "h5", "h6"] as const;
+
+function HeadingView({ heading, topDepth }: { heading: Tokens.Heading; topDepth: number }) {
+  const Heading = headings[heading.depth - topDepth] ?? "h6";
+  return (
+    <Heading className={heading.depth > topDepth ? "pt-1 font-semibold" : "pt-1 font-semibold text-lg"}>
+      <Inside tokens={heading.tokens} />
+    </Heading>
+  );
+}
 
 function Inside({ tokens }: { tokens: Token[] | undefined }) {
   // biome-ignore lint/suspicious/noArrayIndexKey: tokens keep their places
@@ -30,13 +47,6 @@ function TokenView({ token }: { token: Token }): ReactNode {
   return isKnown(token) ? drawBlock(token) : token.raw;
 }
 
-/** Answers are part of a page that has its own headings: theirs lie below. */
-const headings = [
-  { tag: "h4", size: "text-lg" },
-  { tag: "h5", size: "text-lg" },
-  { tag: "h6", size: "text-base" },
-] as const;
-
 function drawBlock(token: MarkedToken): ReactNode {
   switch (token.type) {
     case "paragraph":
@@ -45,14 +55,8 @@ function drawBlock(token: MarkedToken): ReactNode {
           <Inside tokens={token.tokens} />
         </p>
       );
-    case "heading": {
-      const { tag: Heading, size } = headings[token.depth - 1] ?? { tag: "h6", size: "text-base" };
-      return (
-        <Heading className={`pt-1 font-semibold ${size}`}>
-          <Inside tokens={token.tokens} />
-        </Heading>
-      );
-    }
+    case "heading":
+      return <HeadingView heading={token} topDepth={token.depth} />;
     case "code":
       return <CodeBlock text={token.text} language={token.lang?.split(/[\s{:,]/, 1)[0] ?? ""} />;
     case "blockquote":
@@ -143,6 +147,7 @@ function ListView({ list }: { list: Tokens.List }) {
         <>
           <input
             type="checkbox"
+            aria-label={item.checked === true ? "Done" : "To do"}
             checked={item.checked === true}
             readOnly
             disabled

@@ -124,7 +124,7 @@ const FileView = memo(
         data-file={file.path}
         className="scroll-mt-2 rounded-md border border-line"
       >
-        <h3 className="sticky top-0 z-1 rounded-md bg-sunken">
+        <h2 className="sticky top-0 z-1 rounded-md bg-sunken">
           <button
             type="button"
             aria-expanded={open}
@@ -141,7 +141,7 @@ const FileView = memo(
             </span>
             <LineCounts additions={file.additions} deletions={file.deletions} />
           </button>
-        </h3>
+        </h2>
         {open ? <Hunks file={file} /> : null}
       </section>
     );

@@ -63,15 +63,18 @@ export function Composer({ session, sender, actions, field, text, onText, onSent
           <>
             {running === undefined ? null : (
               <Button
-                aria-label="Stop the answer"
                 aria-keyshortcuts="Escape"
                 title="Stop the answer (Esc)"
                 disabled={actions.stopPrompt.isPending}
                 onClick={() => actions.stopPrompt.mutate(running.id)}
               >
                 <Square aria-hidden="true" className="size-3.5 fill-current" />
-                Stop
-                <kbd className="hidden text-faint text-xs sm:inline">Esc</kbd>
+                <span>
+                  Stop<span className="sr-only"> the answer</span>
+                </span>
+                <span aria-hidden="true" className="hidden text-faint text-xs sm:inline">
+                  Esc
+                </span>
               </Button>
             )}
             {running !== undefined && isEmpty ? null : (

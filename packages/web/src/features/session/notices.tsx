@@ -75,7 +75,7 @@ function StaleSetupNotice({ stale, actions, onShowOutput }: { stale: Stale; acti
           {canRun ? (
             <Button disabled={refresh.isPending} onClick={() => refresh.mutate()}>
               {refresh.isPending ? <LoaderCircle aria-hidden="true" className="animate-spin" /> : null}
-              {stale.refresh === "failed" ? "Run it again" : "Run refresh"}
+              {stale.refresh === "failed" ? "Refresh again" : "Run setup"}
             </Button>
           ) : null}
         </span>

@@ -31,7 +31,11 @@ export const PromptRow = memo(function PromptRow({ sessionId, prompt, waiting, a
   return (
     <li data-prompt={prompt.id} data-prompt-status={prompt.status} tabIndex={-1} className="prompt-row scroll-mt-4 outline-none">
       <Asked sessionId={sessionId} prompt={prompt} actions={actions} />
-      <section aria-label="Answer" aria-busy={prompt.status === "running"} className="mt-4 space-y-3 sm:px-1">
+      <section
+        aria-label={`Answer to ${prompt.text.slice(0, 40)}`}
+        aria-busy={prompt.status === "running"}
+        className="mt-4 space-y-3 sm:px-1"
+      >
         <Answer prompt={prompt} />
         {prompt.status === "queued" ? waiting : null}
         {prompt.error === null ? null : (
