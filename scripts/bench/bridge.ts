@@ -74,7 +74,7 @@ export async function benchBridge({ dataDir, say }: { dataDir: string; say: (lin
       figures.push({ browsers, session: Math.round(shown), echo: Math.round(echoed), ratio: round2(shown / echoed) });
       say(`${browsers} browsers: ${JSON.stringify(figures.at(-1))}`);
     }
-    const [echoMs, sessionMs] = [await pace(await openEcho(url, paced.browsers)), await pace(await session.open(paced.browsers))];
+    const [echoMs = [], sessionMs = []] = await pace([await openEcho(url, paced.browsers), await session.open(paced.browsers)]);
     return {
       ratio: Math.min(...figures.map((one) => one.ratio)),
       p95AddedMs: round2(quantile(sessionMs, 0.95) - quantile(echoMs, 0.95)),
@@ -119,22 +119,28 @@ async function flood(line: Line, count: number): Promise<number> {
   return count / seconds;
 }
 
-/** Milliseconds from the sandbox's send until the first browser has it, per event. */
-async function pace(line: Line): Promise<number[]> {
+/** Milliseconds from the sandbox's send until the first browser has it, per event, of lines that take turns: whatever else the machine does hits all. */
+async function pace(lines: readonly Line[]): Promise<number[][]> {
+  const tookMs = lines.map((): number[] => []);
   const sentAt: number[] = [];
-  const tookMs: number[] = [];
-  line.onText = (text) => {
-    const at = performance.now();
-    for (const [, index = ""] of text.matchAll(/#(\d+);/g)) tookMs.push(at - (sentAt[Number(index)] ?? 0));
-  };
-  for (let index = 0; index < paced.events; index++) {
+  for (const [which, line] of lines.entries()) {
+    line.onText = (text) => {
+      const at = performance.now();
+      for (const [, index = ""] of text.matchAll(/#(\d+);/g)) tookMs[which]?.push(at - (sentAt[Number(index)] ?? 0));
+    };
+  }
+  for (let index = 0; index < paced.events * lines.length; index++) {
+    const line = lines[index % lines.length];
     sentAt[index] = performance.now();
-    line.send({ type: "prompt.delta", promptId: line.promptId, partId: "p", kind: "text", delta: `#${index};` });
+    line?.send({ type: "prompt.delta", promptId: line.promptId, partId: "p", kind: "text", delta: `#${index};` });
     await sleep(paced.everyMs);
   }
-  await line.finish();
-  line.close();
-  if (tookMs.length !== paced.events) throw new Error(`${tookMs.length} of ${paced.events} events were shown`);
+  for (const line of lines) {
+    await line.finish();
+    line.close();
+  }
+  for (const took of tookMs)
+    if (took.length !== paced.events) throw new Error(`${took.length} of ${paced.events} events were shown`);
   return tookMs;
 }
 
