@@ -19,6 +19,7 @@ import {
 } from "../domain/warm-pool.ts";
 import { type PoolSource, type PoolState, poolViewOf } from "../domain/warm-pool-state.ts";
 import { type Env, readConfig } from "../env.ts";
+import { syncRepositories } from "../repository-sync.ts";
 import { setAlarm } from "./alarm.ts";
 import { newAttempt, newId } from "./ids.ts";
 import { performPoolEffect, poolAddress, poolPolicy, recordLane } from "./pool-effects.ts";
@@ -76,8 +77,11 @@ export class PoolObject extends DurableObject<Env> {
     this.runner.dispatch({ type: "source.changed", scope });
   }
 
-  /** Gives one member away: whoever asked claims it within `poolTakenMs`, or it is ended. null: there is none. */
+  /** Gives one member of the default branch away: whoever asked claims it within `poolTakenMs`, or it is ended. null: there is none. */
   async take(branch: string): Promise<string | null> {
+    const { source, scope } = this.runner.state();
+    // Members are asked for by the default branch, which is another one by now.
+    if (source && source.branch !== branch) this.runner.dispatch({ type: "source.changed", scope });
     const id = nextMember(this.runner.state(), branch);
     if (id !== null) this.runner.dispatch({ type: "take", id });
     return id;
@@ -102,7 +106,13 @@ export class PoolObject extends DurableObject<Env> {
   }
 
   private async readSource(scope: string): Promise<Extract<PoolInput, { type: "source" }>["source"]> {
-    const facts = await createSessions(this.env.DB).startFactsOf(scope, this.config.RUNTIME_FLOOR);
+    const read = () => createSessions(this.env.DB).startFactsOf(scope, this.config.RUNTIME_FLOOR);
+    let facts = await read();
+    if (facts && facts.target.branch === null) {
+      // It had no branch when the list was read; its first push may have come since.
+      await syncRepositories(this.env, { force: true, background: (work) => this.ctx.waitUntil(work) });
+      facts = await read();
+    }
     if (!facts || facts.target.branch === null) return null;
     if (!facts.selection) throw new Error("the active image could not be read in time");
     const { owner, name, cloneUrl, installationId, branch } = facts.target;

@@ -132,6 +132,13 @@ it("[WP6] a member that cannot start says why on the repository's page, and is t
   await untilPool("is full", (now) => now.ready === 1 && now.problem === null);
 });
 
+it("[WP3] a repository that was empty when the list was read has a pool all the same", async () => {
+  await buildImage();
+  await env.DB.prepare("UPDATE repositories SET default_branch = NULL").run();
+  await setPool(1);
+  await hiddenSessions(1);
+});
+
 it("[WP11] settings are kept and shown; a time zone that there is not, and a size above five, are refused", async () => {
   await json("GET", "/api/repositories");
   const change = { idleStopMinutes: 25, poolHours: [9, 8, 9], poolTimeZone: "Europe/Berlin" };
