@@ -241,14 +241,10 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
   async function answerSessions(socket: WebSocket, attempt: string, id: string, request: AgentSessionRequest): Promise<void> {
     const refuseIt = (message: string) => push(currentSocket(attempt) ?? socket, { type: "session.refused", id, message });
     if (!handlers.sessions) return void refuseIt("Only sessions begin sessions.");
-    try {
-      const answer = await handlers.sessions(id, request);
-      // The one that asked may have been replaced meanwhile; the runtime knows the answer by its id.
-      if ("refused" in answer) refuseIt(answer.refused);
-      else push(currentSocket(attempt) ?? socket, { type: "session.answer", id, ...answer });
-    } catch {
-      refuseIt("Something went wrong in the control plane. Try again in a moment.");
-    }
+    const answer = await handlers.sessions(id, request);
+    // The one that asked may have been replaced meanwhile; the runtime knows the answer by its id.
+    if ("refused" in answer) refuseIt(answer.refused);
+    else push(currentSocket(attempt) ?? socket, { type: "session.answer", id, ...answer });
   }
 
   function receive(socket: WebSocket, attachment: Attachment, data: string | ArrayBuffer): Fault | null {

@@ -114,6 +114,8 @@ export const deadlines = {
   pushMs: 3 * minuteMs,
   /** opening a pull request with its retries */
   pullOpenMs: 90 * secondMs,
+  /** whoever looks at a session with an open pull request has GitHub asked again at most this often */
+  pullLookMs: 5 * minuteMs,
   /** a request for a pull request is answered with what is under way after this */
   pullAnswerMs: 25 * secondMs,
   /** a session that was begun by another one counts as one at work for so long though no row tells of it */

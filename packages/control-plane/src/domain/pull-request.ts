@@ -41,6 +41,8 @@ export interface PullWork {
   opened: number;
   /** when the pull request changed last, by GitHub's clock; 0 for none */
   updatedAt: number;
+  /** when GitHub was asked for it last because somebody looked */
+  lookedAt?: number;
 }
 export const noPull: PullWork = { run: null, failed: null, opened: 0, updatedAt: 0 };
 
@@ -55,12 +57,14 @@ export type PullInput =
   | { type: "pull.opened"; pushId: string; found: PullFound }
   | { type: "pull.refused"; pushId: string; failure: Omit<PullFailure, "pushId"> }
   /** `isRead`: asked of GitHub just now, so that it is true whatever its time says */
+  /** somebody looks at the session: an event that was lost is made up for */
+  | { type: "pull.looked" }
   | { type: "pull.heard"; found: PullFound; isRead: boolean };
 
 export type PullEffect =
   | { type: "bridge.push"; attempt: string; pushId: string; branch: string; commit: PullOrder["commit"] }
   | { type: "pull.open"; pushId: string; ask: PullAsk }
-  /** GitHub's own word on a pull request of which two events were sent in one second */
+  /** GitHub's own word: an event may have been lost, or two were sent in one second */
   | { type: "pull.read"; number: number };
 
 export interface PullStep<Part extends PullPart> {
@@ -92,9 +96,18 @@ export function stepPull<Part extends PullPart>(part: Part, input: PullInput, no
     case "pull.refused":
       if (run?.order.pushId !== input.pushId) return { part, effects: [] };
       return { part: failPull(part, input.failure), effects: [] };
+    case "pull.looked":
+      return look(part, now);
     case "pull.heard":
       return hear(part, input);
   }
+}
+
+function look<Part extends PullPart>(part: Part, now: number): PullStep<Part> {
+  const { pullRequest: known, pull } = part;
+  // What is merged stays so.
+  if (!known || known.state === "merged" || now - (pull.lookedAt ?? 0) < deadlines.pullLookMs) return { part, effects: [] };
+  return { part: withPull(part, { lookedAt: now }), effects: [{ type: "pull.read", number: known.number }] };
 }
 
 function hear<Part extends PullPart>(part: Part, { found, isRead }: Extract<PullInput, { type: "pull.heard" }>): PullStep<Part> {

@@ -176,6 +176,7 @@ export class SessionObject extends DurableObject<Env> {
     store: createSubSessionStore(this.ctx.storage.sql),
     state: () => this.runner.state(),
     now,
+    log: this.log,
   });
 
   private readonly pulls = createPullRequests({
@@ -322,6 +323,7 @@ export class SessionObject extends DurableObject<Env> {
       const isOver = !state || state.stage.at === "ended";
       return this.bridge.upgrade(attempt, isOver ? { over: "the session is over" } : { live: liveAttemptOf(state) });
     }
+    if (state?.pullRequest) this.runner.dispatch({ type: "pull.looked" });
     const since = url.searchParams.get("since");
     const person = personSchema.parse(JSON.parse(url.searchParams.get("person") ?? "null"));
     const after = Number(url.searchParams.get("after") ?? 0);

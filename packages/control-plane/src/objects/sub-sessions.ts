@@ -6,6 +6,7 @@ import { type AgentSessionRequest, type AgentSessionState, createId } from "@ope
 import { createSessionLinks } from "../adapters/d1/session-links.ts";
 import { type SubSessionStore } from "../adapters/sqlite/sub-session-store.ts";
 import { sessionPageOf } from "../compose.ts";
+import { type Log } from "../domain/ports.ts";
 import { type SessionState } from "../domain/session-state.ts";
 import { refuseSubSession, subSessionStateOf } from "../domain/sub-sessions.ts";
 import { readConfig } from "../env.ts";
@@ -20,9 +21,10 @@ export interface SubSessionPorts {
   store: SubSessionStore;
   state(): SessionState | null;
   now(): number;
+  log: Log;
 }
 
-export function createSubSessions({ caller, store, state, now }: SubSessionPorts) {
+export function createSubSessions({ caller, store, state, now, log }: SubSessionPorts) {
   const { env } = caller;
   const links = createSessionLinks(env.DB);
   const pageOf = (id: string) => sessionPageOf(readConfig(env), id);
@@ -80,29 +82,39 @@ export function createSubSessions({ caller, store, state, now }: SubSessionPorts
     }
   }
 
+  async function answer(self: SessionState, requestId: string, request: AgentSessionRequest): Promise<SubSessionAnswer> {
+    switch (request.call) {
+      case "start":
+        return start(self, requestId, request);
+      case "list": {
+        const children = await links.childrenOf(self.id);
+        const toState = ({ id, status, isWorking, title }: (typeof children)[number]): AgentSessionState => {
+          return { id, status, isWorking, title, url: pageOf(id), lastAnswer: null };
+        };
+        return { sessions: children.map(toState) };
+      }
+      case "read": {
+        const found = await objectOf(request.sessionId).view();
+        if (found?.view.parentId !== self.id) {
+          return { refused: `This session began no session ${request.sessionId}. List those that it began.` };
+        }
+        return { sessions: [subSessionStateOf(found.view, pageOf(request.sessionId))] };
+      }
+    }
+  }
+
   return {
     admit,
     dismiss: (id: string): void => store.remove(id),
+    /** Never rejects: the agent waits for a word. */
     async answer(requestId: string, request: AgentSessionRequest): Promise<SubSessionAnswer> {
       const self = state();
       if (!self || self.reserved) return { refused: "Nobody has begun this session yet." };
-      switch (request.call) {
-        case "start":
-          return start(self, requestId, request);
-        case "list": {
-          const children = await links.childrenOf(self.id);
-          const toState = ({ id, status, isWorking, title }: (typeof children)[number]): AgentSessionState => {
-            return { id, status, isWorking, title, url: pageOf(id), lastAnswer: null };
-          };
-          return { sessions: children.map(toState) };
-        }
-        case "read": {
-          const found = await objectOf(request.sessionId).view();
-          if (found?.view.parentId !== self.id) {
-            return { refused: `This session began no session ${request.sessionId}. List those that it began.` };
-          }
-          return { sessions: [subSessionStateOf(found.view, pageOf(request.sessionId))] };
-        }
+      try {
+        return await answer(self, requestId, request);
+      } catch (error) {
+        log.error("sub_session.failed", { call: request.call, error });
+        return { refused: "Something went wrong in the control plane. Try again in a moment." };
       }
     },
   };

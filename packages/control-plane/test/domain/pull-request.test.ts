@@ -199,6 +199,18 @@ it("[PU6] older news changes nothing; of two with one time GitHub is asked", () 
   expect(stepPull(part, { type: "pull.heard", found: other, isRead: false }, now).part, "not this session's").toBe(part);
 });
 
+it("[PU10] whoever looks has GitHub asked for a pull request that may have changed unheard, not more often than every few minutes", () => {
+  const look = (part: PullPart, at: number) => stepPull(part, { type: "pull.looked" }, at);
+  const read = [{ type: "pull.read", number: 7 }];
+  expect(look(start, now)).toEqual({ part: start, effects: [] });
+  const first = look(opened(), now);
+  expect(first.effects).toEqual(read);
+  expect(look(first.part, now + deadlines.pullLookMs - 1).effects).toEqual([]);
+  expect(look(first.part, now + deadlines.pullLookMs).effects).toEqual(read);
+  const merged = stepPull(first.part, { type: "pull.heard", found: found("merged", 9_000), isRead: true }, now).part;
+  expect(look(merged, now + 10 * deadlines.pullLookMs).effects, "merged for good").toEqual([]);
+});
+
 it("[PU7] a second request pushes to the open one; after its end another one is opened", () => {
   const again = request(opened(), "push_2");
   expect(again.effects).toMatchObject([{ type: "bridge.push", pushId: "push_2" }]);

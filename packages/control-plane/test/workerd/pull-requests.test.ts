@@ -5,6 +5,7 @@ import { expect, it } from "vitest";
 import { deadlines } from "../../src/domain/deadlines.ts";
 import { type FakePull } from "../fakes/github-pulls.ts";
 import {
+  call,
   connectRuntime,
   eventually,
   type FakeRuntime,
@@ -255,6 +256,17 @@ it("[PU6] webhooks keep the state, by GitHub's own order of time; what nobody op
   await github({ do: "pull", number, change: { state: "closed", merged: false, updatedAt: at + 9_000 } });
   await deliver("pull_request", event("reopened", number, {}, at + 9_000));
   await eventually(async () => (await state()) === "closed", "GitHub was asked");
+});
+
+it("[PU10] a webhook that was lost is made up for when somebody opens the session's page", async () => {
+  const { session, runtime } = await readySession();
+  await opened(runtime, session.id);
+  await github({ do: "pull", number: 1, change: { state: "closed", merged: true, updatedAt: Date.now() + 5_000 } });
+  expect((await view(session.id)).pullRequest?.state).toBe("open");
+  const { webSocket } = await call("GET", `/api/sessions/${session.id}/events`, undefined, { upgrade: "websocket" });
+  webSocket?.accept();
+  await eventually(async () => (await view(session.id)).pullRequest?.state === "merged", "GitHub was asked");
+  webSocket?.close();
 });
 
 it("[PU7] after a merge the next request opens another one from another branch", async () => {
