@@ -5,6 +5,7 @@ import { conversation } from "./system/conversation.ts";
 import { pullRequests } from "./system/pull-requests.ts";
 import { sessionKills } from "./system/session-kills.ts";
 import { verification } from "./system/verification.ts";
+import { warmSandboxes } from "./system/warm.ts";
 
 let running: TestSystem;
 
@@ -15,5 +16,6 @@ afterAll(() => running?.close());
 
 verification(() => running);
 conversation(() => running);
+warmSandboxes(() => running);
 pullRequests(() => running);
 sessionKills(() => running);
