@@ -6,7 +6,7 @@ import { readAttachments } from "../src/lib/session-attachments.ts";
 import { compareTexts, parseHunks } from "../src/lib/session-diff.ts";
 import { createEventQueue } from "../src/lib/session-events.ts";
 import { matchFilters, readFilters, sessionQuery } from "../src/lib/session-filters.ts";
-import { arrangePrompts, formatCost, formatTokens } from "../src/lib/session-sentences.ts";
+import { arrangePrompts, describeStaleSetup, formatCost, formatTokens } from "../src/lib/session-sentences.ts";
 import { describeLooks, describeTool, foldLooks } from "../src/lib/session-tools.ts";
 import { prompt, promptId, session, sessionId, summary, text, tool } from "./fixtures.ts";
 
@@ -106,6 +106,26 @@ describe("prompts", () => {
   it("costs and tokens are short", () => {
     expect([0, 0.0042, 0.126, 12].map(formatCost)).toEqual([null, "$0.0042", "$0.13", "$12.00"]);
     expect([812, 4_210, 45_300, 999_600].map(formatTokens)).toEqual(["812", "4.2k", "45k", "1.0M"]);
+  });
+});
+
+describe("stale setup", () => {
+  it.each([
+    [
+      ["a.lock"],
+      "offered",
+      "a.lock has changed since the image was made: what setup installed may be out of date. There is no refresh.sh.",
+    ],
+    [["a", "b"], "running", "a and b have changed since the image was made: it is refreshed beside the agent."],
+    [
+      ["a", "b", "c", "d"],
+      "failed",
+      "a, b and 2 more have changed since the image was made, and refreshing it failed: see the output.",
+    ],
+    [[], "running", "Setup is refreshed beside the agent."],
+    [[], "failed", "Refreshing setup failed: see the output."],
+  ] as const)("%j %s", (files, refresh, sentence) => {
+    expect(describeStaleSetup({ files: [...files], refresh })).toBe(sentence);
   });
 });
 

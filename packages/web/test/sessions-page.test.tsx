@@ -70,7 +70,7 @@ it("a page that breaks says so, leaves the navigation standing, and can be tried
   const show = (sessions: unknown[]) =>
     queryClient.setQueryData(["sessions", {}], { pages: [{ sessions, next: null }], pageParams: [null] });
   // Far outside of what a date can be: drawing its age throws.
-  act(() => void show([summary(1, { activeAt: 9e15 })]));
+  act(() => void show([summary(1, { createdAt: 9e15 })]));
   expect(await screen.findByRole("heading", { level: 1, name: "This page broke" })).toBeTruthy();
   expect(screen.getAllByRole("link", { name: "Images" }).length).toBeGreaterThan(0);
   show([]);
@@ -87,9 +87,11 @@ it("a row says who began it, what it cost, its pull request, and that another se
   const pullRequest = { number: 7, url: "https://github.test/7", state: "merged", branch: "fix", title: "Fix" } as const;
   const author = { name: "Ada Lovelace", email: null, login: "ada" };
   const told = summary(3, { usage, pullRequest, author, promptCount: 2, parentId: sessionId(1), isWorking: true });
+  told.activeAt = told.createdAt + 6 * 60_000;
   openDashboard("/", { "GET /api/sessions": ok({ sessions: [told], next: null }) });
   const link = await screen.findByRole("link", { name: /Session 3/ });
-  for (const part of ["AL", "2 prompts", "$0.13 · 42k tokens", "#7 merged", "Working"]) expect(link.textContent).toContain(part);
+  for (const part of ["AL", "2 prompts", "$0.13 · 42k tokens", "#7 merged", "Working", "active just now"])
+    expect(link.textContent).toContain(part);
   expect(within(link).getByRole("img", { name: "Begun by another session" })).toBeTruthy();
 });
 

@@ -72,23 +72,25 @@ export function describeCondition(session: SessionView, now: number): string | n
   return null;
 }
 
-const list = (files: readonly string[]): string => {
-  const [first = "setup", second, ...rest] = files;
+const list = ([first, second, ...rest]: readonly [string, ...string[]]): string => {
   if (second === undefined) return `${first} has changed`;
   if (rest.length === 0) return `${first} and ${second} have changed`;
   return `${first}, ${second} and ${rest.length} more have changed`;
 };
 
-export function describeStaleSetup({ files, refresh }: StaleSetup): string {
-  const changed = `${list(files)} since the image was made`;
+/** A refresh may also be asked for when nothing is known to have changed. */
+export function describeStaleSetup({ files: [first, ...others], refresh }: StaleSetup): string {
+  const changed = first === undefined ? null : `${list([first, ...others])} since the image was made`;
   switch (refresh) {
     case "offered":
-      return `${changed}: what setup installed may be out of date. There is no refresh.sh.`;
+      return `${changed ?? "Something has changed"}: what setup installed may be out of date. There is no refresh.sh.`;
     case "running":
-      return `${changed}: it is refreshed beside the agent.`;
+      return changed === null ? "Setup is refreshed beside the agent." : `${changed}: it is refreshed beside the agent.`;
     case "done":
-      return `${changed}: it was refreshed.`;
+      return changed === null ? "Setup was refreshed." : `${changed}: it was refreshed.`;
     case "failed":
-      return `${changed}, and refreshing it failed: see the output.`;
+      return changed === null
+        ? "Refreshing setup failed: see the output."
+        : `${changed}, and refreshing it failed: see the output.`;
   }
 }

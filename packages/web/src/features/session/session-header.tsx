@@ -4,6 +4,7 @@ import { Link } from "@tanstack/react-router";
 import { Archive, ArchiveRestore, CircleStop, CornerLeftUp, LoaderCircle, Pencil } from "lucide-react";
 import { type KeyboardEvent, useState } from "react";
 import { type LiveState } from "../../lib/live-socket.ts";
+import { useMedia } from "../../lib/media.ts";
 import { type SessionActions } from "../../lib/session-actions.ts";
 import { isSessionEnded, sessionWords } from "../../lib/words.ts";
 import { Age } from "../../ui/age.tsx";
@@ -24,6 +25,8 @@ interface SessionHeaderProps {
 
 export function SessionHeader({ session, people, live, actions }: SessionHeaderProps) {
   const { owner, name } = session.repository;
+  // One line, whatever the width: what the list says as well goes first.
+  const isRoomy = useMedia("(min-width: 40rem)");
   const word =
     session.status === "ready" && session.isWorking
       ? ({ word: "Working", tone: "warn", busy: true } as const)
@@ -36,7 +39,7 @@ export function SessionHeader({ session, people, live, actions }: SessionHeaderP
           <StatusBadge status={session.status} {...word} />
           {live === "reconnecting" ? <LiveIndicator state={live} label="Updates of this session" /> : null}
         </div>
-        <div className="overflow-hidden whitespace-nowrap text-muted text-xs [&>span]:flex-nowrap">
+        <div className="overflow-hidden whitespace-nowrap text-muted text-xs [&>span>span]:shrink-0 [&>span]:flex-nowrap">
           <Facts
             facts={[
               <Link key="repository" to="/repositories/$owner/$name" params={{ owner, name }} className="hover:underline">
@@ -54,8 +57,8 @@ export function SessionHeader({ session, people, live, actions }: SessionHeaderP
                   begun by another session
                 </Link>
               ),
-              session.author === null ? null : session.author.name,
-              <Age key="age" at={session.createdAt} />,
+              session.author === null || !isRoomy ? null : session.author.name,
+              isRoomy ? <Age key="age" at={session.createdAt} /> : null,
               session.usage === null ? null : <Spent key="spent" usage={session.usage} />,
             ]}
           />

@@ -11,6 +11,9 @@ import { StatusBadge } from "../../ui/badge.tsx";
 import { Facts } from "../../ui/facts.tsx";
 import { PullRequestBadge } from "../../ui/pull-request-badge.tsx";
 
+/** The list is in the order of beginnings; work that went on for longer is told beside it. */
+const laterMs = 5 * 60_000;
+
 function describeSource({ startMs, startedFrom }: SessionSummary): string | null {
   if (startedFrom === null) return null;
   const from = { image: "from image", base: "from base (cold)", snapshot: "from snapshot" }[startedFrom];
@@ -52,6 +55,11 @@ export function SessionRow({ session }: { session: SessionSummary }) {
                   </span>
                 ),
                 describeSource(session),
+                session.activeAt - session.createdAt < laterMs ? null : (
+                  <span key="active">
+                    active <Age at={session.activeAt} />
+                  </span>
+                ),
               ]}
             />
           </span>
@@ -60,7 +68,7 @@ export function SessionRow({ session }: { session: SessionSummary }) {
           <span className="sm:flex sm:w-24 sm:justify-end">
             <StatusBadge status={session.status} {...word} />
           </span>
-          <Age at={session.activeAt} />
+          <Age at={session.createdAt} />
         </span>
       </Link>
     </li>
