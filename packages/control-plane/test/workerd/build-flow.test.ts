@@ -73,7 +73,7 @@ it("[SE1] [SE2] [SE3] a session starts from the image and is ready with a receip
   expect(view.receipt?.cold?.source).toBe("build");
   expect(view.phases.map((one) => one.phase)).toEqual(["sandbox", "connect", "sync"]);
   const stopped = await json<SessionView>("POST", `/api/sessions/${created.body.id}/stop`);
-  expect(["stopping", "stopped"]).toContain(stopped.body.status);
+  expect(stopped.body.status).toBe("snapshotting");
   await eventually(
     async () => (await gateway({ do: "state" })).sandboxes.every((one) => one.status.status === "ended"),
     "no sandbox is left",
