@@ -84,6 +84,7 @@ it("a browser that refuses the connection does not break the page", () => {
     constructor() {
       throw new DOMException("refused", "SecurityError");
     }
+    send() {}
     close() {}
   }
   const close = openLiveSocket({
@@ -129,4 +130,30 @@ it("a complete conversation ends with the server's close", () => {
   vi.advanceTimersByTime(60_000);
   expect(states.at(-1)).toBe("ended");
   expect(sockets.all).toHaveLength(1);
+});
+
+it("says how much it has received, each time that enough has come, and from nothing on after a cut", () => {
+  const said: string[] = [];
+  const sockets = createSockets();
+  class Telling extends sockets.WebSocket {
+    override send(data: string) {
+      said.push(data);
+    }
+  }
+  const close = openLiveSocket({
+    WebSocket: Telling,
+    url: () => "ws://dashboard.test/api/feed",
+    schema,
+    onMessage: () => {},
+    onState: () => {},
+    receipt: { every: 25, message: (received) => ({ received }) },
+  });
+  const take = () => sockets.all.at(-1)?.onmessage?.(new MessageEvent("message", { data: '{"value":1}' }));
+  for (let count = 0; count < 5; count++) take();
+  expect(said).toEqual(['{"received":33}']);
+  sockets.all.at(-1)?.onclose?.(new CloseEvent("close"));
+  vi.advanceTimersByTime(longestDelayMs);
+  for (let count = 0; count < 3; count++) take();
+  expect(said).toEqual(['{"received":33}', '{"received":33}']);
+  close();
 });

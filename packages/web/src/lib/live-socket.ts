@@ -6,6 +6,7 @@ export interface SocketLike {
   onopen: ((event: Event) => void) | null;
   onmessage: ((event: MessageEvent) => void) | null;
   onclose: ((event: CloseEvent) => void) | null;
+  send(data: string): void;
   close(): void;
 }
 export type SocketConstructor = new (url: string) => SocketLike;
@@ -20,6 +21,8 @@ export interface LiveSocketOptions<T> {
   schema: ZodType<T>;
   onMessage: (message: T) => void;
   onState: (state: LiveState) => void;
+  /** says how much has come on a connection, each time that `every` more characters have: who is slow is known by it */
+  receipt?: { every: number; message: (received: number) => object };
   /** asked when the server closes: true means that this was the end, not a cut */
   isComplete?: () => boolean;
 }
@@ -81,8 +84,15 @@ export function openLiveSocket<T>(options: LiveSocketOptions<T>): () => void {
       clearTimeout(timer);
       options.onState("live");
     };
+    let received = 0;
+    let told = 0;
     current.onmessage = (event) => {
       failures = 0;
+      received += String(event.data).length;
+      if (options.receipt && received - told >= options.receipt.every) {
+        told = received;
+        current.send(JSON.stringify(options.receipt.message(received)));
+      }
       const message = parseMessage(options.schema, event.data);
       if (message !== null) options.onMessage(message);
     };

@@ -5,7 +5,7 @@ import { type ZodType } from "zod";
 import { type Announcer } from "./announcer.ts";
 import { type Api } from "./api.ts";
 import { type Feed } from "./feed.ts";
-import { type LiveState, openLiveSocket, type SocketConstructor } from "./live-socket.ts";
+import { type LiveSocketOptions, type LiveState, openLiveSocket, type SocketConstructor } from "./live-socket.ts";
 import { type ReservationHandle } from "./reservation.ts";
 import { type Shortcuts } from "./shortcuts.ts";
 
@@ -43,6 +43,7 @@ export interface LiveChannel<T> {
   path: (() => string) | null;
   schema: ZodType<T>;
   onMessage: (message: T) => void;
+  receipt?: LiveSocketOptions<T>["receipt"];
   isComplete?: () => boolean;
 }
 
@@ -63,6 +64,7 @@ export function useLiveChannel<T>(key: string, channel: LiveChannel<T>): LiveSta
       schema: latest.current.schema,
       onMessage: (message) => latest.current.onMessage(message),
       onState: setState,
+      ...(latest.current.receipt ? { receipt: latest.current.receipt } : {}),
       isComplete: () => latest.current.isComplete?.() ?? false,
     });
   }, [WebSocket, open, key]);

@@ -4,8 +4,10 @@ import {
   type Person,
   type SessionEvent,
   type SessionReplica,
+  type SessionSeen,
   type SessionView,
   sessionEventSchema,
+  sessionSeenEvery,
 } from "@open-inspect/protocol";
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
@@ -21,6 +23,11 @@ const silentMs = 2_500;
 const readAgainMs = 10_000;
 /** Such an answer does not change by asking again. */
 const isHopeless: ReadonlySet<number> = new Set([400, 404, 410]);
+
+const receipt = {
+  every: sessionSeenEvery,
+  message: (received: number) => ({ type: "seen", received }) satisfies SessionSeen,
+};
 
 export interface LiveSession {
   session: SessionView | undefined;
@@ -64,6 +71,7 @@ export function useLiveSession(id: string): LiveSession {
           return `/sessions/${id}/events${query.size === 0 ? "" : `?${query}`}`;
         },
     schema: sessionEventSchema,
+    receipt,
     onMessage(event) {
       heard.current += 1;
       if (event.type === "log") log.append(event.entries);
