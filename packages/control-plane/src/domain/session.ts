@@ -122,7 +122,6 @@ function decide(state: SessionState, input: Exclude<SessionInput, { type: "creat
     case "release":
       return state.reserved ? terminate(state, null, now) : same(state);
     case "pull.requested":
-      return follow(stepPull(notIdleUntil(state, now + deadlines.pushMs), input, now));
     case "pull.opened":
     case "pull.refused":
     case "pull.looked":
@@ -150,10 +149,6 @@ function decide(state: SessionState, input: Exclude<SessionInput, { type: "creat
 }
 
 const follow = ({ part, effects }: PullStep<SessionState>): LiveStep => ({ state: part, effects });
-
-/** A push that is under way is work, too. */
-const notIdleUntil = (state: SessionState, at: number): SessionState =>
-  state.stage.at === "ready" ? { ...state, stage: { ...state.stage, idleFrom: at } } : state;
 
 /** What became of a request for a pull request meanwhile, and what a runtime that is back has to be told of it. */
 function tend({ state, effects }: LiveStep, input: SessionInput, now: number): LiveStep {
@@ -252,7 +247,7 @@ function applyEvent(state: SessionState, event: RuntimeEvent, now: number): Live
       return same(state.image && !state.behind ? { ...state, behind: { commits, oldestAt } } : state);
     }
     case "push.finished":
-      return follow(takePushed(notIdleUntil(state, now), state.attempt, event, now));
+      return follow(takePushed(state, state.attempt, event, now));
     case "setup.stale":
       return same({ ...state, staleSetup: { files: event.files, refresh: event.refresh } });
     case "failed": {
