@@ -76,11 +76,6 @@ export async function runSession(
     void workspace.tellBehind();
   };
 
-  const sync = async (branch?: string) => {
-    const synced = await workspace.sync(branch);
-    if (config.startFrom !== "base") open(synced.changed);
-    return synced;
-  };
   const open = (changed: string[] | null) => {
     gate.open();
     running.settle(touchesAgentConfig(changed));
@@ -95,12 +90,13 @@ export async function runSession(
     }
     if (config.startFrom === "image") {
       if (hasRepository(paths.workspace)) running.allowReading();
-      const { sha, from } = await sync();
+      const { sha, from, changed } = await workspace.sync();
+      open(changed);
       reporter.skip("setup", "the image has it");
       if (from !== null) void setup.check({ from, to: sha });
       return ready(sha, false, runStartHook(context));
     }
-    const { sha } = await sync();
+    const { sha } = await workspace.sync();
     const hook = await runSetup(context, []);
     const left = hook?.leftovers(false).length ?? 0;
     if (left > 0) {
