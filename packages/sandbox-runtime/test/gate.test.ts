@@ -57,10 +57,13 @@ const isRunning = (bridge: TestBridge, promptId: string, tool: string) =>
     return event.promptId === promptId && part.kind === "tool" && part.tool === tool && part.status === "running";
   });
 
+// The agent adds a missing `$schema` to a configuration that it reads.
+const settings = '{"$schema":"https://opencode.ai/config.json","theme":"x"}';
+
 test("while the server is silent the agent reads and answers; its commands wait, end with their prompt, and run on the new head", async () => {
   const answering = Promise.withResolvers<void>();
   server.hold = answering.promise;
-  const { bridge, sandbox, sha } = await fromImage({ "README.md": "new\n", "opencode.json": '{"theme":"x"}\n' });
+  const { bridge, sandbox, sha } = await fromImage({ "README.md": "new\n", "opencode.json": `${settings}\n` });
   const marker = join(sandbox.workspace, "zombie");
   expect(await bridge.waitFor("agent.ready")).toMatchObject({ gate: "closed" });
 
@@ -83,7 +86,7 @@ test("while the server is silent the agent reads and answers; its commands wait,
   const shown = waiting.parts().join("\n");
   const repeated = ask(bridge, scripted(bash("cat README.md opencode.json; git rev-parse HEAD"), { text: "Done." }));
   expect(await repeated.end()).toMatchObject({ outcome: "done" });
-  expect(repeated.parts()).toEqual([`bash:completed:new\n{"theme":"x"}\n${sha}`, "Done."]);
+  expect(repeated.parts()).toEqual([`bash:completed:new\n${settings}\n${sha}`, "Done."]);
   expect(shown).toContain("Done.");
   expect(bridge.all("workspace.changed")).toEqual([{ type: "workspace.changed", files: ["README.md", "opencode.json"] }]);
   expect(await bridge.waitFor("session.ready")).toMatchObject({ sha });

@@ -3,35 +3,13 @@
  * how the agent is kept alive.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type BridgeDown, type RuntimeEvent } from "@open-inspect/protocol";
-import { type AgentIds, deriveAgentIds } from "../domain/agent-ids.ts";
-import { type AgentError, type AgentEvent, type MessageInfo, toTodos } from "../domain/agent-messages.ts";
-import { type Answer, createAnswer } from "../domain/prompt-answer.ts";
+import { type RuntimeEvent } from "@open-inspect/protocol";
+import { type AgentEvent, type MessageInfo, toTodos } from "../domain/agent-messages.ts";
 import { decideOutcome } from "../domain/prompt-outcome.ts";
-import { createUsageMeter, type UsageMeter } from "../domain/usage.ts";
 import { type AgentClient, type EventStream } from "./agent-client.ts";
 import { abortPrompt, openAgentSession, postPrompt, readIdleSession, refuseRequest } from "./agent-session.ts";
 import { type AgentInput } from "./attachments.ts";
-
-export type Prompt = Extract<BridgeDown, { type: "prompt" }>;
-
-interface Run {
-  prompt: Prompt;
-  ids: AgentIds;
-  answer: Answer;
-  usage: UsageMeter;
-  startedAt: number;
-  /** null until it is prepared */
-  parts: readonly AgentInput[] | null;
-  /** aborts what the preparation does */
-  preparing: AbortController;
-  abortRequested: boolean;
-  lastError: AgentError | null;
-  /** the agent has taken the prompt in its present life */
-  isPosted: boolean;
-  resumes: number;
-  lastEventAt: number;
-}
+import { createRun, type Prompt, type PromptRun } from "./prompt-run.ts";
 
 const checkEveryMs = 10_000;
 const checkAfterErrorMs = 400;
@@ -44,7 +22,7 @@ const queueMax = 1_000;
 export interface PromptRunner {
   submit(prompt: Prompt): void;
   abort(promptId: string): void;
-  /** a life of the agent that can work now */
+  /** a life of the agent, or of its instance, that can work now; each is another object */
   attach(client: AgentClient): void;
   /** that life is over */
   detach(): void;
@@ -69,7 +47,7 @@ export function createPromptRunner(options: {
   const { send, log } = options;
   const queue: Prompt[] = [];
   const known = new Set<string>();
-  let run: Run | null = null;
+  let run: PromptRun | null = null;
   let client: AgentClient | null = null;
   let stream: EventStream | null = null;
   let agentSession: string | null = null;
@@ -111,13 +89,13 @@ export function createPromptRunner(options: {
     void pump();
   };
 
-  const tellUsage = ({ usage, prompt }: Run, isLast: boolean) => {
+  const tellUsage = ({ usage, prompt }: PromptRun, isLast: boolean) => {
     const due = usage.takeDue(Date.now(), isLast);
     if (due) send({ type: "prompt.usage", promptId: prompt.promptId, usage: due });
   };
 
   /** Learns of a message of the agent's, of its own session or of a sub-agent's. */
-  const learn = (current: Run, info: MessageInfo) => {
+  const learn = (current: PromptRun, info: MessageInfo) => {
     const isAnswer = info.parentID === current.ids.messageId;
     // A late word of the prompt before is older; times are the agent's, which runs by the same clock as we do.
     if (!isAnswer && info.time.created < current.startedAt) return;
@@ -126,7 +104,7 @@ export function createPromptRunner(options: {
     tellUsage(current, false);
   };
 
-  const post = async (current: Run, from: AgentClient) => {
+  const post = async (current: PromptRun, from: AgentClient) => {
     current.isPosted = false;
     if (agentSession === null || !current.parts) return;
     const { ids, prompt, parts } = current;
@@ -151,21 +129,7 @@ export function createPromptRunner(options: {
     if (run || !isOpen || !isReady || !client || isClosed) return;
     const prompt = queue.shift();
     if (!prompt) return;
-    const ids = deriveAgentIds(prompt.promptId, prompt.createdAt);
-    const current: Run = {
-      prompt,
-      ids,
-      answer: createAnswer(prompt.promptId, ids.messageId),
-      usage: createUsageMeter(),
-      startedAt: Date.now(),
-      parts: null,
-      preparing: new AbortController(),
-      abortRequested: false,
-      lastError: null,
-      isPosted: false,
-      resumes: 0,
-      lastEventAt: Date.now(),
-    };
+    const current = createRun(prompt);
     run = current;
     send({ type: "prompt.started", promptId: prompt.promptId });
     try {
@@ -181,7 +145,7 @@ export function createPromptRunner(options: {
     if (client && isReady) await post(current, client);
   };
 
-  const sendAbort = async (current: Run, from: AgentClient) => {
+  const sendAbort = async (current: PromptRun, from: AgentClient) => {
     if (agentSession !== null) await abortPrompt(from, agentSession);
     if (run === current) await check();
   };
@@ -284,7 +248,7 @@ export function createPromptRunner(options: {
   };
 
   const openStream = async (from: AgentClient): Promise<void> => {
-    stream = await from.events(
+    const opened = await from.events(
       (event) => onEvent(event, from),
       (why) => {
         if (client !== from || isClosed) return;
@@ -292,6 +256,9 @@ export function createPromptRunner(options: {
         void reopen(from);
       },
     );
+    // Two streams would tell everything twice.
+    if (client !== from || isClosed) opened.close();
+    else stream = opened;
   };
   const reopen = async (from: AgentClient) => {
     while (client === from && !isClosed) {

@@ -77,7 +77,8 @@ export async function startSessionAgent(
 
   const takePrompts = (mine: Life) => {
     isUp = true;
-    prompts.attach(mine.client);
+    // An instance that begins anew is a life of its own: what the one before still has in hand counts no more.
+    prompts.attach({ ...mine.client });
     if (!wasUp) {
       const what = config.startFrom === "base" ? "the workspace and setup" : "the workspace";
       const waited = waitedMs < toldWaitMs ? "" : `; ${(waitedMs / 1000).toFixed(1)} s of it waited for ${what}`;
