@@ -105,8 +105,16 @@ export async function startTestSystem(options: Pick<SystemOptions, "vars" | "bas
       const { images } = imagesSchema.parse(await answer.json());
       return images.filter((one) => one.origin.kind === "snapshot").map((one) => one.id);
     },
-    untilNoSandboxes: () =>
-      until("no sandbox left", 30_000, async () => ((await runningSandboxes()).length === 0 ? true : null)).then(() => undefined),
+    async untilNoSandboxes() {
+      let left: { name: string | null }[] = [];
+      const none = until("no sandbox left", 30_000, async () => {
+        left = await runningSandboxes();
+        return left.length === 0 ? true : null;
+      });
+      await none.catch((error: Error) => {
+        throw new Error(`${error.message}: ${left.map(({ name }) => name).join(", ")}`);
+      });
+    },
     killSandbox: (id) => post(`${system.modalAdminUrl}/sandboxes/${id}/kill`, { reason: "died" }),
     async close() {
       await system.stop();

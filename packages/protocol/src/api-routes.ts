@@ -48,6 +48,7 @@ import {
   poolViewSchema,
   promptAnswerSchema,
   pullRequestRequestSchema,
+  reservationReleasedSchema,
   reservationSchema,
   reserveSessionRequestSchema,
   sessionListQuerySchema,
@@ -319,6 +320,13 @@ export const apiRoutes: readonly ApiRoute[] = [
     body: reserveSessionRequestSchema,
     answer: json(reservationSchema, 202),
     errors: ["repository_not_found", "branch_not_found", "repository_empty", "github_unavailable", "rate_limited"],
+  },
+  {
+    ...{ method: "delete", path: "/api/sessions/reserve/{id}", operationId: "releaseReservation", caller: "person" },
+    summary: "Stops what was reserved and that no session has taken; a session, and what is over, stays as it is.",
+    params: { id: sessionIdSchema },
+    answer: json(reservationReleasedSchema),
+    errors: ["invalid_request"],
   },
   {
     ...{ method: "get", path: "/api/sessions", operationId: "listSessions", caller: "person" },

@@ -50,6 +50,10 @@ export const reservationSchema = z.object({
 });
 export type Reservation = z.infer<typeof reservationSchema>;
 
+/** `DELETE /sessions/reserve/:id`: whether there was something to give back. */
+export const reservationReleasedSchema = z.object({ released: z.boolean() });
+export type ReservationReleased = z.infer<typeof reservationReleasedSchema>;
+
 /** `GET /sessions?...`: newest first. `q` looks in title, repository, branch and first prompt. */
 export const sessionListQuerySchema = z.object({
   q: z.string().trim().max(200).optional(),

@@ -5,12 +5,14 @@ import { askReadyMs, createReservation, renewMs, settleMs } from "../src/lib/res
 
 const lifeMs = 120_000;
 let requests: ReserveSessionRequest[] = [];
+let released: string[] = [];
 let answer: (request: ReserveSessionRequest) => Promise<Reservation>;
 const shop = { repository: "acme/shop" };
 
 beforeEach(() => {
   vi.useFakeTimers();
   requests = [];
+  released = [];
   answer = async ({ reservation }) => ({
     reservation: reservation ?? `ses_${requests.length}`,
     expiresAt: Date.now() + lifeMs,
@@ -26,6 +28,9 @@ const create = () =>
     reserveSession(request) {
       requests.push(request);
       return answer(request);
+    },
+    async releaseReservation(id) {
+      released.push(id);
     },
   });
 const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
@@ -125,17 +130,21 @@ it("it is over when nobody has kept it until its end", async () => {
   expect(requests.at(-1)).toEqual(shop);
 });
 
-it("an answer that comes after it was dropped or taken changes nothing", async () => {
-  const { promise, resolve } = Promise.withResolvers<Reservation>();
-  answer = () => promise;
-  const reservation = create();
-  reservation.touch(shop);
-  reservation.drop();
-  resolve({ reservation: "ses_late", expiresAt: Date.now() + lifeMs, isReady: true });
-  await pass(1);
-  expect(reservation.state()).toBe("none");
-  expect(reservation.take()).toBeUndefined();
-});
+it.each(["drop", "take"] as const)(
+  "an answer that comes too late (%s) changes nothing, and what it names is given back",
+  async (how) => {
+    const { promise, resolve } = Promise.withResolvers<Reservation>();
+    answer = () => promise;
+    const reservation = create();
+    reservation.touch(shop);
+    expect(reservation[how]()).toBeUndefined();
+    resolve({ reservation: "ses_late", expiresAt: Date.now() + lifeMs, isReady: true });
+    await pass(1);
+    expect(reservation.state()).toBe("none");
+    expect(reservation.take()).toBeUndefined();
+    expect(released).toEqual(["ses_late"]);
+  },
+);
 
 it("who types on while the answer for a session before is still on its way gets another one", async () => {
   const { promise, resolve } = Promise.withResolvers<Reservation>();
@@ -149,4 +158,24 @@ it("who types on while the answer for a session before is still on its way gets 
   resolve({ reservation: "ses_late", expiresAt: Date.now() + lifeMs, isReady: true });
   await pass(1);
   expect(reservation.take()).toBe("ses_2");
+});
+
+it("whoever leaves gives back what was reserved; what a session took is not given back, however late it is answered", async () => {
+  const left = create();
+  left.touch(shop);
+  await pass(0);
+  left.drop();
+  expect(released).toEqual(["ses_1"]);
+
+  const reservation = create();
+  reservation.touch(shop);
+  await pass(renewMs);
+  const { promise, resolve } = Promise.withResolvers<Reservation>();
+  answer = () => promise;
+  reservation.touch(shop);
+  expect(reservation.take()).toBe("ses_2");
+  reservation.drop();
+  resolve({ reservation: "ses_2", expiresAt: Date.now() + lifeMs, isReady: true });
+  await pass(1);
+  expect(released).toEqual(["ses_1"]);
 });

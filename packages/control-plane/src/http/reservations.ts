@@ -1,5 +1,11 @@
-/** `POST /api/sessions/reserve`: a sandbox for whoever is typing. Also how a start takes a reserved or pooled sandbox instead of its own. */
-import { imageScopeOf, type Reservation, reserveSessionRequestSchema } from "@open-inspect/protocol";
+/** `/api/sessions/reserve`: a sandbox for whoever is typing, and giving it back. Also how a start takes a reserved or pooled sandbox instead of its own. */
+import {
+  imageScopeOf,
+  type Reservation,
+  type ReservationReleased,
+  reserveSessionRequestSchema,
+  sessionIdSchema,
+} from "@open-inspect/protocol";
 import { type Context, Hono } from "hono";
 import { createReservations } from "../adapters/d1/reservations.ts";
 import { type StartFacts } from "../adapters/d1/sessions.ts";
@@ -11,7 +17,7 @@ import { type Begun, type FirstPrompt, type ReservedFor } from "../objects/sessi
 import { type App } from "./app-types.ts";
 import { ApiError } from "./errors.ts";
 import { branchOf, orderOf, readStart } from "./session-start.ts";
-import { readJson } from "./validation.ts";
+import { parse, readJson } from "./validation.ts";
 
 const log = createLog({ part: "reservations" });
 
@@ -32,7 +38,15 @@ async function reserveFromPool(
   return { id, ...kept };
 }
 
-export const reservations = new Hono<App>().post("/reserve", async (c) => {
+/** What is reserved ends, and makes room; a session that took it goes on. */
+async function release(c: Context<App>, id: string): Promise<boolean> {
+  const [released] = await Promise.all([c.env.SESSIONS.getByName(id).release(), createReservations(c.env.DB).forget(id)]);
+  return released;
+}
+
+export const reservations = new Hono<App>();
+
+reservations.post("/reserve", async (c) => {
   const now = Date.now();
   const { repository, branch: wanted, reservation } = await readJson(c, reserveSessionRequestSchema);
   const scope = imageScopeOf(repository);
@@ -48,7 +62,7 @@ export const reservations = new Hono<App>().post("/reserve", async (c) => {
       return answer(reservation, kept.isReady);
     }
     // It was for something else, or is over.
-    await Promise.all([object.release(), rows.forget(reservation)]);
+    await release(c, reservation);
   }
 
   const facts = await readStart(c, repository);
@@ -69,6 +83,11 @@ export const reservations = new Hono<App>().post("/reserve", async (c) => {
   const order = orderOf(c, facts, { id, branch, wanted, acceptedAt: now, model: null, title: "", author: null });
   await c.env.SESSIONS.getByName(id).create({ ...order, reserved: { kind: "typing", until: expiresAt } }, null);
   return answer(id, false);
+});
+
+reservations.delete("/reserve/:id", async (c) => {
+  const id = parse(sessionIdSchema, c.req.param("id"), "reservation");
+  return c.json({ released: await release(c, id) } satisfies ReservationReleased);
 });
 
 /**

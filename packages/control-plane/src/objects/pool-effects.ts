@@ -31,7 +31,7 @@ export interface PoolWorld {
   /** begins the session of a member; safe to repeat */
   create(id: string, source: PoolSource, endsAt: number): Promise<void>;
   /** ends it unless somebody has it; safe to repeat, also for one that never was */
-  stop(id: string): Promise<void>;
+  stop(id: string): Promise<unknown>;
   /** @throws when it cannot be read now */
   readSource(scope: string): Promise<Extract<PoolInput, { type: "source" }>["source"]>;
   record(scope: string, settings: SessionSettings): Promise<void>;

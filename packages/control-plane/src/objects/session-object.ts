@@ -255,9 +255,12 @@ export class SessionObject extends DurableObject<Env> {
     return { isReady: after?.stage.at === "ready" };
   }
 
-  /** Ends what is still reserved; a session goes on. */
-  async release(): Promise<void> {
-    if (this.runner.state()) this.runner.dispatch({ type: "release" });
+  /** Ends what is still reserved; a session goes on. Whether there was something to end. */
+  async release(): Promise<boolean> {
+    const state = this.runner.state();
+    if (!state?.reserved) return false;
+    this.runner.dispatch({ type: "release" });
+    return liveAttemptOf(state) !== null;
   }
 
   /** Pushes and opens the pull request, or updates the one that is open. null: there is no such session */

@@ -93,6 +93,26 @@ it("[WP9] many who claim the same reservation together: one gets it, the others 
   expect(ids).toContain(reservation);
 });
 
+it("[WP8] what is given back ends at once and makes room; a session that took it goes on", async () => {
+  const release = (id: string) => json<{ released: boolean }>("DELETE", `/api/sessions/reserve/${id}`);
+  const { reservation } = (await reserve()).body;
+  await startedSandbox(reservation);
+  expect(await release(reservation)).toMatchObject({ status: 200, body: { released: true } });
+  await noneRuns();
+  expect((await release(reservation)).body, "repeated").toEqual({ released: false });
+  expect((await start({ reservation })).body.id).not.toBe(reservation);
+  const count = await env.DB.prepare("SELECT count(*) AS n FROM reservations").first("n");
+  expect(count).toBe(0);
+
+  const taken = (await reserve()).body.reservation;
+  await startedSandbox(taken);
+  expect((await start({ reservation: taken })).body.id).toBe(taken);
+  expect((await release(taken)).body).toEqual({ released: false });
+  expect((await view(taken)).status).not.toBe("stopped");
+  expect((await release("ses_00000000000000000000000000")).body).toEqual({ released: false });
+  expect((await json("DELETE", "/api/sessions/reserve/nonsense")).status).toBe(400);
+});
+
 it("[WP8] typing for another branch ends what was reserved for the first", async () => {
   const first = (await reserve()).body.reservation;
   await startedSandbox(first);

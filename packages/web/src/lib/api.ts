@@ -115,6 +115,7 @@ export interface Api {
   createSession(request: CreateSessionRequest): Promise<SessionView>;
   /** a sandbox for the session that somebody is typing the first prompt of */
   reserveSession(request: ReserveSessionRequest): Promise<Reservation>;
+  releaseReservation(id: string): Promise<unknown>;
   /** what a repository sets for its sessions, and its warm pool */
   readPool(repository: RepositoryRef, signal?: AbortSignal): Promise<PoolView>;
   putSessionSettings(repository: RepositoryRef, settings: SessionSettings): Promise<PoolView>;
@@ -214,6 +215,7 @@ export function createApi(fetch: typeof globalThis.fetch, base = "/api"): Api {
     getSession: (id, signal) => call(sessionViewSchema, `/sessions/${encodeURIComponent(id)}`, "GET", undefined, signal),
     createSession: (request) => call(sessionViewSchema, "/sessions", "POST", request),
     reserveSession: (request) => call(reservationSchema, "/sessions/reserve", "POST", request),
+    releaseReservation: (id) => call(anything, `/sessions/reserve/${encodeURIComponent(id)}`, "DELETE"),
     readPool: (repository, signal) => call(poolViewSchema, `${of(repository)}/session-settings`, "GET", undefined, signal),
     putSessionSettings: (repository, settings) => call(poolViewSchema, `${of(repository)}/session-settings`, "PUT", settings),
     stopSession: (id) => call(anything, `${session(id)}/stop`, "POST"),

@@ -18,7 +18,7 @@ export interface ReservationHandle {
   touch(input: ReservationInput): void;
   /** What `POST /sessions` is told; the next keystroke reserves anew. Undefined: there is nothing to take. */
   take(): string | undefined;
-  /** Asks for nothing any more; what was reserved ends by itself. */
+  /** Asks for nothing any more, and gives back what was reserved. */
   drop(): void;
   subscribe(listener: () => void): () => void;
   state(): ReservationState;
@@ -34,12 +34,13 @@ const askReadyMax = 15;
 
 const keyOf = ({ repository, branch }: ReservationInput): string => `${repository.toLowerCase()} ${branch ?? ""}`;
 
-export function createReservation(api: Pick<Api, "reserveSession">): ReservationHandle {
+export function createReservation(api: Pick<Api, "reserveSession" | "releaseReservation">): ReservationHandle {
   const listeners = new Set<() => void>();
   let wanted: ReservationInput | null = null;
   let held: { id: string; key: string; isReady: boolean } | null = null;
   /** what the newest request was for, and when it left */
   let asked: { key: string; at: number } | null = null;
+  let taken: string | undefined;
   /** rises with everything that makes an answer under way too late */
   let turn = 0;
   let isAsking = false;
@@ -80,7 +81,8 @@ export function createReservation(api: Pick<Api, "reserveSession">): Reservation
     };
     const answer = await api.reserveSession(request).catch(() => null);
     isAsking = false;
-    if (mine === turn) {
+    if (mine !== turn) giveBack(answer?.reservation);
+    else {
       clearTimeout(endTimer);
       held = answer && { id: answer.reservation, key, isReady: answer.isReady };
       if (answer) endTimer = setTimeout(forget, Math.max(0, answer.expiresAt - Date.now()));
@@ -93,6 +95,11 @@ export function createReservation(api: Pick<Api, "reserveSession">): Reservation
       later(askReadyMs);
     }
     tell();
+  }
+
+  /** Nobody will take it. Without this it would end by itself, two minutes later. */
+  function giveBack(id: string | undefined): void {
+    if (id !== undefined && id !== taken) void api.releaseReservation(id).catch(() => null);
   }
 
   function forget(): void {
@@ -124,10 +131,15 @@ export function createReservation(api: Pick<Api, "reserveSession">): Reservation
     },
     take() {
       const id = wanted !== null && held?.key === keyOf(wanted) ? held.id : undefined;
+      if (id === undefined) giveBack(held?.id);
+      else taken = id;
       reset();
       return id;
     },
-    drop: reset,
+    drop() {
+      giveBack(held?.id);
+      reset();
+    },
     subscribe(listener) {
       listeners.add(listener);
       return () => void listeners.delete(listener);
