@@ -10,6 +10,7 @@ export * from "./ids.ts";
 export * from "./image-build.ts";
 export * from "./image-scope.ts";
 export * from "./insights.ts";
+export * from "./login.ts";
 export * from "./notifications.ts";
 export * from "./openapi.ts";
 export * from "./runtime-config.ts";
