@@ -306,6 +306,34 @@ export const notificationDeliveries = sqliteTable(
   (table) => [primaryKey({ columns: [table.notificationId, table.target] }), index("deliveries_by_time").on(table.at)],
 );
 
+/** Who is logged in with GitHub. There is a row for as long as there is a login. The tokens are sealed, with a key of this person alone. */
+export const people = sqliteTable("people", {
+  /** GitHub's number, which a person keeps when the login changes */
+  githubId: integer("github_id").primaryKey(),
+  login: text("login").notNull(),
+  name: text("name"),
+  avatarUrl: text("avatar_url"),
+  sealedTokens: text("sealed_tokens").notNull(),
+  /** when the access token ends; null: it does not */
+  tokenEndsAt: integer("token_ends_at"),
+  /** when GitHub said last that this person may be here */
+  checkedAt: integer("checked_at").notNull(),
+  /** until then one request, and no other, speaks with GitHub for this person */
+  busyUntil: integer("busy_until").notNull().default(0),
+});
+
+/** One browser that is logged in. Its cookie is a random number; this is the SHA-256 of it. */
+export const logins = sqliteTable(
+  "logins",
+  {
+    hash: text("hash").primaryKey(),
+    githubId: integer("github_id").notNull(),
+    createdAt: integer("created_at").notNull(),
+    expiresAt: integer("expires_at").notNull(),
+  },
+  (table) => [index("logins_by_person").on(table.githubId, table.createdAt), index("logins_by_end").on(table.expiresAt)],
+);
+
 /** Webhook deliveries that were accepted: GitHub may send one twice. */
 export const webhookDeliveries = sqliteTable("webhook_deliveries", {
   id: text("id").primaryKey(),
