@@ -15,5 +15,6 @@ CREATE TABLE `people` (
 	`sealed_tokens` text NOT NULL,
 	`token_ends_at` integer,
 	`checked_at` integer NOT NULL,
-	`busy_until` integer DEFAULT 0 NOT NULL
+	`busy_until` integer DEFAULT 0 NOT NULL,
+	`retry_at` integer DEFAULT 0 NOT NULL
 );

@@ -320,6 +320,8 @@ export const people = sqliteTable("people", {
   checkedAt: integer("checked_at").notNull(),
   /** until then one request, and no other, speaks with GitHub for this person */
   busyUntil: integer("busy_until").notNull().default(0),
+  /** GitHub did not answer: it is not asked again before this moment */
+  retryAt: integer("retry_at").notNull().default(0),
 });
 
 /** One browser that is logged in. Its cookie is a random number; this is the SHA-256 of it. */
