@@ -28,7 +28,11 @@ export interface BridgeHandlers {
   welcomed(attempt: string): void;
   closed(attempt: string): void;
   /** What the agent's own tools ask about sessions. Without it they are refused. */
-  sessions?(id: string, request: AgentSessionRequest): Promise<{ sessions: AgentSessionState[] } | { refused: string }>;
+  sessions?(
+    attempt: string,
+    id: string,
+    request: AgentSessionRequest,
+  ): Promise<{ sessions: AgentSessionState[] } | { refused: string }>;
   /** `pushId`: to write, for the push that was asked for */
   credential(attempt: string, pushId?: string): Promise<{ username: string; password: string } | { refused: string }>;
 }
@@ -241,7 +245,7 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
   async function answerSessions(socket: WebSocket, attempt: string, id: string, request: AgentSessionRequest): Promise<void> {
     const refuseIt = (message: string) => push(currentSocket(attempt) ?? socket, { type: "session.refused", id, message });
     if (!handlers.sessions) return void refuseIt("Only sessions begin sessions.");
-    const answer = await handlers.sessions(id, request);
+    const answer = await handlers.sessions(attempt, id, request);
     // The one that asked may have been replaced meanwhile; the runtime knows the answer by its id.
     if ("refused" in answer) refuseIt(answer.refused);
     else push(currentSocket(attempt) ?? socket, { type: "session.answer", id, ...answer });

@@ -12,6 +12,7 @@ import {
   sessionIdSchema,
 } from "@open-inspect/protocol";
 import { type Context, Hono } from "hono";
+import { isOfKind } from "../domain/attachment-kind.ts";
 import { limits } from "../domain/deadlines.ts";
 import { readConfig } from "../env.ts";
 import { type PromptAnswer, type PromptOrder } from "../objects/conversation.ts";
@@ -35,7 +36,7 @@ export function requireModel(c: Context<App>, model: string | null | undefined):
   );
 }
 
-/** @throws ApiError for what is larger than it may be, or no text where it says so */
+/** @throws ApiError for what is larger than it may be, or not what it says that it is */
 export function createPromptOrder(prompt: {
   id: string;
   text: string;
@@ -51,19 +52,11 @@ function decode({ name, mime, data }: AttachmentInput, id: string): { attachment
   if (bytes.byteLength > attachmentMaxBytes) {
     throw new ApiError("payload_too_large", `${name} is larger than ${attachmentMaxBytes} bytes.`, "Attach a smaller file.");
   }
-  if (!mime.startsWith("image/") && !isText(bytes)) {
-    throw new ApiError("invalid_request", `${name} is not text in UTF-8.`, "Attach images, or text in UTF-8.");
+  if (!isOfKind(mime, bytes)) {
+    const what = mime.startsWith("image/") ? `an image of the kind ${mime}` : "text in UTF-8";
+    throw new ApiError("invalid_request", `${name} is not ${what}.`, "Attach PNG, JPEG, GIF or WebP images, or text in UTF-8.");
   }
   return { attachment: { id, name, mime, sizeBytes: bytes.byteLength }, bytes };
-}
-
-function isText(bytes: Uint8Array): boolean {
-  try {
-    new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function viewOf(answer: PromptAnswer | null, session: string, prompt: string): PromptView {

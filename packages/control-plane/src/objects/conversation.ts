@@ -66,6 +66,15 @@ const factSchemas = { todos: z.array(todoSchema), diff: workspaceDiffSchema };
 const readyKey = "conversation:ready";
 const openKey = "conversation:open";
 const activeKey = "conversation:activeAt";
+const unheardKey = "conversation:unheard";
+/** of prompts that ended without the sandbox's word, so many are remembered */
+const unheardMax = 20;
+
+/** Prompts that were ended here, and of whose end their sandbox has not told: it may not know. */
+interface Unheard {
+  attempt: string;
+  promptIds: string[];
+}
 
 export function createConversation(ports: ConversationPorts) {
   const { storage, say, send, now } = ports;
@@ -143,6 +152,21 @@ export function createConversation(ports: ConversationPorts) {
     active(at);
     tell({ ...prompt, status, stopBy: null, head: { ...prompt.head, error, finishedAt: at } });
     ports.schedule();
+  }
+
+  const unheardOf = (attempt: string): string[] => {
+    const known = kv.get<Unheard>(unheardKey);
+    return known?.attempt === attempt ? known.promptIds : [];
+  };
+  const noteUnheard = (attempt: string, promptIds: string[]): void => {
+    if (promptIds.length === 0) kv.delete(unheardKey);
+    else kv.put<Unheard>(unheardKey, { attempt, promptIds: promptIds.slice(-unheardMax) });
+  };
+
+  /** Ends a running prompt without its sandbox's word. */
+  function endUnheard(prompt: StoredPrompt, status: "stopped" | "failed", error: string | null, at: number): void {
+    if (prompt.sentTo !== null) noteUnheard(prompt.sentTo, [...unheardOf(prompt.sentTo), prompt.id]);
+    finish(prompt, status, error, at);
   }
 
   /** Sends the next prompt when none is in flight. `again`: also the one in flight, which the runtime knows by its id. */
@@ -239,6 +263,13 @@ export function createConversation(ports: ConversationPorts) {
       case "prompt.finished": {
         const prompt = current();
         if (isHeard(prompt, attempt) && prompt.id === event.promptId) ended(prompt, event, now());
+        const unheard = unheardOf(attempt);
+        if (unheard.includes(event.promptId)) {
+          noteUnheard(
+            attempt,
+            unheard.filter((id) => id !== event.promptId),
+          );
+        }
         return true;
       }
       case "prompt.usage": {
@@ -329,6 +360,7 @@ export function createConversation(ports: ConversationPorts) {
     goOn: (): void => pump(),
     /** The attempt has greeted again: what it was told may be lost. */
     greeted(attempt: string): void {
+      for (const promptId of unheardOf(attempt)) send(attempt, { type: "abort", promptId });
       if (kv.get<string>(openKey) === attempt) pump(true);
     },
     /** The attempt's start is proved: what its agent does from now on may have changed files. */
@@ -363,8 +395,8 @@ export function createConversation(ports: ConversationPorts) {
         if (prompt.sentTo !== null) send(prompt.sentTo, { type: "abort", promptId: prompt.id });
         if (prompt.status === "queued") {
           if (which === "all") finish(prompt, "cancelled", cause, at);
-        } else if (prompt.stopBy !== null || outcome === "stopped") finish(prompt, "stopped", null, at);
-        else finish(prompt, "failed", cause, at);
+        } else if (prompt.stopBy !== null || outcome === "stopped") endUnheard(prompt, "stopped", null, at);
+        else endUnheard(prompt, "failed", cause, at);
       }
       ports.changed();
     },
@@ -373,7 +405,7 @@ export function createConversation(ports: ConversationPorts) {
     clock(at: number): void {
       const prompt = current();
       if (!prompt || prompt.stopBy === null || at < prompt.stopBy) return;
-      finish(prompt, "stopped", null, at);
+      endUnheard(prompt, "stopped", null, at);
       pump();
       ports.changed();
     },

@@ -46,6 +46,7 @@ const settleMs = 1_000;
 const logPageBytes = 512 * 1024;
 /** the log of a session has one owner */
 const logOwner = "session";
+const retired = "The session has left this sandbox.";
 
 /** What is asked of a reserved sandbox before it is kept or claimed. */
 export interface ReservedFor {
@@ -75,10 +76,7 @@ export class SessionObject extends DurableObject<Env> {
     storage: this.ctx.storage,
     say: (text) => this.channel.say(text),
     send: (attempt, message) => this.bridge.send(attempt, message),
-    mayBegin: () => {
-      const at = this.runner.state()?.stage.at;
-      return at === "starting" || at === "ready";
-    },
+    mayBegin: () => this.mayWork(),
     schedule: () => this.runner.schedule(),
     changed: () => this.tellWork(),
     now,
@@ -99,12 +97,18 @@ export class SessionObject extends DurableObject<Env> {
         this.runner.schedule();
       },
       closed: (attempt) => void this.runner.dispatch({ type: "bridge.closed", attempt }),
-      credential: (attempt, pushId) => {
+      credential: async (attempt, pushId) => {
+        if (!this.isLive(attempt)) return { refused: retired };
         const repository = this.runner.state()?.repository ?? null;
         if (repository && pushId !== undefined) return this.writing.give(attempt, pushId, repository);
         return gitCredential(gitHubOf(this.config), repository, this.log);
       },
-      sessions: (id, request) => this.subSessions.answer(id, request),
+      sessions: async (attempt, id, request) => {
+        if (!this.isLive(attempt)) return { refused: retired };
+        if (request.call === "start" && !this.mayWork())
+          return { refused: "This session is being stopped: it begins no others." };
+        return this.subSessions.answer(id, request);
+      },
     },
     now,
   );
@@ -298,7 +302,7 @@ export class SessionObject extends DurableObject<Env> {
 
   /** @param attempt the sandbox that asks, which has to be the one that lives; null for a person */
   async attachment(id: string, attempt: string | null): Promise<{ attachment: Attachment; bytes: Uint8Array } | null> {
-    if (attempt !== null && liveAttemptOf(this.runner.state()) !== attempt) return null;
+    if (attempt !== null && !this.isLive(attempt)) return null;
     return this.conversation.attachment(id);
   }
 
@@ -314,7 +318,7 @@ export class SessionObject extends DurableObject<Env> {
 
   /** Whether the attempt's sandbox may use the model. */
   async mayUseModel(attempt: string): Promise<boolean> {
-    return liveAttemptOf(this.runner.state()) === attempt;
+    return this.isLive(attempt);
   }
 
   /** Upgrades, checked by the Worker: `/bridge/<attempt>`, or `/events?since=&after=&person=`. */
@@ -370,6 +374,16 @@ export class SessionObject extends DurableObject<Env> {
     return { ...viewOf(state, conversation.prompts()), todos: conversation.todos(), diff: conversation.diff() };
   }
 
+  private isLive(attempt: string): boolean {
+    return liveAttemptOf(this.runner.state()) === attempt;
+  }
+
+  /** Whether the sandbox is there to work, and not about to end. */
+  private mayWork(): boolean {
+    const at = this.runner.state()?.stage.at;
+    return at === "starting" || at === "ready";
+  }
+
   private existing(): SessionState {
     const state = this.runner.state();
     if (!state) throw new Error("The session was not created.");
@@ -377,7 +391,7 @@ export class SessionObject extends DurableObject<Env> {
   }
 
   private take(attempt: string, event: RuntimeEvent, at: number): void {
-    if (liveAttemptOf(this.runner.state()) !== attempt) return;
+    if (!this.isLive(attempt)) return;
     switch (event.type) {
       case "log":
         this.print({ at, phase: event.phase, stream: event.stream, text: event.text });

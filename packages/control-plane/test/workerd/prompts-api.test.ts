@@ -15,6 +15,7 @@ import { call, connectRuntime, eventually, json, origin, someSha, startedSandbox
 type Refusal = { error: { code: string; message: string } };
 const base64 = (bytes: Uint8Array | string): string =>
   btoa(typeof bytes === "string" ? bytes : Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+const pngBeginning = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const digestOf = async (bytes: BufferSource): Promise<string> =>
   new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).join(".");
 
@@ -78,6 +79,7 @@ it("[PR2] [PR3] what is not there or not allowed is refused with its code", asyn
 
 it("[PR7] attachments come with the first prompt or a later one, whole, and are read by people and by the sandbox that lives", async () => {
   const large = new Uint8Array(attachmentMaxBytes).map((_, at) => (at * 31) % 251);
+  large.set(pngBeginning);
   const { id, session, config, runtime, path } = await startReady({
     prompt: "look",
     attachments: [{ name: "größe (1).png", mime: "image/png", data: base64(large) }],
@@ -110,18 +112,24 @@ it("[PR7] attachments come with the first prompt or a later one, whole, and are 
   await eventually(async () => (await read(config.bridgeToken)).status === 404, "a sandbox that is over reads nothing");
 });
 
-it("[PR7] what is no text, of another kind, too large or too much is refused", async () => {
+it("[PR7] what is not what it says, of another kind, too large or too much is refused", async () => {
   const { path } = await start();
   const ask = (attachments: object[]) => json<Refusal>("POST", path, { text: "x", attachments });
   const file = (more: object) => ({ name: "a", mime: "text/plain", data: base64("a"), ...more });
   const cases: [object[], number][] = [
     [[file({ data: base64(new Uint8Array([0xff, 0xfe, 0x00])) })], 400],
     [[file({ mime: "text/html" })], 400],
+    ...["image/png", "image/jpeg", "image/gif", "image/webp"].map((mime): [object[], number] => [[file({ mime })], 400]),
+    [[file({ mime: "image/jpeg", data: base64(new Uint8Array(pngBeginning)) })], 400],
+    [[file({ data: base64(new Uint8Array(pngBeginning)) })], 400],
     [[file({ data: "not base64!" })], 400],
     [[file({ data: "A".repeat(4 * Math.ceil(attachmentMaxBytes / 3) + 4) })], 400],
     [Array.from({ length: attachmentsMax + 1 }, () => file({})), 400],
   ];
   for (const [attachments, status] of cases) expect((await ask(attachments)).status).toBe(status);
+  const kinds = { png: "\x89PNG\r\n\x1a\n", jpeg: "\xff\xd8\xff\xe0", gif: "GIF89a", webp: "RIFF\0\0\0\0WEBP" };
+  for (const [kind, bytes] of Object.entries(kinds))
+    expect((await ask([file({ mime: `image/${kind}`, data: btoa(bytes) })])).status, kind).toBe(201);
   const much = await call("POST", path, `{"text":"${"x".repeat(23 * 1024 * 1024)}"}`);
   expect(much.status).toBe(413);
 });
