@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type RuntimeEvent } from "@open-inspect/protocol";
 import { type AgentEvent, type MessageInfo, toTodos } from "../domain/agent-messages.ts";
-import { decideOutcome } from "../domain/prompt-outcome.ts";
+import { decideOutcome, silenceMaxMs } from "../domain/prompt-outcome.ts";
 import { type AgentClient, type EventStream } from "./agent-client.ts";
 import { abortPrompt, openAgentSession, postPrompt, readIdleSession, refuseRequest } from "./agent-session.ts";
 import { type AgentInput } from "./attachments.ts";
@@ -16,7 +16,6 @@ const checkAfterErrorMs = 400;
 const reopenDelayMs = 250;
 const resumesMax = 2;
 const abortDeadlineMs = 15_000;
-const silenceMaxMs = 30 * 60_000;
 const queueMax = 1_000;
 
 export interface PromptRunner {
@@ -288,8 +287,9 @@ export function createPromptRunner(options: {
 
   const regular = setInterval(() => {
     if (!run || !isReady) return;
-    if (Date.now() - run.lastEventAt > silenceMaxMs && !run.abortRequested) {
-      run.lastError = { name: "Silence", data: { message: `no sign of life for ${silenceMaxMs / 60_000} minutes` } };
+    const maxMs = silenceMaxMs(run.answer.hasRunningTool());
+    if (Date.now() - run.lastEventAt > maxMs && !run.abortRequested) {
+      run.lastError = { name: "Silence", data: { message: `no sign of life for ${maxMs / 60_000} minutes` } };
       return runner.abort(run.prompt.promptId);
     }
     if (run.isPosted) void check();

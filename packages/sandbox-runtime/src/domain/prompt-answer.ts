@@ -140,6 +140,8 @@ export function createAnswer(promptId: string, userMessageId: string) {
     interrupt(now: number): void {
       for (const part of [...runningTools.values()]) if (part.kind === "tool") offer({ ...part, status: "interrupted" }, now);
     },
+    /** A tool of the agent's works; it may have nothing to say for long. */
+    hasRunningTool: (): boolean => [...runningTools.values()].some((part) => part.kind === "tool" && part.status === "running"),
     /** When something is to be sent next, or null. */
     nextDueAt(): number | null {
       let due: number | null = null;

@@ -8,6 +8,11 @@ export type PromptOutcome =
   /** it stopped in the middle: sending the same ids again makes the agent go on */
   | { kind: "unfinished" };
 
+const minuteMs = 60_000;
+
+/** After how long without a sign of life a prompt is given up. A tool that runs, a build or its tests, may be silent for long. */
+export const silenceMaxMs = (hasRunningTool: boolean): number => (hasRunningTool ? 6 * 60 : 30) * minuteMs;
+
 /** @param snapshot the session's latest messages, oldest first @param lastError of `session.error` since the prompt was sent */
 export function decideOutcome(input: {
   snapshot: AgentMessages;
