@@ -7,7 +7,7 @@ import { App, createServices } from "../src/app/providers.tsx";
 import { createAppRouter } from "../src/app/router.tsx";
 import { createApi } from "../src/lib/api.ts";
 import { type SocketLike } from "../src/lib/live-socket.ts";
-import { insights } from "./fixtures.ts";
+import { insights, me } from "./fixtures.ts";
 
 interface Asked {
   method: string;
@@ -78,6 +78,7 @@ export function createSockets() {
 export function openDashboard(path: string, routes: Routes) {
   const asked: Asked[] = [];
   const answers: Routes = {
+    "GET /api/me": ok(me()),
     "GET /api/repositories": ok({ repositories: [] }),
     "GET /api/sessions": ok({ sessions: [], next: null }),
     "GET /api/insights?days=30": ok(insights()),

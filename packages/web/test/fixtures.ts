@@ -7,6 +7,7 @@ import {
   type Insights,
   type KeptImage,
   type LogEntry,
+  type Me,
   type PhaseRecord,
   type PromptPart,
   type PromptView,
@@ -214,6 +215,12 @@ export function session(over: Partial<SessionView> = {}): SessionView {
     failure: null,
     ...over,
   };
+}
+
+/** Whoever is on this machine, unless it is told otherwise. */
+export function me(over: Partial<Me> = {}): Me {
+  const person = { name: "Octavia Developer", email: "octavia@example.test", login: "octo-dev" };
+  return { person, via: "developer", avatarUrl: null, canLogIn: false, ...over };
 }
 
 export const text = (partId: string, words: string): PromptPart => ({ kind: "text", id: partId, text: words });

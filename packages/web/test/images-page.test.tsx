@@ -257,11 +257,11 @@ describe("list", () => {
       "GET /api/repositories": () =>
         works
           ? ok({ repositories: [repository("web", noImage)] })
-          : refuse(401, "unauthorized", "You are not signed in.", "Sign in with GitHub."),
+          : refuse(429, "rate_limited", "Too many requests came at once.", "Try again in a minute."),
     });
     const alert = await screen.findByRole("alert");
-    expect(alert.textContent).toContain("You are not signed in.");
-    expect(alert.textContent).toContain("Sign in with GitHub.");
+    expect(alert.textContent).toContain("Too many requests came at once.");
+    expect(alert.textContent).toContain("Try again in a minute.");
     works = true;
     await user.click(screen.getByRole("button", { name: "Try again" }));
     await rowOf("web");

@@ -103,10 +103,10 @@ describe("page", () => {
 
   it("a list that cannot be read says so in its place, and the rest stays", async () => {
     let works = false;
-    const images = () => (works ? ok({ images: [kept(1, { state: "active" })] }) : refuse(401, "unauthorized", "Sign in.", ""));
+    const images = () => (works ? ok({ images: [kept(1, { state: "active" })] }) : refuse(403, "forbidden", "Not yours.", ""));
     const { user } = openRepository(readyImage(), { routes: { [`GET ${imagesPath}`]: images } });
     const list = await section("Kept images");
-    expect((await list.findByRole("alert")).textContent).toContain("Sign in.");
+    expect((await list.findByRole("alert")).textContent).toContain("Not yours.");
     expect(screen.getByRole("region", { name: "Active image" })).toBeTruthy();
     works = true;
     await user.click(list.getByRole("button", { name: "Try again" }));

@@ -1,17 +1,41 @@
 /** The addresses of the dashboard and the page at each. */
-import { type ImageStatus, imageStatuses } from "@open-inspect/protocol";
-import { createRootRoute, createRoute, createRouter, type RouterHistory } from "@tanstack/react-router";
+import { type ImageStatus, imageStatuses, type LoginError, loginErrors } from "@open-inspect/protocol";
+import { createRootRoute, createRoute, createRouter, Outlet, type RouterHistory, useLocation } from "@tanstack/react-router";
 import { BuildPage } from "../features/builds/build-page.tsx";
 import { ImagesPage } from "../features/images/images-page.tsx";
+import { LoginPage } from "../features/login/login-page.tsx";
 import { RepositoryPage } from "../features/repository/repository-page.tsx";
 import { SessionPage } from "../features/session/session-page.tsx";
 import { NewSessionPage } from "../features/sessions/new-session-page.tsx";
 import { SessionsPage } from "../features/sessions/sessions-page.tsx";
+import { readReturn } from "../lib/login.ts";
 import { readFilters } from "../lib/session-filters.ts";
 import { BrokenPage, NotFoundPage } from "./failure-pages.tsx";
 import { Shell } from "./shell.tsx";
 
-const root = createRootRoute({ component: Shell });
+const loginAddress = "/login";
+
+const root = createRootRoute({
+  // Nobody who is logged out has anything that the frame shows.
+  component: function Root() {
+    const { pathname } = useLocation();
+    return pathname === loginAddress ? <Outlet /> : <Shell />;
+  },
+});
+
+const login = createRoute({
+  getParentRoute: () => root,
+  path: loginAddress,
+  validateSearch: (search: Record<string, unknown>): { return?: string; error?: LoginError } => {
+    const back = readReturn(search.return);
+    const error = loginErrors.find((each) => each === search.error);
+    return { ...(back === "/" ? {} : { return: back }), ...(error === undefined ? {} : { error }) };
+  },
+  component: function Login() {
+    const search = login.useSearch();
+    return <LoginPage back={search.return ?? "/"} error={search.error ?? null} />;
+  },
+});
 
 const sessions = createRoute({
   getParentRoute: () => root,
@@ -74,7 +98,7 @@ const build = createRoute({
   },
 });
 
-const routeTree = root.addChildren([sessions, newSession, session, images, repository, build]);
+const routeTree = root.addChildren([login, sessions, newSession, session, images, repository, build]);
 
 /** @param history where addresses live: without one, the browser's bar */
 export function createAppRouter(history?: RouterHistory) {

@@ -1,21 +1,24 @@
 /** The frame around every page: navigation, theme, the feed's state, and the live region. Owns the one feed socket. */
 import { type FeedMessage, feedMessageSchema, type RepositoryList } from "@open-inspect/protocol";
-import { Outlet, useLocation } from "@tanstack/react-router";
+import { Outlet, useLocation, useNavigate } from "@tanstack/react-router";
 import { Menu, Unplug, X } from "lucide-react";
 import { Dialog } from "radix-ui";
 import { useEffect, useRef, useState } from "react";
 import { repositoriesKey } from "../lib/feed.ts";
 import { type LiveState } from "../lib/live-socket.ts";
+import { leaveAsNobody } from "../lib/login.ts";
 import { useLiveChannel, useServices } from "../lib/services.tsx";
 import { imageWords } from "../lib/words.ts";
 import { Button } from "../ui/button.tsx";
 import { LiveIndicator } from "../ui/live-indicator.tsx";
+import { AccountMenu } from "./account-menu.tsx";
 import { Brand, Navigation, ThemeChoice } from "./navigation.tsx";
 import { ShortcutKeys } from "./shortcut-keys.tsx";
 
 export function Shell() {
   const { live, notice } = useFeed();
   const main = useFocusOnNavigation();
+  useWayToLogin();
   return (
     <div className="min-h-dvh bg-bg text-fg lg:grid lg:grid-cols-[15rem_minmax(0,1fr)]">
       <a
@@ -27,15 +30,19 @@ export function Shell() {
       <aside className="sticky top-0 hidden h-dvh flex-col border-line border-r bg-sunken p-3 lg:flex">
         <Brand />
         <Navigation />
-        <div className="mt-auto flex items-center justify-between gap-2 px-2">
-          <LiveIndicator state={live} label="Updates" />
-          <ThemeChoice />
+        <div className="mt-auto space-y-2">
+          <div className="flex items-center justify-between gap-2 px-2">
+            <LiveIndicator state={live} label="Updates" />
+            <ThemeChoice />
+          </div>
+          <AccountMenu />
         </div>
       </aside>
       <header className="sticky top-0 z-20 flex h-13 items-center justify-between gap-2 border-line border-b bg-sunken px-3 lg:hidden">
         <Brand />
-        <div className="flex items-center gap-3">
+        <div className="flex items-center gap-2">
           <LiveIndicator state={live} label="Updates" />
+          <AccountMenu isSmall />
           <Drawer />
         </div>
       </header>
@@ -145,6 +152,17 @@ function useFeed() {
     },
   });
   return { live, notice };
+}
+
+/** Whoever has to be logged in is led to the login, and from there back to where they were. */
+function useWayToLogin(): void {
+  const { api, queryClient } = useServices();
+  const navigate = useNavigate();
+  const { href } = useLocation();
+  useEffect(() => {
+    const search = href === "/" ? {} : { return: href };
+    return api.onLoginWanted(() => void leaveAsNobody(queryClient, () => navigate({ to: "/login", search, replace: true })));
+  }, [api, queryClient, navigate, href]);
 }
 
 /** A new page begins at its beginning for keyboards and screen readers too. */

@@ -22,6 +22,10 @@ import {
   imageListSchema,
   imageStateSchema,
   insightsSchema,
+  type LoggedOut,
+  loggedOutSchema,
+  type Me,
+  meSchema,
   type PoolView,
   type PromptView,
   type PullRequestRequest,
@@ -91,6 +95,13 @@ async function parseFailure(response: Response): Promise<ApiError> {
 }
 
 export interface Api {
+  /** who asks; answered to nobody as well */
+  readMe(signal?: AbortSignal): Promise<Me>;
+  logOut(): Promise<LoggedOut>;
+  /** Hears of each answer that only somebody who is logged in would have had. @returns what ends it */
+  onLoginWanted(listener: () => void): () => void;
+  /** For whoever was refused without a reason, as a browser's socket is: asks who is logged in, and tells when that is nobody. */
+  confirmLogin(): Promise<void>;
   listRepositories(signal?: AbortSignal): Promise<RepositoryList>;
   listBranches(repository: RepositoryRef, signal?: AbortSignal): Promise<BranchList>;
   putImage(repository: RepositoryRef, enabled: boolean): Promise<ImageState>;
@@ -144,6 +155,9 @@ export interface Api {
  * @param base where the API is, without a slash at the end
  */
 export function createApi(fetch: typeof globalThis.fetch, base = "/api"): Api {
+  const loginListeners = new Set<() => void>();
+  let confirming: Promise<void> | null = null;
+
   async function call<T>(schema: ZodType<T>, path: string, method: string, body?: unknown, signal?: AbortSignal): Promise<T> {
     const deadline = AbortSignal.timeout(method === "GET" ? readDeadlineMs : writeDeadlineMs);
     let response: Response;
@@ -166,6 +180,7 @@ export function createApi(fetch: typeof globalThis.fetch, base = "/api"): Api {
         0,
       );
     }
+    if (response.status === 401) wantLogin();
     if (!response.ok) throw await parseFailure(response);
     const answer: unknown = await response.json().catch(() => null);
     // Nobody waits for an answer that was cut off by leaving the page.
@@ -181,6 +196,22 @@ export function createApi(fetch: typeof globalThis.fetch, base = "/api"): Api {
     );
   }
 
+  function wantLogin(): void {
+    for (const listener of loginListeners) listener();
+  }
+
+  const readMe = (signal?: AbortSignal) => call(meSchema, "/me", "GET", undefined, signal);
+
+  async function askWho(): Promise<void> {
+    try {
+      if ((await readMe()).via === null) wantLogin();
+    } catch {
+      // Who cannot be asked says nothing of the login.
+    } finally {
+      confirming = null;
+    }
+  }
+
   const fullName = ({ owner, name }: RepositoryRef) => `${owner}/${name}`;
   const of = (repository: RepositoryRef) =>
     `/repositories/${encodeURIComponent(repository.owner)}/${encodeURIComponent(repository.name)}`;
@@ -188,6 +219,16 @@ export function createApi(fetch: typeof globalThis.fetch, base = "/api"): Api {
   const prompt = (id: string, promptId: string) => `${session(id)}/prompts/${encodeURIComponent(promptId)}`;
 
   return {
+    readMe,
+    logOut: () => call(loggedOutSchema, "/auth/logout", "POST"),
+    onLoginWanted(listener) {
+      loginListeners.add(listener);
+      return () => void loginListeners.delete(listener);
+    },
+    confirmLogin() {
+      confirming ??= askWho();
+      return confirming;
+    },
     listRepositories: (signal) => call(repositoryListSchema, "/repositories", "GET", undefined, signal),
     listBranches: (repository, signal) => call(branchListSchema, `${of(repository)}/branches`, "GET", undefined, signal),
     putImage: (repository, enabled) => call(imageStateSchema, `${of(repository)}/image`, "PUT", { enabled }),

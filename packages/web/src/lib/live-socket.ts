@@ -23,6 +23,8 @@ export interface LiveSocketOptions<T> {
   onState: (state: LiveState) => void;
   /** says how much has come on a connection, each time that `every` more characters have: who is slow is known by it */
   receipt?: { every: number; message: (received: number) => object };
+  /** told when the server closed before it had opened: a browser keeps the reason to itself */
+  onRefused?: () => void;
   /** asked when the server closes: true means that this was the end, not a cut */
   isComplete?: () => boolean;
 }
@@ -80,7 +82,9 @@ export function openLiveSocket<T>(options: LiveSocketOptions<T>): () => void {
     }
     socket = current;
     timer = setTimeout(lost, connectDeadlineMs);
+    let hasOpened = false;
     current.onopen = () => {
+      hasOpened = true;
       clearTimeout(timer);
       options.onState("live");
     };
@@ -96,7 +100,10 @@ export function openLiveSocket<T>(options: LiveSocketOptions<T>): () => void {
       const message = parseMessage(options.schema, event.data);
       if (message !== null) options.onMessage(message);
     };
-    current.onclose = lost;
+    current.onclose = () => {
+      if (!hasOpened) options.onRefused?.();
+      lost();
+    };
   }
 
   function retryNow(): void {

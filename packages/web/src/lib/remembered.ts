@@ -21,6 +21,15 @@ function write(name: string, value: string): void {
   }
 }
 
+/** Forgets all of it. */
+export function forgetRemembered(): void {
+  try {
+    for (const name of [repositoryName, modelsName]) localStorage.removeItem(name);
+  } catch {
+    // Storage is switched off: nothing is kept.
+  }
+}
+
 /** owner/name; null for none */
 export const lastRepository = (): string | null => read(repositoryName);
 export const rememberRepository = ({ owner, name }: { owner: string; name: string }): void =>

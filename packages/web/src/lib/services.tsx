@@ -49,7 +49,7 @@ export interface LiveChannel<T> {
 
 /** Keeps one live socket open as long as the component is there and `key` stays the same. */
 export function useLiveChannel<T>(key: string, channel: LiveChannel<T>): LiveState {
-  const { WebSocket } = useServices();
+  const { WebSocket, api } = useServices();
   const [state, setState] = useState<LiveState>("connecting");
   const latest = useRef(channel);
   useEffect(() => {
@@ -64,9 +64,10 @@ export function useLiveChannel<T>(key: string, channel: LiveChannel<T>): LiveSta
       schema: latest.current.schema,
       onMessage: (message) => latest.current.onMessage(message),
       onState: setState,
+      onRefused: () => void api.confirmLogin(),
       ...(latest.current.receipt ? { receipt: latest.current.receipt } : {}),
       isComplete: () => latest.current.isComplete?.() ?? false,
     });
-  }, [WebSocket, open, key]);
+  }, [WebSocket, api, open, key]);
   return state;
 }

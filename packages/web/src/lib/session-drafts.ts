@@ -22,6 +22,15 @@ export function dropDraft(name: string): void {
   }
 }
 
+/** For whoever comes after: nothing of what was being written stays in this browser. */
+export function dropAllDrafts(): void {
+  try {
+    for (const name of Object.keys(localStorage)) if (name.startsWith(prefix)) localStorage.removeItem(name);
+  } catch {
+    // Storage is switched off: there are none.
+  }
+}
+
 /** @param name of what is written: a session's id */
 export function useDraft(name: string): [string, (text: string) => void] {
   const [text, setText] = useState(() => read(name));

@@ -1,5 +1,6 @@
-/** A person as initials in a circle, coloured by name, so that the same person looks the same everywhere. */
+/** A person as initials in a circle, coloured by name, so that the same person looks the same everywhere; or as their picture. */
 import { type Person } from "@open-inspect/protocol";
+import { useState } from "react";
 import { cn } from "../lib/cn.ts";
 
 function initialsOf(name: string): string {
@@ -28,18 +29,33 @@ function colourOf(name: string) {
   };
 }
 
-export function Avatar({ person, className }: { person: Person; className?: string }) {
+/** The one place outside that the Content-Security-Policy lets pictures come from. */
+const pictures = "https://avatars.githubusercontent.com/";
+
+interface AvatarProps {
+  person: Person;
+  /** shown when it is there and may be: the initials are there before */
+  imageUrl?: string | null;
+  className?: string;
+}
+
+export function Avatar({ person, imageUrl = null, className }: AvatarProps) {
+  const [isLost, setIsLost] = useState(false);
+  const shown = imageUrl?.startsWith(pictures) === true && !isLost ? imageUrl : null;
   return (
     <span
       aria-hidden="true"
       title={person.login === null ? person.name : `${person.name} (${person.login})`}
       style={colourOf(person.name)}
       className={cn(
-        "inline-flex size-6 shrink-0 select-none items-center justify-center rounded-full font-semibold text-[0.625rem]",
+        "relative inline-flex size-6 shrink-0 select-none items-center justify-center overflow-hidden rounded-full font-semibold text-[0.625rem]",
         className,
       )}
     >
       {initialsOf(person.name)}
+      {shown === null ? null : (
+        <img src={shown} alt="" onError={() => setIsLost(true)} className="absolute inset-0 size-full object-cover" />
+      )}
     </span>
   );
 }

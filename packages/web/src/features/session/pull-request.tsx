@@ -1,8 +1,9 @@
 /** The way from a session's changes to a pull request: asked for with title and text, then shown with its state and brought up to date. */
-import { type PullRequest, type SessionView } from "@open-inspect/protocol";
+import { type Me, type PullRequest, type SessionView } from "@open-inspect/protocol";
 import { GitPullRequest, LoaderCircle } from "lucide-react";
 import { type FormEvent, useId, useState } from "react";
 import { cn } from "../../lib/cn.ts";
+import { loginAddress, useMe } from "../../lib/login.ts";
 import { type SessionActions } from "../../lib/session-actions.ts";
 import { pullRequestWords } from "../../lib/words.ts";
 import { Button } from "../../ui/button.tsx";
@@ -79,6 +80,7 @@ function PullRequestForm({ session, actions, isUpdate, onDone }: PullRequestForm
   const [body, setBody] = useState("");
   const [draft, setDraft] = useState(false);
   const { pullRequest: ask } = actions;
+  const me = useMe();
 
   function submit(event: FormEvent): void {
     event.preventDefault();
@@ -125,6 +127,7 @@ function PullRequestForm({ session, actions, isUpdate, onDone }: PullRequestForm
           </label>
         </>
       )}
+      {isUpdate ? null : <InWhoseName me={me} sessionId={session.id} />}
       {ask.isError ? <ErrorNotice error={ask.error} /> : null}
       <div className="flex justify-end">
         <Button type="submit" look="solid" disabled={ask.isPending}>
@@ -133,5 +136,33 @@ function PullRequestForm({ session, actions, isUpdate, onDone }: PullRequestForm
         </Button>
       </div>
     </form>
+  );
+}
+
+/** GitHub shows a pull request under a person's name only when that person has logged in with GitHub. */
+function InWhoseName({ me, sessionId }: { me: Me | undefined; sessionId: string }) {
+  const login = me?.via === "github" ? me.person?.login : null;
+  return (
+    <p data-name-of-pull-request="" className="text-muted text-sm">
+      {login ? (
+        <>
+          GitHub shows it as opened by <strong className="font-medium text-fg">{login}</strong>, or by the app where you may not
+          open it.
+        </>
+      ) : (
+        <>
+          GitHub shows it as opened by the app.
+          {me?.canLogIn === true ? (
+            <>
+              {" "}
+              <a href={loginAddress(`/sessions/${sessionId}`)} className="text-link">
+                Log in with GitHub
+              </a>{" "}
+              to open it in your name.
+            </>
+          ) : null}
+        </>
+      )}
+    </p>
   );
 }
