@@ -1,9 +1,9 @@
 /** What comes with a prompt and what comes of it besides text, with the real agent. Each test goes on in the same session. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ModelEmulator, startModelEmulator } from "@open-inspect/emulators/model";
 import { type Attachment, type Person } from "@open-inspect/protocol";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { git, startGitServer, type TestGitServer } from "./support/git-server.ts";
 import { ask, bash, beginSession, endSession, type Session, scripted } from "./support/session.ts";
 
@@ -170,16 +170,22 @@ describe("a prompt that is stopped ends within a second", () => {
     return performance.now() - at;
   };
 
-  test("while a command runs, which ends with it", async () => {
+  test("while a command runs, which ends with everything that it has started", async () => {
     const marker = join(session.sandbox.workspace, "made/late");
+    const before = session.sandbox.processes();
+    const children =
+      "sleep 60 & (sleep 61 | cat) & nohup sleep 62 >/dev/null 2>&1 & bash -c 'trap \"\" TERM; sleep 63; sleep 64' &";
     const prompt = ask(
       session.bridge,
-      scripted(bash(`echo started; sleep 3; mkdir -p made; touch ${marker}`), { text: "never" }),
+      scripted(bash(`${children} echo started; sleep 2; mkdir -p made; touch ${marker}; sleep 60`), { text: "never" }),
     );
     await session.bridge.waitFor("prompt.part", ({ part }) => part.kind === "tool" && part.output.includes("started"));
+    expect(session.sandbox.processes().length).toBeGreaterThanOrEqual(before.length + 5);
     expect(await stop(prompt)).toBeLessThan(1_000);
     expect(prompt.parts()).toEqual([expect.stringMatching(/^bash:(error|interrupted|completed):/)]);
-    expect(session.sandbox.processes().length).toBeLessThanOrEqual(2);
+    await vi.waitFor(() => expect(session.sandbox.processes()).toEqual(before), { timeout: 5_000, interval: 50 });
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    expect(existsSync(marker)).toBe(false);
   });
 
   test("while its answer streams, of which stays what was said", async () => {
