@@ -8,6 +8,8 @@ import { type TestSystem } from "../support.ts";
 
 const script = (body: string): FileChange => ({ content: `#!/bin/sh\n${body}\n`, executable: true });
 
+const isSlow = process.env.OPEN_INSPECT_SLOW_TESTS === "1";
+
 /** @param system the one that runs; at the end no image is switched on and no sandbox is left */
 export function pipeline(system: () => TestSystem) {
   const repository = "acme/followed";
@@ -137,6 +139,19 @@ export function pipeline(system: () => TestSystem) {
       expect((await active()).id).not.toBe(before.id);
       expect(await running.snapshots()).toContain(imageId);
       await api.stopSession(session.id);
+    });
+
+    // It takes a build's whole 4 GiB of this machine.
+    it.skipIf(!isSlow)("setup that uses up the memory: the build says so, and the image before goes on serving", async () => {
+      const before = await active();
+      const hog = "const all = []; for (;;) all.push(Buffer.alloc(64 << 20, 1))";
+      await push({ ".openinspect/setup.sh": script(`echo begun; node -e '${hog}'`) });
+      const failed = await untilEnd((await api.rebuild(repository)).build.id);
+      expect(failed).toMatchObject({ status: "failed", failure: { code: "out_of_memory", phase: "setup" } });
+      expect(failed.failure?.message).toContain("memory ran out");
+      expect(failed.failure?.lines.join("\n")).toContain("begun");
+      expect((await active()).id).toBe(before.id);
+      await running.untilNoSandboxes();
     });
 
     it("cancelled in the middle of setup: no sandbox is left, and the image before goes on serving", async () => {
