@@ -88,6 +88,52 @@ export function conversation(system: () => TestSystem) {
       expect(textOf(await untilAnswered(running.api, sessionId, next.id))).toBe("Going on.");
     });
 
+    it("stops a command within a second of being asked to, and nothing that it has started goes on in the sandbox", async () => {
+      const command = "sleep 601 & (sleep 602 | cat) & echo started; sleep 603";
+      const { id } = await say(`Wait. ${script({ tool: { name: "bash", args: { command, description: "Waits" } } })}`);
+      await until("the command runs", 30_000, async () => {
+        const prompt = (await running.api.session(sessionId)).prompts.find((one) => one.id === id);
+        return prompt?.parts.some((part) => part.kind === "tool" && part.output.includes("started")) ? prompt : null;
+      });
+      const sleeping = async () => Number((await running.witness.run(sessionId, "pgrep -cf 'sleep 60[123]'")).text);
+      expect(await sleeping()).toBeGreaterThanOrEqual(3);
+      const askedAt = Date.now();
+      await running.api.stopPrompt(sessionId, id);
+      const stopped = await untilAnswered(running.api, sessionId, id, 10_000);
+      expect(stopped.status).toBe("stopped");
+      expect((stopped.finishedAt ?? 0) - askedAt).toBeLessThanOrEqual(1_000);
+      await until("the end of what it has started", 5_000, async () => ((await sleeping()) === 0 ? true : null));
+    });
+
+    it("goes on after it was stopped and kept in the middle of an answer: what was said is there, and known to the agent", async () => {
+      const { id } = await say(`Note that the animal is a quokka. ${slowText(2_000)}`);
+      await until("some words", 30_000, async () => {
+        const prompt = (await running.api.session(sessionId)).prompts.find((one) => one.id === id);
+        return prompt && textOf(prompt).includes("word5") ? prompt : null;
+      });
+      await running.api.stopSession(sessionId);
+      const stopped = await until("the session is stopped", 60_000, async () => {
+        const session = await running.api.session(sessionId);
+        return session.status === "stopped" ? session : null;
+      });
+      expect(stopped).toMatchObject({ failure: null, snapshot: { takenAt: expect.any(Number) } });
+      const before = stopped.prompts.find((one) => one.id === id);
+      expect(before).toMatchObject({ status: "stopped", error: null });
+      expect(before && textOf(before)).toMatch(/^word0 .*word5/);
+      const asked = await say(`Which one was it? ${script({ recall: "the animal is a (\\w+)" })}`);
+      expect(textOf(await untilAnswered(running.api, sessionId, asked.id, 60_000))).toBe("quokka");
+      const session = await running.api.session(sessionId);
+      expect(session).toMatchObject({ fallbacks: [], receipt: { startedFrom: "snapshot" } });
+      expect(session.prompts.find((one) => one.id === id)).toEqual(before);
+      const check =
+        "new DatabaseSync(process.argv[1], { readOnly: true }).prepare('PRAGMA integrity_check').get().integrity_check";
+      const { text } = await running.witness.run(
+        sessionId,
+        `node -e "const { DatabaseSync } = require('node:sqlite'); console.log(${check})" /home/agent/.local/share/opencode/opencode.db 2>/dev/null`,
+      );
+      expect(text, "the agent's database").toBe("ok");
+    });
+
     it("is asked from the page: typed, sent with Enter, answered there", async () => {
       const [page] = pages;
       if (!page) throw new Error("no page");
