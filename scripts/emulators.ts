@@ -2,7 +2,7 @@
  * Starts the three emulators (Modal, GitHub, a scripted model) in this process and prints where they are.
  *
  * `npm run emulators -- --json [--data DIR] [--modal-port N] [--github-port N] [--model-port N] [--forward-port N]… [--webhook-url URL]
- * [--engine namespaces|directory] [--repo PATH]…`. With `--json` standard output is one line `{ "modal", "github", "model" }`; everything else goes to standard error and, for
+ * [--callback-url URL]… [--engine namespaces|directory] [--repo PATH]…`. With `--json` standard output is one line `{ "modal", "github", "model" }`; everything else goes to standard error and, for
  * programs, to `emulators.json` in the data folder (also `tunnelCaFile`, for TLS to tunnels of sandboxes). SIGINT and SIGTERM end it; without `--data` the data goes with it.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -27,6 +27,7 @@ const { values } = parseArgs({
     "model-port": { type: "string", default: "0" },
     "forward-port": { type: "string", multiple: true, default: [] },
     "webhook-url": { type: "string" },
+    "callback-url": { type: "string", multiple: true, default: [] },
     engine: { type: "string" },
     repo: { type: "string", multiple: true, default: [] },
   },
@@ -66,8 +67,14 @@ async function startAll() {
     app: {
       id: credentials.githubAppId,
       slug: "open-inspect",
+      name: "Open-Inspect",
       privateKeyPem: credentials.githubAppPrivateKey,
       webhookSecret: credentials.githubWebhookSecret,
+    },
+    oauth: {
+      clientId: credentials.githubClientId,
+      clientSecret: credentials.githubClientSecret,
+      callbackUrls: values["callback-url"],
     },
     webhookUrl: values["webhook-url"] ?? null,
     person: credentials.person,

@@ -6,14 +6,19 @@
  * so that a token used outside of its scope is found in development.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
-import { type AppTokens, hashToken } from "./app-tokens.ts";
+import { type AppTokens, appPermissions, hashToken } from "./app-tokens.ts";
+import { type People, type Person } from "./people.ts";
 import { type Repository } from "./repositories.ts";
-import { type Account, type TokenRecord } from "./state.ts";
+import { type Account, type Permissions, type TokenRecord } from "./state.ts";
+import { type UserTokens } from "./user-tokens.ts";
 
 export type Identity =
   | { kind: "anonymous" }
   | { kind: "app" }
   | { kind: "installation"; token: TokenRecord }
+  /** the app for somebody who logged in to it: what both of them may do */
+  | { kind: "user"; person: Person }
+  /** the person whose own token owns everything */
   | { kind: "person"; login: string };
 /** 401: the credential is none. 403: it is one, of an installation that is suspended. */
 type Identified = { identity: Identity } | { refused: string; status: 401 | 403 };
@@ -38,10 +43,22 @@ function credentialOf(authorization: string | undefined): string | null {
 
 export function createAccess(ports: {
   tokens: AppTokens;
+  userTokens: UserTokens;
+  people: People;
   accounts: () => readonly Account[];
   person: { login: string; token: string };
 }) {
   const personHash = digest(ports.person.token);
+  /** What an app's user may do: to read, a public repository is open to everybody. */
+  const asUser = (person: Person, repository: Repository, needs: "nothing" | keyof typeof appPermissions): Decision => {
+    const level = ports.people.levelOf(person.accountId, repository);
+    const { owner, granted } = repository;
+    const isShared = level !== null && owner.installed && owner.suspendedAt === null && granted;
+    if (!isShared && repository.private) return "hidden";
+    if (needs === "nothing") return "yes";
+    const permissions: Permissions = appPermissions;
+    return isShared && level === "push" && permissions[needs] === "write" ? "yes" : "denied";
+  };
   return {
     identify(authorization: string | undefined): Identified {
       if (authorization === undefined || authorization === "") return { identity: { kind: "anonymous" } };
@@ -52,6 +69,9 @@ export function createAccess(ports: {
         const refused = ports.tokens.refusalOfJwt(credential);
         return refused === null ? { identity: { kind: "app" } } : { refused, status: 401 };
       }
+      const userToken = ports.userTokens.find(hashToken(credential));
+      const user = userToken && ports.people.byAccount(userToken.accountId);
+      if (user !== null) return { identity: { kind: "user", person: user } };
       const token = ports.tokens.find(hashToken(credential));
       if (token === null) return { refused: "Bad credentials", status: 401 };
       const isSuspended = ports
@@ -65,6 +85,8 @@ export function createAccess(ports: {
       switch (identity.kind) {
         case "person":
           return "yes";
+        case "user":
+          return asUser(identity.person, repository, "nothing");
         case "installation":
           if (!covers(identity.token, repository)) return "hidden";
           return what === "metadata" || identity.token.permissions.contents !== undefined ? "yes" : "denied";
@@ -79,6 +101,8 @@ export function createAccess(ports: {
       switch (identity.kind) {
         case "person":
           return "yes";
+        case "user":
+          return asUser(identity.person, repository, "contents");
         case "installation":
           if (!covers(identity.token, repository)) return "hidden";
           return identity.token.permissions.contents === "write" ? "yes" : "denied";
@@ -93,6 +117,8 @@ export function createAccess(ports: {
       switch (identity.kind) {
         case "person":
           return "yes";
+        case "user":
+          return asUser(identity.person, repository, level === "read" ? "nothing" : "pull_requests");
         case "installation": {
           if (!covers(identity.token, repository)) return "hidden";
           const granted = identity.token.permissions.pull_requests;

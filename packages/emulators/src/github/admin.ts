@@ -11,7 +11,7 @@ import { type Changes, installationChangeSchema, repositoryChangeSchema } from "
 import { type WriteCommit } from "./commit-writer.ts";
 import { type Faults, faultSchema } from "./faults.ts";
 import { readJson } from "./json-body.ts";
-import { type Pulls } from "./pulls.ts";
+import { owningPerson, type Pulls } from "./pulls.ts";
 import { type AddRepository, type Repositories, type Repository } from "./repositories.ts";
 import { type Account, type PullRecord } from "./state.ts";
 import { type Webhooks } from "./webhooks.ts";
@@ -146,7 +146,7 @@ export function createAdmin<View extends object>(ports: {
     if ("merged" in change) await ports.mergePull(repository, pull);
     else if ("draft" in change) await ports.pulls.setDraft(repository, pull, change.draft);
     else {
-      const outcome = await ports.pulls.change(repository, pull, change);
+      const outcome = await ports.pulls.change(repository, pull, change, owningPerson);
       if ("refused" in outcome) throw fail(409, "message" in outcome.refused ? outcome.refused.message : "It cannot be.");
     }
     return c.json(pullView(pull));

@@ -6,17 +6,24 @@ import { createHash, randomUUID } from "node:crypto";
 import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { createGraphql, graphqlRequestSchema } from "./graphql.ts";
+import { type OauthOptions } from "./login.ts";
 import { type Pulls } from "./pulls.ts";
 import { allowanceShape, createRateLimits, type Resource } from "./rate-limits.ts";
 import { type ApiEnv, type ApiPorts, apiError, notFound, requestJson } from "./rest/answers.ts";
 import { addAppRoutes } from "./rest/app-routes.ts";
 import { addPullRoutes } from "./rest/pull-routes.ts";
 import { addRepositoryRoutes } from "./rest/repository-routes.ts";
+import { addUserRoutes, applicationsPath } from "./rest/user-routes.ts";
 
 const freePaths = new Set(["/rate_limit", "/meta"]);
 
 export function createApi(
-  ports: ApiPorts & { pulls: Pulls; rateLimit: { authenticated: number; anonymous: number }; count: (key: string) => void },
+  ports: ApiPorts & {
+    pulls: Pulls;
+    oauth: OauthOptions | null;
+    rateLimit: { authenticated: number; anonymous: number };
+    count: (key: string) => void;
+  },
 ) {
   const api = new Hono<ApiEnv>();
   const limits = createRateLimits({ ...ports.rateLimit, now: ports.now });
@@ -30,7 +37,10 @@ export function createApi(
       const advice = "Please make sure your request has a User-Agent header";
       return c.text(`Request forbidden by administrative rules. ${advice} (https://docs.github.com/rest).`, 403);
     }
-    const identified = ports.access.identify(c.req.header("authorization"));
+    // These paths take the app's client id and secret, and check them themselves.
+    const isApplication = c.req.path.startsWith(applicationsPath);
+    const asApp = { identity: { kind: "app" } } as const;
+    const identified = isApplication ? asApp : ports.access.identify(c.req.header("authorization"));
     if ("refused" in identified) throw apiError(identified.status, identified.refused);
     const { identity } = identified;
     c.set("identity", identity);
@@ -75,6 +85,7 @@ export function createApi(
   addAppRoutes(api, ports);
   addRepositoryRoutes(api, ports);
   addPullRoutes(api, ports);
+  addUserRoutes(api, ports);
 
   api.notFound((c) => {
     ports.log(`no route for ${c.req.method} ${c.req.path}`);

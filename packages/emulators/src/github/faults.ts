@@ -10,11 +10,11 @@ const hangMaxMs = 600_000;
 
 /**
  * `match`: `git-upload-pack` or `git-receive-pack` (the ref listing and the transfer; add `:advertisement` or `:rpc` for one of
- * the two), `rest` or `rest:/path-prefix`, `graphql`. `status` answers `code`; `cut` breaks the connection: before any answer,
+ * the two), `rest` or `rest:/path-prefix`, `login` (the pages and the token endpoint below `/login/`) in the same way, `graphql`. `status` answers `code`; `cut` breaks the connection: before any answer,
  * or after `afterBytes` of its body when that is not 0; `hang` never answers; `latency` waits `latencyMs` and goes on.
  */
 export const faultSchema = z.strictObject({
-  match: z.string().regex(/^(git-(upload|receive)-pack(:(advertisement|rpc))?|rest(:\/.*)?|graphql)$/),
+  match: z.string().regex(/^(git-(upload|receive)-pack(:(advertisement|rpc))?|(rest|login)(:\/.*)?|graphql)$/),
   kind: z.enum(["status", "hang", "cut", "latency"]),
   times: z.number().int().min(1).max(1_000_000).default(1),
   code: z.number().int().min(400).max(599).default(500),
@@ -28,7 +28,7 @@ type Fault = z.infer<typeof faultSchema>;
 
 /** What a request is, for matching and counting. */
 export interface RequestKind {
-  kind: "git-upload-pack" | "git-receive-pack" | "rest" | "graphql";
+  kind: "git-upload-pack" | "git-receive-pack" | "rest" | "login" | "graphql";
   phase?: "advertisement" | "rpc";
   path: string;
   repository?: string;
@@ -40,7 +40,7 @@ function matches(fault: Fault, request: RequestKind): boolean {
   const detail = rest.join(":");
   if (kind !== request.kind) return false;
   if (detail === "") return true;
-  return kind === "rest" ? request.path.startsWith(detail) : detail === request.phase;
+  return kind === "rest" || kind === "login" ? request.path.startsWith(detail) : detail === request.phase;
 }
 
 export function createFaults() {

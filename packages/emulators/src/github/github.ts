@@ -1,5 +1,5 @@
 /**
- * The GitHub emulator: GitHub's REST and GraphQL APIs, its git server and its webhooks on one loopback port, over bare
+ * The GitHub emulator: GitHub's REST and GraphQL APIs, its login, its git server and its webhooks on one loopback port, over bare
  * repositories in a folder. Knows nothing of who uses it; clients are GitHub's own (octokit, git).
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -14,14 +14,17 @@ import { type NewCommit, writeCommit } from "./commit-writer.ts";
 import { createFaults, type RequestKind } from "./faults.ts";
 import { createGit } from "./git.ts";
 import { createGitHttp, type GitRequest, parseGitRequest } from "./git-http.ts";
+import { createLogin, isLoginPath, type OauthOptions } from "./login.ts";
 import { createPages, parsePageRequest } from "./pages.ts";
-import { pullEvent } from "./pull-event.ts";
+import { createPeople, seededPeople } from "./people.ts";
+import { actorOf, pullEvent } from "./pull-event.ts";
 import { createPulls } from "./pulls.ts";
 import { pushEvent } from "./push-event.ts";
 import { type AddRepository, createRepositories, type RefChange, type Repository } from "./repositories.ts";
 import { type ApiPorts } from "./rest/answers.ts";
 import { fullName } from "./rest/shapes.ts";
 import { openState, type PullRecord } from "./state.ts";
+import { createUserTokens } from "./user-tokens.ts";
 import { createWebhooks } from "./webhooks.ts";
 
 const longestRequestMs = 900_000;
@@ -37,7 +40,9 @@ export interface GithubEmulatorOptions {
   /** bare repositories and state; survives restarts */
   dataDir: string;
   /** the GitHub App. Either half of its key pair will do. */
-  app: { id: number; slug: string; publicKeyPem?: string; privateKeyPem?: string; webhookSecret: string };
+  app: { id: number; slug: string; name?: string; publicKeyPem?: string; privateKeyPem?: string; webhookSecret: string };
+  /** lets people log in to the App; left out: nobody can, and there are no people */
+  oauth?: OauthOptions;
   webhookUrl?: string | null;
   /** may read and push everything; its token is the password for git */
   person: { login: string; token: string };
@@ -77,12 +82,14 @@ export interface GithubEmulator {
 export async function startGithubEmulator(options: GithubEmulatorOptions): Promise<GithubEmulator> {
   const log = options.log ?? (() => {});
   const now = options.now ?? Date.now;
-  const { app, person } = options;
+  const { app, person, oauth = null } = options;
   const keyPem = app.publicKeyPem ?? app.privateKeyPem;
   if (keyPem === undefined) throw new Error("The GitHub emulator needs the app's key: give publicKeyPem or privateKeyPem.");
   const file = await openState(options.dataDir);
   const tokens = createAppTokens({ file, appId: app.id, keyPem, now });
-  const access = createAccess({ tokens, person, accounts: () => file.state.accounts });
+  const userTokens = createUserTokens({ file, now });
+  const people = createPeople({ file, seeds: oauth === null ? [] : seededPeople, now });
+  const access = createAccess({ tokens, userTokens, people, person, accounts: () => file.state.accounts });
   const git = await createGit(options.dataDir);
   const repositories = createRepositories({ dataDir: options.dataDir, file, git, personLogin: person.login, now, log });
   const webhooks = createWebhooks({
@@ -98,12 +105,14 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
   let url = "";
   const ports: ApiPorts = {
     url: () => url,
-    app: { id: app.id, slug: app.slug },
+    app: { id: app.id, slug: app.slug, name: app.name ?? app.slug, clientId: oauth?.clientId ?? clientIdOf(app.id) },
     personLogin: person.login,
     git,
     repositories,
     access,
     tokens,
+    people,
+    userTokens,
     now,
     log,
   };
@@ -118,10 +127,10 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
   };
   const pulls = createPulls({
     ...{ file, git, repositories, now },
-    changed(repository, pull, action, byApp) {
+    changed(repository, pull, action, by) {
       if (!isHeard(repository)) return;
       announce("a pull request", async () => {
-        const { event, payload } = await pullEvent({ ...ports, pulls }, repository, pull, action, byApp);
+        const { event, payload } = await pullEvent({ ...ports, pulls }, repository, pull, action, by);
         webhooks.send(event, payload);
       });
     },
@@ -130,7 +139,7 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
   const received = async (repository: Repository, identity: Identity) => {
     const changes = await repositories.refresh(repository);
     await announcePush(repository, changes, identity);
-    await pulls.pushed(repository, changes, identity.kind === "installation");
+    await pulls.pushed(repository, changes, actorOf(identity));
   };
   const announcePush = async (repository: Repository, changes: RefChange[], identity: Identity) => {
     if (changes.length === 0 || changes.length > announcedMax) return;
@@ -186,7 +195,7 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
     await pulls.merge(repository, pull, authorOf(person.login));
     await received(repository, { kind: "person", login: person.login });
   };
-  const api = createApi({ ...ports, pulls, rateLimit, count: faults.count });
+  const api = createApi({ ...ports, pulls, oauth, rateLimit, count: faults.count });
   const adminToken = options.adminToken ?? null;
   const admin = createAdmin({
     adminToken,
@@ -202,8 +211,10 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
   });
   const serveGit = createGitHttp({ git, repositories, access, url: () => url, onReceived: received, log });
   const servePage = createPages({ ...ports, pulls });
+  const login = createLogin({ oauth, appName: ports.app.name, people, repositories, tokens: userTokens });
   // The listener would otherwise replace Request and Response for the whole process.
   const serveApi = getRequestListener(api.fetch, { overrideGlobalObjects: false });
+  const serveLogin = getRequestListener(login.fetch, { overrideGlobalObjects: false });
   const serveAdmin = getRequestListener(admin.fetch, { overrideGlobalObjects: false });
 
   /** `/repositories/7/…`, where old names lead to, as a path by the name of today. */
@@ -226,6 +237,7 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
     if (target.pathname === adminPrefix || target.pathname.startsWith(`${adminPrefix}/`)) return serveAdmin(req, res);
     const gitRequest = parseGitRequest(req.method ?? "GET", target);
     if (!(await faults.pass(req, res, kindOf(target, gitRequest)))) return;
+    if (isLoginPath(target.pathname)) return serveLogin(req, res);
     if (gitRequest) return serveGit(req, res, gitRequest);
     const page = parsePageRequest(req.method ?? "GET", target);
     if (page) return servePage(req, res, page);
@@ -269,6 +281,7 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
   };
 }
 
+const clientIdOf = (appId: number) => `Iv23li${String(appId).padStart(14, "0")}`;
 const authorOf = (login: string) => ({ name: login, email: `${login}@users.noreply.github.invalid` });
 
 function kindOf(url: URL, gitRequest: GitRequest | null): RequestKind {
@@ -276,5 +289,6 @@ function kindOf(url: URL, gitRequest: GitRequest | null): RequestKind {
     const { service, phase, owner, name } = gitRequest;
     return { kind: service, phase, path: url.pathname, repository: `${owner}/${name}` };
   }
+  if (isLoginPath(url.pathname)) return { kind: "login", path: url.pathname };
   return { kind: url.pathname === "/graphql" ? "graphql" : "rest", path: url.pathname };
 }

@@ -4,6 +4,7 @@
  */
 import { type IncomingMessage, type ServerResponse } from "node:http";
 import { resolveCommit } from "./commits.ts";
+import { accountOf } from "./pull-event.ts";
 import { type Pulls } from "./pulls.ts";
 import { type ApiPorts } from "./rest/answers.ts";
 import { fullName } from "./rest/shapes.ts";
@@ -31,7 +32,7 @@ export function parsePageRequest(method: string, url: URL): PageRequest | null {
   return base && head && more.length === 0 ? { ...at, names: [base, head] } : null;
 }
 
-export function createPages(ports: Pick<ApiPorts, "url" | "git" | "repositories" | "access"> & { pulls: Pulls }) {
+export function createPages(ports: ApiPorts & { pulls: Pulls }) {
   const { git, repositories } = ports;
   return async function serve(_req: IncomingMessage, res: ServerResponse, asked: PageRequest): Promise<void> {
     const here = repositories.find(asked.owner, asked.name);
@@ -61,7 +62,7 @@ export function createPages(ports: Pick<ApiPorts, "url" | "git" | "repositories"
       ? `${fullName(repository)} #${pull.number}: ${pull.title}`
       : `${fullName(repository)} ${shas.map((sha) => sha.slice(0, 7)).join("...")}`;
     const said = pull
-      ? `${pull.mergedAt === null ? pull.state : "merged"}: ${pull.head} into ${pull.base}\n\n${pull.body ?? ""}\n\n`
+      ? `${pull.mergedAt === null ? pull.state : "merged"}: ${pull.head} into ${pull.base}\nopened by ${accountOf(ports, pull).login}\n\n${pull.body ?? ""}\n\n`
       : "";
     if (code !== 0) return answer(res, 404, title, stderr);
     const cut = stdout.byteLength > shownMaxBytes ? "\n(the rest is not shown)\n" : "";
@@ -83,7 +84,7 @@ function answer(res: ServerResponse, status: number, title: string, text: string
 }
 
 const entities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
-const escapeHtml = (text: string) => text.replace(/[&<>"']/g, (character) => entities[character] ?? "");
+export const escapeHtml = (text: string) => text.replace(/[&<>"']/g, (character) => entities[character] ?? "");
 
 function decode(text: string): string {
   try {

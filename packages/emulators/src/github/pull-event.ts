@@ -2,7 +2,7 @@
 import { type Identity } from "./access.ts";
 import { type ChangeEvent } from "./change-events.ts";
 import { countCommits, diffFiles, mergeBase } from "./commits.ts";
-import { type PullAction, type Pulls } from "./pulls.ts";
+import { type Actor, owningPerson, type PullAction, type Pulls } from "./pulls.ts";
 import { installationStub, senderOf } from "./push-event.ts";
 import { type Repository } from "./repositories.ts";
 import { type ApiPorts } from "./rest/answers.ts";
@@ -10,15 +10,21 @@ import { fullPullShape } from "./rest/pull-shapes.ts";
 import { repositoryShape } from "./rest/shapes.ts";
 import { type PullRecord } from "./state.ts";
 
-type Ports = Pick<ApiPorts, "url" | "app" | "personLogin" | "git" | "repositories"> & { pulls: Pick<Pulls, "mergeable"> };
-
-const actor = (ports: Ports, byApp: boolean) => {
-  const token = { hash: "", installationId: 0, repositoryIds: null, permissions: {}, expiresAt: 0 };
-  const identity: Identity = byApp ? { kind: "installation", token } : { kind: "person", login: ports.personLogin };
-  return senderOf(ports, identity);
+type Ports = Pick<ApiPorts, "url" | "app" | "personLogin" | "git" | "repositories" | "people"> & {
+  pulls: Pick<Pulls, "mergeable">;
 };
-/** Whoever opened it, as GitHub names accounts. */
-export const authorOf = (ports: Ports, pull: PullRecord) => actor(ports, pull.byApp);
+
+/** As GitHub names accounts; also whoever opened a pull request. */
+export const accountOf = (ports: Omit<Ports, "git" | "pulls">, { byApp, accountId }: Actor) => {
+  const token = { hash: "", installationId: 0, repositoryIds: null, permissions: {}, expiresAt: 0 };
+  const user = accountId === null ? null : ports.people.byAccount(accountId);
+  const person: Identity = user === null ? { kind: "person", login: ports.personLogin } : { kind: "user", person: user };
+  return senderOf(ports, byApp ? { kind: "installation", token } : person);
+};
+export const actorOf = (identity: Identity): Actor => ({
+  byApp: identity.kind === "installation",
+  accountId: identity.kind === "user" ? identity.person.accountId : null,
+});
 
 /** One pull request as a whole. @param tried whether git is asked if it could be merged; webhooks say that later, or never */
 export async function printPull(ports: Ports, repository: Repository, pull: PullRecord, tried: boolean) {
@@ -34,7 +40,7 @@ export async function printPull(ports: Ports, repository: Repository, pull: Pull
     changedFiles: files.length,
     mergeable: tried && pull.state === "open" ? await ports.pulls.mergeable(repository, pull) : null,
   };
-  return fullPullShape(ports.url(), repository, pull, authorOf(ports, pull), counts, actor(ports, false));
+  return fullPullShape(ports.url(), repository, pull, accountOf(ports, pull), counts, accountOf(ports, owningPerson));
 }
 
 /** @param pull as it was right after the change */
@@ -43,13 +49,13 @@ export async function pullEvent(
   repository: Repository,
   pull: PullRecord,
   happened: PullAction,
-  byApp: boolean,
+  by: Actor,
 ): Promise<ChangeEvent> {
   const payload = {
     number: pull.number,
     pull_request: await printPull(ports, repository, pull, false),
     repository: repositoryShape(ports.url(), repository, true),
-    sender: actor(ports, byApp),
+    sender: accountOf(ports, by),
     installation: installationStub(repository.owner),
   };
   return { event: "pull_request", payload: { ...happened, ...payload } };

@@ -12,13 +12,16 @@ export type PullAction =
   | { action: "synchronize"; before: string; after: string }
   | { action: "edited"; changes: { title?: { from: string }; body?: { from: string } } };
 
-export interface NewPull {
+/** Who does something to a pull request: the app itself, somebody logged in to it (an account's id), or the person who owns everything. */
+export type Actor = Pick<PullRecord, "byApp" | "accountId">;
+export const owningPerson: Actor = { byApp: false, accountId: null };
+
+export interface NewPull extends Actor {
   title: string;
   body: string | null;
   head: string;
   base: string;
   draft: boolean;
-  byApp: boolean;
 }
 
 /** Why a pull request cannot be, as GitHub's 422 names it. */
@@ -36,12 +39,13 @@ export interface Pulls {
     repository: Repository,
     pull: PullRecord,
     change: { title?: string; body?: string | null; state?: "open" | "closed" },
+    by: Actor,
   ): Promise<Outcome>;
   setDraft(repository: Repository, pull: PullRecord, draft: boolean): Promise<void>;
   /** Puts a merge commit on the base. Throws with a sentence when it cannot be. */
   merge(repository: Repository, pull: PullRecord, author: { name: string; email: string }): Promise<void>;
   /** What a push did to the pull requests of its branches. */
-  pushed(repository: Repository, changes: RefChange[], byApp: boolean): Promise<void>;
+  pushed(repository: Repository, changes: RefChange[], by: Actor): Promise<void>;
   mergeable(repository: Repository, pull: PullRecord): Promise<boolean>;
 }
 
@@ -51,7 +55,7 @@ export function createPulls(ports: {
   repositories: Repositories;
   now: () => number;
   /** Told of each change; the record is a copy of how it was right then. */
-  changed: (repository: Repository, pull: PullRecord, action: PullAction, byApp: boolean) => void;
+  changed: (repository: Repository, pull: PullRecord, action: PullAction, by: Actor) => void;
 }): Pulls {
   const { file, git, repositories } = ports;
   const at = (repository: Repository) => `--git-dir=${repositories.gitDir(repository)}`;
@@ -60,15 +64,15 @@ export function createPulls(ports: {
   const list: Pulls["list"] = ({ id }) =>
     file.state.pulls.filter((pull) => pull.repositoryId === id).sort((a, b) => b.number - a.number);
 
-  const touch = async (repository: Repository, pull: PullRecord, action: PullAction, byApp = false) => {
+  const touch = async (repository: Repository, pull: PullRecord, action: PullAction, by = owningPerson) => {
     pull.updatedAt = ports.now();
-    ports.changed(repository, { ...pull }, action, byApp);
+    ports.changed(repository, { ...pull }, action, by);
     await file.save();
   };
-  const close = (repository: Repository, pull: PullRecord, mergeSha: string | null, byApp = false) => {
+  const close = (repository: Repository, pull: PullRecord, mergeSha: string | null, by = owningPerson) => {
     const now = ports.now();
     Object.assign(pull, { state: "closed", closedAt: now, ...(mergeSha === null ? {} : { mergedAt: now, mergeSha }) });
-    return touch(repository, pull, { action: "closed" }, byApp);
+    return touch(repository, pull, { action: "closed" }, by);
   };
   const alreadyExists = (repository: Repository, head: string, base: string, but?: PullRecord) =>
     list(repository).some((pull) => pull !== but && pull.state === "open" && pull.head === head && pull.base === base);
@@ -114,10 +118,10 @@ export function createPulls(ports: {
         mergeSha: null,
       };
       file.state.pulls.push(pull);
-      await touch(repository, pull, { action: "opened" }, asked.byApp);
+      await touch(repository, pull, { action: "opened" }, asked);
       return { pull };
     },
-    async change(repository, pull, { title, body, state }) {
+    async change(repository, pull, { title, body, state }, by) {
       const edits: { title?: { from: string }; body?: { from: string } } = {};
       if (title !== undefined && title !== pull.title) edits.title = { from: pull.title };
       if (body !== undefined && body !== pull.body) edits.body = { from: pull.body ?? "" };
@@ -127,13 +131,13 @@ export function createPulls(ports: {
           return custom("state cannot be changed. The pull request cannot be reopened.");
         if (alreadyExists(repository, pull.head, pull.base, pull)) return custom(existsMessage(repository, pull.head));
         Object.assign(pull, { state, closedAt: null, headSha });
-        await touch(repository, pull, { action: "reopened" });
+        await touch(repository, pull, { action: "reopened" }, by);
       }
       if (Object.keys(edits).length > 0) {
         Object.assign(pull, { title: title ?? pull.title, body: body === undefined ? pull.body : body });
-        await touch(repository, pull, { action: "edited", changes: edits });
+        await touch(repository, pull, { action: "edited", changes: edits }, by);
       }
-      if (state === "closed" && pull.state === "open") await close(repository, pull, null);
+      if (state === "closed" && pull.state === "open") await close(repository, pull, null, by);
       return { pull };
     },
     async setDraft(repository, pull, draft) {
@@ -158,21 +162,21 @@ export function createPulls(ports: {
       await git.text([at(repository), "update-ref", `refs/heads/${pull.base}`, sha, base]);
       await close(repository, pull, sha);
     },
-    async pushed(repository, changes, byApp) {
+    async pushed(repository, changes, by) {
       for (const { ref, before, after } of changes) {
         const branch = ref.replace(/^refs\/heads\//, "");
         if (branch === ref) continue;
         for (const pull of list(repository).filter((one) => one.state === "open")) {
-          if (pull.head === branch && after === null) await close(repository, pull, null, byApp);
+          if (pull.head === branch && after === null) await close(repository, pull, null, by);
           else if (pull.head === branch && after !== null && after !== pull.headSha) {
             const action: PullAction = { action: "synchronize", before: before ?? pull.headSha, after };
             pull.headSha = after;
             pull.baseSha = (await tip(repository, pull.base)) ?? pull.baseSha;
-            await touch(repository, pull, action, byApp);
+            await touch(repository, pull, action, by);
           } else if (pull.base === branch && after !== null) {
             // Whoever pushes a merge has merged it.
             const contained = await git.run([at(repository), "merge-base", "--is-ancestor", pull.headSha, after]);
-            if (contained.code === 0) await close(repository, pull, after, byApp);
+            if (contained.code === 0) await close(repository, pull, after, by);
           }
         }
       }

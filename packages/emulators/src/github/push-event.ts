@@ -17,6 +17,7 @@ export function senderOf(ports: Pick<ApiPorts, "url" | "app" | "personLogin" | "
     const shape = accountShape(ports.url(), { id: ports.app.id, login: encodeURIComponent(login), type: "User" });
     return { ...shape, login, type: "Bot" };
   }
+  if (identity.kind === "user") return accountShape(ports.url(), identity.person.account);
   const person = { id: 1000, login: ports.personLogin, type: "User" } as const;
   return accountShape(ports.url(), ports.repositories.findAccount(ports.personLogin) ?? person);
 }

@@ -15,8 +15,7 @@ interface Allowance {
 export function createRateLimits(ports: { authenticated: number; anonymous: number; now: () => number }) {
   const windows = new Map<string, { used: number; resetAt: number }>();
   const keyOf = (identity: Identity, resource: Resource) => {
-    const who = identity.kind === "installation" ? `installation:${identity.token.installationId}` : identity.kind;
-    return `${who}/${resource}`;
+    return `${whoOf(identity)}/${resource}`;
   };
   const current = (identity: Identity, resource: Resource) => {
     const key = keyOf(identity, resource);
@@ -39,6 +38,11 @@ export function createRateLimits(ports: { authenticated: number; anonymous: numb
       return read(identity, resource);
     },
   };
+}
+
+function whoOf(identity: Identity): string {
+  if (identity.kind === "installation") return `installation:${identity.token.installationId}`;
+  return identity.kind === "user" ? `user:${identity.person.accountId}` : identity.kind;
 }
 
 /** One entry of `GET /rate_limit`. */

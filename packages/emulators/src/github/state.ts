@@ -1,5 +1,5 @@
 /**
- * What the GitHub emulator remembers between starts: accounts, repositories and hashes of tokens, one JSON file.
+ * What the GitHub emulator remembers between starts: accounts, people, repositories and hashes of tokens, one JSON file.
  * Knows nothing of git or HTTP. Commits live in the bare repositories beside it.
  */
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
@@ -38,6 +38,41 @@ const repositorySchema = z.object({
 });
 export type RepositoryRecord = z.infer<typeof repositorySchema>;
 
+const grantedSchema = z.object({
+  /** login of whoever owns the repositories */
+  owner: z.string(),
+  /** one of them by its id; null: all of them, also those to come */
+  repositoryId: z.number().int().nullable(),
+  /** false: reads only */
+  push: z.boolean(),
+});
+export type Granted = z.infer<typeof grantedSchema>;
+
+/** Somebody who can log in. Their login, id and type are the account's. */
+const personSchema = z.object({
+  accountId: z.number().int(),
+  name: z.string().nullable(),
+  /** as their profile shows it; null: they hide it */
+  email: z.string().nullable(),
+  access: z.array(grantedSchema),
+});
+export type PersonRecord = z.infer<typeof personSchema>;
+
+const userTokenSchema = z.object({
+  id: z.number().int(),
+  accountId: z.number().int(),
+  /** shared by all that came from one authorization */
+  family: z.number().int(),
+  /** sha256 of the access token and of the refresh token, hex */
+  hash: z.string(),
+  refreshHash: z.string(),
+  lastEight: z.string(),
+  createdAt: z.number(),
+  expiresAt: z.number(),
+  refreshExpiresAt: z.number(),
+});
+export type UserTokenRecord = z.infer<typeof userTokenSchema>;
+
 const tokenSchema = z.object({
   /** sha256 of the token, hex: the token itself is never written down */
   hash: z.string(),
@@ -62,8 +97,10 @@ const pullSchema = z.object({
   base: z.string(),
   headSha: z.string(),
   baseSha: z.string(),
-  /** the app opened it, not the person */
+  /** the app opened it itself, for nobody */
   byApp: z.boolean(),
+  /** the account that opened it by logging in to the app; null: the app, or the person who owns everything */
+  accountId: z.number().int().nullable().default(null),
   createdAt: z.number(),
   updatedAt: z.number(),
   closedAt: z.number().nullable(),
@@ -83,6 +120,8 @@ const stateSchema = z.object({
   tokens: z.array(tokenSchema),
   redirects: z.array(redirectSchema).default([]),
   pulls: z.array(pullSchema).default([]),
+  people: z.array(personSchema).default([]),
+  userTokens: z.array(userTokenSchema).default([]),
 });
 type GithubState = z.infer<typeof stateSchema>;
 
@@ -102,7 +141,8 @@ export async function openState(dataDir: string): Promise<StateFile> {
     if (error.code === "ENOENT") return null;
     throw error;
   });
-  const empty: GithubState = { version: 1, nextId: 1001, accounts: [], repositories: [], tokens: [], redirects: [], pulls: [] };
+  const lists = { accounts: [], repositories: [], tokens: [], redirects: [], pulls: [], people: [], userTokens: [] };
+  const empty: GithubState = { version: 1, nextId: 1001, ...lists };
   const parsed = stateSchema.safeParse(text === null ? empty : JSON.parse(text));
   if (!parsed.success) throw new Error(`${path} is not readable by this version: start with an empty data folder.`);
   const state = parsed.data;

@@ -6,17 +6,21 @@ import { type Access, type Identity } from "../access.ts";
 import { type AppTokens } from "../app-tokens.ts";
 import { type Git } from "../git.ts";
 import { readJson } from "../json-body.ts";
+import { type People } from "../people.ts";
 import { type Repositories, type Repository } from "../repositories.ts";
+import { type UserTokens } from "../user-tokens.ts";
 
 export interface ApiPorts {
   /** the emulator's own URL, without a trailing slash */
   url: () => string;
-  app: { id: number; slug: string };
+  app: { id: number; slug: string; name: string; clientId: string };
   personLogin: string;
   git: Git;
   repositories: Repositories;
   access: Access;
   tokens: AppTokens;
+  people: People;
+  userTokens: UserTokens;
   now: () => number;
   log: (line: string) => void;
 }

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { covers, type Identity, suspendedRefusal } from "../access.ts";
 import { appEvents, appPermissions } from "../app-tokens.ts";
 import { isoSeconds } from "../commits.ts";
+import { type Repositories } from "../repositories.ts";
 import { type Account, type Permissions, permissionsSchema, type TokenRecord } from "../state.ts";
 import {
   type ApiContext,
@@ -27,6 +28,12 @@ const tokenRequestSchema = z.object({
 });
 const levels = { read: 1, write: 2 } as const;
 
+/** Whoever owns a repository has the app, until they take it off. */
+export const installedAccounts = (repositories: Repositories): Account[] =>
+  repositories
+    .accounts()
+    .filter((account) => account.installed && repositories.list().some((entry) => entry.ownerId === account.id));
+
 export function addAppRoutes(api: Hono<ApiEnv>, ports: ApiPorts): void {
   const requireApp = (c: ApiContext) => {
     const { kind } = c.get("identity");
@@ -41,16 +48,14 @@ export function addAppRoutes(api: Hono<ApiEnv>, ports: ApiPorts): void {
       case "anonymous":
         throw apiError(401, "Requires authentication");
       case "app":
+      case "user":
       case "person":
         throw notAccessible();
     }
   };
   const shape = (account: Account) =>
     installationShape(ports.url(), account, ports.app, selectionOf(ports.repositories.list(), account));
-  const installations = () =>
-    ports.repositories
-      .accounts()
-      .filter((account) => account.installed && ports.repositories.list().some((entry) => entry.ownerId === account.id));
+  const installations = () => installedAccounts(ports.repositories);
   const installation = (id: string | undefined): Account => {
     const account = installations().find((entry) => String(entry.installationId) === id);
     if (account === undefined) throw notFound();
@@ -63,11 +68,11 @@ export function addAppRoutes(api: Hono<ApiEnv>, ports: ApiPorts): void {
     const owner = { id: 1000, login: ports.personLogin, type: "User" } as const;
     return c.json({
       id: ports.app.id,
-      client_id: `Iv23li${String(ports.app.id).padStart(14, "0")}`,
+      client_id: ports.app.clientId,
       slug: ports.app.slug,
       node_id: nodeId("A", ports.app.id),
       owner: accountShape(ports.url(), ports.repositories.findAccount(ports.personLogin) ?? owner),
-      name: ports.app.slug,
+      name: ports.app.name,
       description: null,
       external_url: ports.url(),
       html_url: `${ports.url()}/apps/${ports.app.slug}`,

@@ -2,7 +2,7 @@
 import { type Hono } from "hono";
 import { z } from "zod";
 import { type Decision } from "../access.ts";
-import { authorOf, printPull } from "../pull-event.ts";
+import { accountOf, actorOf, printPull } from "../pull-event.ts";
 import { type PullRefusal, type Pulls } from "../pulls.ts";
 import { type Repository } from "../repositories.ts";
 import { type PullRecord } from "../state.ts";
@@ -81,7 +81,7 @@ export function addPullRoutes(api: Hono<ApiEnv>, ports: ApiPorts & { pulls: Pull
     if (direction === "asc") all.reverse();
     const { skip, perPage } = pageOf(c);
     linkPages(ports, c, all.length);
-    const shape = (pull: PullRecord) => pullShape(ports.url(), repository, pull, authorOf(ports, pull));
+    const shape = (pull: PullRecord) => pullShape(ports.url(), repository, pull, accountOf(ports, pull));
     return c.json(all.slice(skip, skip + perPage).map(shape));
   });
   api.post("/repos/:owner/:repo/pulls", async (c) => {
@@ -89,8 +89,7 @@ export function addPullRoutes(api: Hono<ApiEnv>, ports: ApiPorts & { pulls: Pull
     const { head: asked, body = null, ...rest } = await parse(c, createSchema);
     const head = ownBranch(repository, asked);
     if (head === null) throw unprocessable({ field: "head", code: "invalid" });
-    const byApp = c.get("identity").kind === "installation";
-    const outcome = await pulls.open(repository, { ...rest, head, body, byApp });
+    const outcome = await pulls.open(repository, { ...rest, head, body, ...actorOf(c.get("identity")) });
     if ("refused" in outcome) throw unprocessable(outcome.refused);
     c.header("location", `${ports.url()}/repos/${repository.owner.login}/${repository.name}/pulls/${outcome.pull.number}`);
     return c.json(await print(repository, outcome.pull), 201);
@@ -103,11 +102,12 @@ export function addPullRoutes(api: Hono<ApiEnv>, ports: ApiPorts & { pulls: Pull
     const repository = open(c, "write");
     const pull = found(c, repository);
     const { title, body, state } = await parse(c, changeSchema);
-    const outcome = await pulls.change(repository, pull, {
+    const change = {
       ...(title === undefined ? {} : { title }),
       ...(body === undefined ? {} : { body }),
       ...(state === undefined ? {} : { state }),
-    });
+    };
+    const outcome = await pulls.change(repository, pull, change, actorOf(c.get("identity")));
     if ("refused" in outcome) throw unprocessable(outcome.refused);
     return c.json(await print(repository, pull));
   });

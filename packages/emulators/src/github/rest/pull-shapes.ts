@@ -64,7 +64,7 @@ export function pullShape(base: string, repository: Repository, pull: PullRecord
     merge_commit_sha: pull.mergeSha,
     head: end(pull.head, pull.headSha),
     base: end(pull.base, pull.baseSha),
-    author_association: pull.byApp ? "CONTRIBUTOR" : "OWNER",
+    author_association: pull.byApp ? "CONTRIBUTOR" : pull.accountId === null ? "OWNER" : "MEMBER",
     auto_merge: null,
     _links: {
       self: link(url),

@@ -141,13 +141,13 @@ export const selectionOf = (repositories: readonly Repository[], account: Accoun
 export function installationShape(
   base: string,
   account: Account,
-  app: { id: number; slug: string },
+  app: { id: number; slug: string; clientId: string },
   selection: "all" | "selected" = "all",
 ) {
   const settings = account.type === "User" ? "settings" : `organizations/${account.login}/settings`;
   return {
     id: account.installationId,
-    client_id: `Iv23li${String(app.id).padStart(14, "0")}`,
+    client_id: app.clientId,
     account: accountShape(base, account),
     repository_selection: selection,
     access_tokens_url: `${base}/app/installations/${account.installationId}/access_tokens`,
