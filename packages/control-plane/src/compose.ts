@@ -1,6 +1,7 @@
 /** Introduces the adapters to the configuration. The one place that knows which variable goes where. */
 import { createDataPlane } from "./adapters/data-plane.ts";
 import { createGitHub } from "./adapters/github.ts";
+import { createGitHubLogin, type GitHubLogin } from "./adapters/github-login.ts";
 import { createNotifier, createTargetSealer, type Notifier } from "./adapters/notifier.ts";
 import { type DataPlane, type GitHub } from "./domain/ports.ts";
 import { type Config, type Env, readConfig } from "./env.ts";
@@ -17,6 +18,17 @@ export function gitHubOf(config: Config): GitHub {
     webhookSecret: config.GITHUB_WEBHOOK_SECRET,
     now: Date.now,
   });
+}
+
+/** null: nobody may log in */
+export function gitHubLoginOf({
+  GITHUB_API_URL,
+  GITHUB_CLIENT_ID,
+  GITHUB_CLIENT_SECRET,
+  LOGIN_ACCOUNTS,
+}: Config): GitHubLogin | null {
+  if (LOGIN_ACCOUNTS.length === 0) return null;
+  return createGitHubLogin({ baseUrl: GITHUB_API_URL, clientId: GITHUB_CLIENT_ID, clientSecret: GITHUB_CLIENT_SECRET });
 }
 
 /** Where people see a session. */

@@ -22,6 +22,10 @@ export interface Env {
   GATEWAY_URL: string;
   GITHUB_API_URL: string;
   GITHUB_APP_ID: string;
+  GITHUB_CLIENT_ID: string;
+  GITHUB_CLIENT_SECRET?: string;
+  LOGIN_ACCOUNTS: string;
+  LOGIN_RATE: RateLimit;
   MODEL_BASE_URL: string;
   DEFAULT_MODEL: string;
   MODELS: string;
@@ -43,16 +47,14 @@ export interface Env {
 const httpUrl = z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, ""));
 const limitMs = z.coerce.number().int().min(1_000).max(86_400_000);
 
+const listNames = (text: string): string[] =>
+  text
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "");
+
 /** The default model first, each once. */
-const listModels = (standard: string, more: string): string[] => [
-  ...new Set([
-    standard,
-    ...more
-      .split(",")
-      .map((name) => name.trim())
-      .filter((name) => name !== ""),
-  ]),
-];
+const listModels = (standard: string, more: string): string[] => [...new Set([standard, ...listNames(more)])];
 
 const configSchema = z
   .object({
@@ -66,6 +68,11 @@ const configSchema = z
     /** PEM, PKCS#8 */
     GITHUB_APP_PRIVATE_KEY: z.string().includes("BEGIN PRIVATE KEY", { error: "must be a PKCS#8 key in PEM" }),
     GITHUB_WEBHOOK_SECRET: z.string().min(16),
+    /** of the GitHub App, for the login; empty where nobody logs in */
+    GITHUB_CLIENT_ID: z.string().max(200).default(""),
+    GITHUB_CLIENT_SECRET: z.string().max(200).default(""),
+    /** GitHub accounts, separated by commas: whoever may access the App's installation on one of them may log in */
+    LOGIN_ACCOUNTS: z.string().default("").transform(listNames),
     MODAL_API_SECRET: z.string().min(16),
     MODEL_BASE_URL: httpUrl,
     MODEL_API_KEY: z.string().min(1),
@@ -94,6 +101,14 @@ const configSchema = z
         const [percent = 0, minutes = 0] = text.split(":").map(Number);
         return { share: percent / 100, withinMs: minutes * 60_000 };
       }),
+  })
+  .refine((config) => (config.GITHUB_CLIENT_ID === "") === (config.GITHUB_CLIENT_SECRET === ""), {
+    path: ["GITHUB_CLIENT_SECRET"],
+    error: "the login needs GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET, or neither",
+  })
+  .refine((config) => config.LOGIN_ACCOUNTS.length === 0 || config.GITHUB_CLIENT_ID !== "", {
+    path: ["GITHUB_CLIENT_ID"],
+    error: "LOGIN_ACCOUNTS names who may log in, and there is no login without it",
   })
   .transform((config) => ({ ...config, MODELS: listModels(config.DEFAULT_MODEL, config.MODELS) }));
 export type Config = z.output<typeof configSchema>;

@@ -31,6 +31,7 @@ import {
 import { buildIdSchema, imageIdSchema, ownerSchema, promptIdSchema, repositoryNameSchema, sessionIdSchema } from "./ids.ts";
 import { buildViewSchema, logEntrySchema } from "./image-build.ts";
 import { insightsQuerySchema, insightsSchema } from "./insights.ts";
+import { loggedOutSchema, loginErrors, meSchema } from "./login.ts";
 import {
   notificationTargetDeletedSchema,
   notificationTargetListSchema,
@@ -58,13 +59,15 @@ import {
 
 export type ApiMethod = "get" | "put" | "post" | "patch" | "delete";
 
-/** What a route answers when all is well: JSON of a schema, a text, a file, messages over a WebSocket, or server-sent events by name. */
+/** What a route answers when all is well: JSON of a schema, a text, a file, messages over a WebSocket, the way to somewhere else, or server-sent events by name. */
 export type ApiAnswer =
   | { kind: "json"; status: 200 | 201 | 202; schema: z.ZodType }
   | { kind: "text"; contentType: string }
   /** bytes of one of these content types */
   | { kind: "file"; contentTypes: readonly string[] }
   | { kind: "socket"; messages: z.ZodType }
+  /** 302; for browsers */
+  | { kind: "redirect" }
   | { kind: "events"; events: Record<string, z.ZodType> };
 
 export interface ApiRoute {
@@ -117,6 +120,32 @@ export const apiRoutes: readonly ApiRoute[] = [
     body: githubPushSchema,
     answer: json(webhookAcceptedSchema, 202),
     errors: ["invalid_request", "payload_too_large", "signature_invalid"],
+  },
+  {
+    ...{ method: "get", path: "/api/me", operationId: "readMe", caller: "anybody" },
+    summary: "Who asks, and whether the login with GitHub is offered.",
+    answer: json(meSchema),
+    errors: [],
+  },
+  {
+    ...{ method: "get", path: "/api/auth/github", operationId: "beginLogin", caller: "anybody" },
+    summary: "Leads a browser to GitHub for the login. `return`: the path of this server to come back to.",
+    query: { return: z.string().optional() },
+    answer: { kind: "redirect" },
+    errors: ["forbidden", "not_found"],
+  },
+  {
+    ...{ method: "get", path: "/api/auth/github/callback", operationId: "finishLogin", caller: "anybody" },
+    summary: `Where GitHub sends the browser back to: on to where it came from, logged in, or to \`/login?error=\` with ${loginErrors.map((one) => `\`${one}\``).join(", ")}.`,
+    query: { code: z.string().optional(), state: z.string().optional(), error: z.string().optional() },
+    answer: { kind: "redirect" },
+    errors: ["rate_limited"],
+  },
+  {
+    ...{ method: "post", path: "/api/auth/logout", operationId: "logOut", caller: "anybody" },
+    summary: "Ends the login of this browser. Repeating it changes nothing.",
+    answer: json(loggedOutSchema),
+    errors: ["invalid_request", "forbidden"],
   },
   {
     ...{ method: "get", path: "/api/feed", operationId: "watchFeed", caller: "person" },

@@ -6,6 +6,7 @@ import { type ErrorCode, errorBodySchema, errorStatuses } from "./errors.ts";
 import * as api from "./http-api.ts";
 import * as build from "./image-build.ts";
 import * as insights from "./insights.ts";
+import * as login from "./login.ts";
 import * as notifications from "./notifications.ts";
 import * as session from "./session.ts";
 import * as sessionApi from "./session-api.ts";
@@ -22,8 +23,8 @@ const componentName = (exportName: string): string => {
 };
 
 function namedSchemas(): [string, z.ZodType][] {
-  const all: [string, unknown][] = [build, conversation, session, insights, notifications, api, sessionApi].flatMap((module) =>
-    Object.entries(module),
+  const all: [string, unknown][] = [build, conversation, login, session, insights, notifications, api, sessionApi].flatMap(
+    (module) => Object.entries(module),
   );
   const found = all
     .filter((entry): entry is [string, z.ZodType] => entry[1] instanceof z.ZodType)
@@ -118,6 +119,8 @@ function successOf({ answer }: ApiRoute, schemas: Schemas): JsonObject {
       );
       return { 200: { description: "The bytes.", content } };
     }
+    case "redirect":
+      return { 302: { description: "The way on.", headers: { location: { schema: { type: "string" } } } } };
     case "socket":
       return {
         101: { description: "A WebSocket; each text frame is one message.", "x-messages": schemas.of(answer.messages, "output") },

@@ -3,7 +3,7 @@
  * Every failure is classified once. Knows nothing of builds; a call is one try with one deadline.
  */
 import { type RepositoryRef } from "@open-inspect/protocol";
-import { App, Octokit, RequestError } from "octokit";
+import { App, type Octokit, RequestError } from "octokit";
 import { type Allowance, mergeAllowances, readAllowance, unknownAllowance } from "../domain/allowance.ts";
 import { deadlines, limits } from "../domain/deadlines.ts";
 import {
@@ -14,6 +14,7 @@ import {
   type KnownRepository,
   type RatedResult,
 } from "../domain/ports.ts";
+import { fetchWithin, PlainOctokit, quiet } from "./github-client.ts";
 import { openPull, readPull } from "./github-pulls.ts";
 import { compareCommits, headUnlessKnown, isRateLimitedAnswer, readHeads } from "./github-reads.ts";
 
@@ -32,9 +33,6 @@ const tokenCacheMax = 1_000;
 /** Strings only, so sharing between the requests of an isolate is safe; a pending promise would belong to one of them. */
 const tokenCache = new Map<string, { token: string; expiresAt: number }>();
 
-/** octokit's own waiting is switched off: retries are owed effects of the objects, with their own limits. */
-const PlainOctokit = Octokit.defaults({ throttle: { enabled: false }, retry: { enabled: false } });
-
 type TokenPermissions = Partial<Record<"contents" | "pull_requests", "read" | "write">>;
 
 const pageSize = 100;
@@ -45,7 +43,6 @@ export function createGitHub(options: GitHubOptions): GitHub {
   const request = { fetch: fetchWithin(deadlines.githubRequestMs) };
   const keyOf = (installationId: number, repository: RepositoryRef | null): string =>
     `${baseUrl} ${appId} ${installationId} ${repository ? `${repository.owner}/${repository.name}`.toLowerCase() : "*"}`;
-  const quiet = { debug() {}, info() {}, warn() {}, error() {} };
   const clientOptions = { baseUrl, request, log: quiet };
   const app = new App({
     appId,
@@ -210,24 +207,6 @@ export function createGitHub(options: GitHubOptions): GitHub {
       attempt(async () => readPull(await withPulls(installationId, repository), repository, number)),
     verifyWebhook: (body, signature) => app.webhooks.verify(body, signature),
     ping: () => attempt(async () => void (await app.octokit.rest.apps.listInstallations({ per_page: 1 }))),
-  };
-}
-
-/**
- * A fetch with a deadline for the whole answer. The timer is cleared: one that is left running, as AbortSignal.timeout leaves it,
- * keeps the Durable Object that asked from hibernating.
- */
-function fetchWithin(limitMs: number): (url: string, init: RequestInit) => Promise<Response> {
-  return async (url, init) => {
-    const controller = new AbortController();
-    const timer = setTimeout(() => controller.abort(new Error(`GitHub did not answer within ${limitMs} ms`)), limitMs);
-    try {
-      const response = await fetch(url, { ...init, signal: controller.signal });
-      const empty = response.status === 204 || response.status === 304;
-      return new Response(empty ? null : await response.arrayBuffer(), response);
-    } finally {
-      clearTimeout(timer);
-    }
   };
 }
 

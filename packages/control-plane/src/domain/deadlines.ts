@@ -121,6 +121,20 @@ export const deadlines = {
   /** a session that was begun by another one counts as one at work for so long though no row tells of it */
   subSessionUnseenMs: minuteMs,
   repositorySyncMs: 15 * secondMs,
+  /** a login, from the cookie's first day */
+  loginMs: 30 * dayMs,
+  /** from leaving for GitHub until the return */
+  loginReturnMs: 10 * minuteMs,
+  /** GitHub is asked whether a person may still be here: behind a request, then before it; when it does not answer its last word holds so long */
+  accessRecheckMs: 50 * minuteMs,
+  accessHoldsMs: 60 * minuteMs,
+  accessUnprovenMs: 4 * 60 * minuteMs,
+  /** a person's token is renewed when it has less than this left */
+  tokenRenewMs: 5 * minuteMs,
+  /** one request speaks with GitHub for a person so long at most; others wait for it this long; a failure is followed by this pause */
+  personTurnMs: minuteMs,
+  personWaitMs: 15 * secondMs,
+  personPauseMs: minuteMs,
   githubRequestMs: 10 * secondMs,
   modelRequestMs: 10 * minuteMs,
 } as const;
@@ -187,6 +201,10 @@ export const limits = {
   sweptPerTick: 50,
   /** comparisons of commits that run side by side */
   comparesAtOnce: 4,
+  /** browsers that one person is logged in with; one more ends the oldest */
+  loginsPerPerson: 10,
+  /** pages of a person's installations that are looked through, a hundred each */
+  installationPages: 4,
 } as const;
 
 /** Multiples of a second are what the provider takes. */

@@ -2,13 +2,14 @@
 import { methodsByPath } from "@open-inspect/protocol";
 import { Hono } from "hono";
 import { type App } from "./app-types.ts";
-import { requireJson, requirePerson } from "./auth.ts";
+import { requireJson, requirePerson, requireSameOrigin } from "./auth.ts";
 import { bridge } from "./bridge.ts";
 import { builds } from "./builds.ts";
 import { ApiError, answerError, onError, onNotFound } from "./errors.ts";
 import { health } from "./health.ts";
 import { images } from "./images.ts";
 import { insights } from "./insights.ts";
+import { login } from "./login.ts";
 import { modelProxy } from "./model-proxy.ts";
 import { notifications } from "./notifications.ts";
 import { openApi } from "./openapi.ts";
@@ -24,7 +25,7 @@ import { requireUpgrade, upgradeRequest } from "./upgrade.ts";
 import { githubWebhook } from "./webhooks.ts";
 
 const person = new Hono<App>()
-  .use(requirePerson, requireJson)
+  .use(requireSameOrigin, requirePerson, requireJson)
   .get("/feed", (c) => {
     requireUpgrade(c);
     return c.env.FEED.getByName("feed").fetch(upgradeRequest("/"));
@@ -45,6 +46,7 @@ const api = new Hono<App>()
   .get("/health", health)
   .get("/openapi.json", openApi)
   .post("/webhooks/github", githubWebhook)
+  .route("/", login)
   .route("/", person);
 
 export const app = new Hono<App>()

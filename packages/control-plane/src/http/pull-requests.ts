@@ -8,6 +8,7 @@ import { readConfig } from "../env.ts";
 import { newAttempt } from "../objects/ids.ts";
 import { type App } from "./app-types.ts";
 import { ApiError } from "./errors.ts";
+import { personOf } from "./person.ts";
 import { parse, readJson } from "./validation.ts";
 
 const log = createLog({ part: "pull-requests" });
@@ -21,7 +22,7 @@ export const pullRequests = new Hono<App>().post("/:id/pull-request", async (c) 
     found &&
     (await object.requestPullRequest({
       request,
-      person: { name: c.var.person, email: null, login: null },
+      person: personOf(c),
       defaultBranch: await defaultBranchOf(c, found.view.repository),
       url: sessionPageOf(readConfig(c.env), id),
       pushId: newAttempt(),

@@ -1,7 +1,8 @@
 /**
  * Removes what nobody needs any more: sandboxes without an owner, images whose deletion was lost, images of repositories that are gone, rows of
- * reserved sandboxes that no session claimed.
+ * reserved sandboxes that no session claimed, logins that are over.
  */
+import { createPeople } from "../adapters/d1/people.ts";
 import { createSessionList } from "../adapters/d1/session-list.ts";
 import { createStrays } from "../adapters/d1/strays.ts";
 import { dataPlaneOf } from "../compose.ts";
@@ -12,7 +13,7 @@ import { type Env, readConfig } from "../env.ts";
 
 /** Each part is tried for itself; what fails waits for the next tick. */
 export async function sweep(env: Env, log: Log): Promise<void> {
-  for (const part of [sweepSandboxes, sweepImages, sweepGone, sweepReserved]) {
+  for (const part of [sweepSandboxes, sweepImages, sweepGone, sweepReserved, sweepLogins]) {
     try {
       await part(env, log);
     } catch (error) {
@@ -70,4 +71,8 @@ async function sweepGone(env: Env, log: Log): Promise<void> {
 /** What nobody claimed is in no list, and its object is over: only the row is left. */
 async function sweepReserved(env: Env): Promise<void> {
   await createSessionList(env.DB).forgetReserved(Date.now() - deadlines.dormantMs);
+}
+
+async function sweepLogins(env: Env): Promise<void> {
+  await createPeople(env.DB).prune(Date.now());
 }

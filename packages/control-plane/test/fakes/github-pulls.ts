@@ -11,6 +11,8 @@ export interface FakePull {
   merged: boolean;
   /** GitHub's times are whole seconds */
   updatedAt: number;
+  /** null: the App */
+  author: string | null;
 }
 
 export function createFakePulls() {
@@ -28,6 +30,7 @@ export function createFakePulls() {
     updated_at: `${new Date(pull.updatedAt).toISOString().slice(0, 19)}Z`,
     head: { ref: pull.head },
     base: { ref: pull.base },
+    user: pull.author === null ? { login: "open-inspect[bot]", type: "Bot" } : { login: pull.author, type: "User" },
   });
   const invalid = (message: string) =>
     Response.json(
@@ -45,8 +48,8 @@ export function createFakePulls() {
       const pull = pulls.find((one) => one.number === number);
       if (pull) Object.assign(pull, { updatedAt: Date.now() }, change);
     },
-    /** @param rest the path below `/repos/:owner/:name/pulls` */
-    async serve(request: Request, repository: string, rest: string | undefined): Promise<Response> {
+    /** @param rest the path below `/repos/:owner/:name/pulls` @param author whoever asks, null for the App */
+    async serve(request: Request, repository: string, rest: string | undefined, author: string | null): Promise<Response> {
       const own = pulls.filter((one) => one.repository.toLowerCase() === repository.toLowerCase());
       const query = new URL(request.url).searchParams;
       if (rest === undefined && request.method === "GET") {
@@ -55,12 +58,12 @@ export function createFakePulls() {
         return Response.json(own.filter(isAsked).map(shape));
       }
       if (rest === undefined) {
-        const { head, base, title, body, draft } = (await request.json()) as Omit<FakePull, "number">;
+        const { head, base, title, body, draft } = (await request.json()) as FakePull;
         if (refusal !== null) return invalid(refusal);
         if (own.some((one) => one.state === "open" && one.head === head))
           return invalid(`A pull request already exists for x:${head}.`);
         const pull: FakePull = {
-          ...{ number: pulls.length + 1, repository, head, base, title, body, draft },
+          ...{ number: pulls.length + 1, repository, head, base, title, body, draft, author },
           ...{ state: "open", merged: false, updatedAt: Date.now() },
         };
         pulls.push(pull);

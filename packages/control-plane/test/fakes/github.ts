@@ -1,4 +1,5 @@
 /** The part of GitHub's API that the control plane calls, in memory. Runs in Node; the emulator that is checked against GitHub's description is a package of its own. */
+import { createFakeLogin, type LoginOrder } from "./github-login.ts";
 import { createFakePulls, type FakePull } from "./github-pulls.ts";
 import { type Fetch } from "./world.ts";
 
@@ -27,11 +28,14 @@ export type GitHubOrder =
   | { do: "pull"; number: number; change: Partial<FakePull> }
   /** what creations are refused with; null: they are taken */
   | { do: "refuse_pulls"; message: string | null }
+  | LoginOrder
   | { do: "state" };
 export interface GitHubState {
   pulls: FakePull[];
   calls: string[];
   tokenBodies: unknown[];
+  /** of people who log in */
+  login: { refreshes: number; ended: string[]; tokens: string[] };
 }
 
 export const someSha = (digit: string): string => digit.repeat(40);
@@ -54,6 +58,7 @@ export function createFakeGitHub(): Fetch {
   const calls: string[] = [];
   const tokenBodies: unknown[] = [];
   const pulls = createFakePulls();
+  const login = createFakeLogin();
 
   const shape = ({ owner, name, defaultBranch, id, archived }: FakeRepository) => ({
     id: id ?? 1 + repositories.findIndex((one) => one.name === name),
@@ -101,12 +106,15 @@ export function createFakeGitHub(): Fetch {
       if (order.do === "rate") rate = order;
       if (order.do === "pull") pulls.change(order.number, order.change);
       if (order.do === "refuse_pulls") pulls.refuse(order.message);
-      return Response.json({ calls, tokenBodies, pulls: pulls.list() } satisfies GitHubState);
+      if (order.do === "person" || order.do === "revoke" || order.do === "tokens") login.take(order);
+      return Response.json({ calls, tokenBodies, pulls: pulls.list(), login: login.state() } satisfies GitHubState);
     }
     calls.push(`${request.method} ${url.pathname}`);
     if (down !== null && (down.only !== "graphql" || url.pathname === "/graphql")) {
       return Response.json({ message: "fake outage" }, { status: down.status, headers: down.headers ?? {} });
     }
+    const ofLogin = await login.serve(request);
+    if (ofLogin) return ofLogin;
     const [, first, owner, name, kind, branch] = url.pathname.split("/").map(decodeURIComponent);
     if (first === "app" && url.pathname.endsWith("/access_tokens")) {
       if (isLost) return notFound();
@@ -158,7 +166,12 @@ export function createFakeGitHub(): Fetch {
       answer.headers.set("x-ratelimit-reset", String(Math.ceil(restRate.resetAt / 1000)));
       return answer;
     }
-    if (found && kind === "pulls") return pulls.serve(request, `${found.owner}/${found.name}`, branch);
+    if (found && kind === "pulls") {
+      const person = request.headers.get("authorization")?.includes("ghu_") ? login.personOf(request) : null;
+      if (person instanceof Response) return person;
+      if (person?.refusedWith) return Response.json({ message: "Not for you" }, { status: person.refusedWith });
+      return pulls.serve(request, `${found.owner}/${found.name}`, branch, person?.login ?? null);
+    }
     if (!found || kind !== "branches") return notFound();
     if (branch === undefined) {
       return Response.json(Object.entries(found.branches).map(([known, sha]) => ({ name: known, commit: { sha } })));
