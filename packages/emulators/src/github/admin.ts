@@ -1,5 +1,5 @@
 /**
- * The emulator's own routes below /__emulator: repositories, installations, commits, failure injection, counts and webhook deliveries.
+ * The emulator's own routes below /__emulator: repositories, installations, people, commits, failure injection, counts and webhook deliveries.
  * No part of GitHub. Guarded by a token where one is set; never answers a web page.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
@@ -11,9 +11,11 @@ import { type Changes, installationChangeSchema, repositoryChangeSchema } from "
 import { type WriteCommit } from "./commit-writer.ts";
 import { type Faults, faultSchema } from "./faults.ts";
 import { readJson } from "./json-body.ts";
+import { type People, type Person } from "./people.ts";
 import { owningPerson, type Pulls } from "./pulls.ts";
 import { type AddRepository, type Repositories, type Repository } from "./repositories.ts";
 import { type Account, type PullRecord } from "./state.ts";
+import { type UserTokens } from "./user-tokens.ts";
 import { type Webhooks } from "./webhooks.ts";
 
 export const adminPrefix = "/__emulator";
@@ -29,6 +31,7 @@ const addSchema = z.strictObject({
   fromTree: z.string().optional(),
   empty: z.literal(true).optional(),
 });
+const lifetimeSchema = z.strictObject({ accessTokenLifetimeSeconds: z.number().int().min(1).max(86_400) });
 const commitSchema = z.strictObject({
   branch: branchSchema.optional(),
   message: z.string().min(1).max(65_536),
@@ -44,6 +47,8 @@ export function createAdmin<View extends object>(ports: {
   addRepository: (request: AddRepository) => Promise<View>;
   view: (repository: Repository) => Promise<View>;
   changes: Changes;
+  people: People;
+  userTokens: UserTokens;
   pulls: Pulls;
   mergePull: (repository: Repository, pull: PullRecord) => Promise<void>;
   writeCommit: WriteCommit;
@@ -169,6 +174,51 @@ export function createAdmin<View extends object>(ports: {
     await ports.changes.uninstall(accountOf(c));
     return c.body(null, 204);
   });
+
+  const accessSchema = z.strictObject({
+    /** without a name: all of the owner's */
+    access: z.array(z.strictObject({ owner: z.string(), name: z.string().nullable().default(null), push: z.boolean() })).max(100),
+  });
+  const personView = ({ account, name, email, access }: Person) => {
+    const nameOf = (id: number | null) => ports.repositories.list().find((entry) => entry.id === id)?.name ?? null;
+    const granted = access.map(({ owner, repositoryId, push }) => ({ owner, name: nameOf(repositoryId), push }));
+    return { id: account.id, login: account.login, name, email, access: granted };
+  };
+  const personOf = (c: Context): Person => {
+    const person = ports.people.find(c.req.param("login") ?? "");
+    if (person === null) throw fail(404, "There is no such person.");
+    return person;
+  };
+  admin.get("/people", (c) => c.json({ people: ports.people.list().map(personView) }));
+  admin.put("/people/:login/access", async (c) => {
+    const person = personOf(c);
+    const { access } = await parse(c, accessSchema);
+    const granted = access.map(({ owner, name, push }) => {
+      const repository = name === null ? null : ports.repositories.find(owner, name);
+      if (name !== null && repository === null) throw fail(404, `There is no repository ${owner}/${name}.`);
+      return { owner, repositoryId: repository?.id ?? null, push };
+    });
+    await ports.people.setAccess(person, granted);
+    return c.json(personView(personOf(c)));
+  });
+  // The person takes the authorization back in GitHub's settings.
+  admin.delete("/people/:login/tokens", async (c) => {
+    await ports.changes.revokeAuthorization(personOf(c));
+    return c.body(null, 204);
+  });
+  // As if eight hours had passed.
+  admin.patch("/people/:login/tokens", async (c) => {
+    const person = personOf(c);
+    await parse(c, z.strictObject({ expired: z.literal(true) }));
+    await ports.userTokens.expireAll(person.accountId);
+    return c.body(null, 204);
+  });
+  admin.patch("/login", async (c) => {
+    const { accessTokenLifetimeSeconds } = await parse(c, lifetimeSchema);
+    ports.userTokens.setAccessLifetime(accessTokenLifetimeSeconds * 1000);
+    return c.body(null, 204);
+  });
+
   admin.put("/webhook", async (c) => {
     ports.webhooks.setUrl((await parse(c, z.strictObject({ url: z.url().nullable() }))).url);
     return c.body(null, 204);

@@ -1,6 +1,7 @@
 /** Payloads of GitHub's events about repositories and installations. Pure but for what it is given; sends nothing. */
 import { type Identity } from "./access.ts";
 import { isoSeconds } from "./commits.ts";
+import { type Person } from "./people.ts";
 import { installationStub, senderOf } from "./push-event.ts";
 import { type Repository } from "./repositories.ts";
 import { type ApiPorts } from "./rest/answers.ts";
@@ -10,7 +11,7 @@ import { type Account } from "./state.ts";
 type Ports = Pick<ApiPorts, "url" | "app" | "personLogin" | "repositories">;
 
 export interface ChangeEvent {
-  event: "repository" | "installation" | "installation_repositories" | "pull_request";
+  event: "repository" | "installation" | "installation_repositories" | "pull_request" | "github_app_authorization";
   payload: object;
 }
 export type RepositoryAction = "renamed" | "transferred" | "archived" | "unarchived" | "deleted";
@@ -63,6 +64,12 @@ export function grantEvent(ports: Ports, repository: Repository): ChangeEvent {
     sender: senderOf(ports, byPerson(ports)),
   };
   return { event: "installation_repositories", payload };
+}
+
+/** A person takes back what they allowed the app to do for them. */
+export function revokedEvent(ports: Ports, person: Person): ChangeEvent {
+  const payload = { action: "revoked", sender: senderOf(ports, { kind: "user", person }) };
+  return { event: "github_app_authorization", payload };
 }
 
 const byPerson = (ports: Ports): Identity => ({ kind: "person", login: ports.personLogin });

@@ -1,13 +1,22 @@
 /**
- * What a person does to a repository or an installation in GitHub's settings: rename, transfer, archive, delete, choose what the app
- * sees, suspend it, take it off. Changes the state and says which event GitHub would send. Does not know HTTP.
+ * What a person does to a repository, an installation or their own login in GitHub's settings: rename, transfer, archive, delete, choose
+ * what the app sees, suspend it, take it off, take the authorization back. Changes the state and says which event GitHub would send. Does not know HTTP.
  */
 import { z } from "zod";
 import { type AppTokens } from "./app-tokens.ts";
-import { type ChangeEvent, grantEvent, installationEvent, type RepositoryAction, repositoryEvent } from "./change-events.ts";
+import {
+  type ChangeEvent,
+  grantEvent,
+  installationEvent,
+  type RepositoryAction,
+  repositoryEvent,
+  revokedEvent,
+} from "./change-events.ts";
+import { type Person } from "./people.ts";
 import { type Repositories, type Repository } from "./repositories.ts";
 import { type ApiPorts } from "./rest/answers.ts";
 import { type Account, type StateFile } from "./state.ts";
+import { type UserTokens } from "./user-tokens.ts";
 
 /** One change at a time, as in GitHub's settings. */
 export const repositoryChangeSchema = z.union([
@@ -29,6 +38,8 @@ export interface Changes {
   uninstall(account: Account): Promise<void>;
   /** Puts the app on again, as another installation. */
   install(account: Account): Promise<void>;
+  /** Ends every token that the app has of them. */
+  revokeAuthorization(person: Person): Promise<void>;
 }
 
 export function createChanges(
@@ -36,6 +47,7 @@ export function createChanges(
     file: StateFile;
     repositories: Repositories;
     tokens: AppTokens;
+    userTokens: UserTokens;
     now: () => number;
     send: (event: ChangeEvent) => void;
     /** Resolves when what was pushed until now is announced. */
@@ -106,6 +118,10 @@ export function createChanges(
       Object.assign(accountOf(account), { installed: true, installationId: file.nextId() });
       ports.send(installationEvent(ports, "created", accountOf(account)));
       await file.save();
+    },
+    async revokeAuthorization(person) {
+      await ports.userTokens.revokeAll(person.accountId);
+      ports.send(revokedEvent(ports, person));
     },
   };
 }

@@ -205,6 +205,8 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
     addRepository,
     view,
     changes,
+    people,
+    userTokens,
     pulls,
     mergePull,
     writeCommit: commitTo,

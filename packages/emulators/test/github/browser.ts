@@ -34,7 +34,10 @@ export function newProof() {
 export async function startLoginWorld(overrides: Partial<GithubEmulatorOptions> = {}): Promise<LoginWorld> {
   const world = await startWorld({ oauth, ...overrides });
   const { url } = world.github;
-  const request: LoginWorld["request"] = (more = {}) => new Octokit({ baseUrl: url }).request.defaults(more);
+  const request: LoginWorld["request"] = (more = {}) => {
+    const off = { enabled: false };
+    return new Octokit({ baseUrl: url, retry: off, throttle: off }).request.defaults(more);
+  };
   const authorizeUrl: LoginWorld["authorizeUrl"] = (query = {}) => {
     const asked = { client_id: client.clientId, redirect_uri: callback, state: "a state", ...query };
     const to = new URL(`${url}/login/oauth/authorize`);
