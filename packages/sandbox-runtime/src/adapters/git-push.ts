@@ -5,8 +5,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Person, type RuntimeEvent } from "@open-inspect/protocol";
 import { type CredentialCache, startCredentialServer } from "./credential-server.ts";
-import { gitEnvironment, gitSettings } from "./git.ts";
 import { identityOf } from "./git-identity.ts";
+import { gitEnvironment, gitSettings } from "./git-settings.ts";
 import { type CommandResult, runCommand } from "./processes.ts";
 
 export type PushOutcome = Extract<RuntimeEvent, { type: "push.finished" }>["outcome"];
