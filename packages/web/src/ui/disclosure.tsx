@@ -28,7 +28,7 @@ export function Disclosure({ summary, children, open = false, className }: Discl
           aria-hidden="true"
           className={cn("size-3.5 shrink-0 text-faint transition-transform", shown && "rotate-90")}
         />
-        <span className="flex min-w-0 flex-1 items-center gap-2">{summary}</span>
+        <span className="flex min-w-0 flex-1 items-baseline gap-2">{summary}</span>
       </summary>
       {wasShown ? children : null}
     </details>

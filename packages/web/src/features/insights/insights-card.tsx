@@ -65,7 +65,7 @@ function Savings({ insights: { saved, starts, days } }: { insights: Insights }) 
 function StartFacts({ insights: { startTimes, staleness } }: { insights: Insights }) {
   const { target, beforeSync, afterSync, medianBehindMs, medianBehindCommits } = staleness;
   const times = (of: Insights["startTimes"]["image"]) =>
-    of === null ? "none" : `${formatDuration(of.medianMs)}, 95 % within ${formatDuration(of.p95Ms)}`;
+    of === null ? "none yet" : `${formatDuration(of.medianMs)}, 95 % within ${formatDuration(of.p95Ms)}`;
   return (
     <dl className="grid grid-cols-1 gap-x-6 gap-y-3 px-4 py-3.5 text-sm sm:grid-cols-2">
       <Fact name="Typical start from an image">{times(startTimes.image)}</Fact>
@@ -75,7 +75,9 @@ function StartFacts({ insights: { startTimes, staleness } }: { insights: Insight
         {medianBehindMs === null || medianBehindCommits === null ? null : (
           <span className="text-muted">
             {" "}
-            Typically {formatDuration(medianBehindMs)}, {plural(medianBehindCommits, "commit", "commits")}.
+            {medianBehindCommits === 0
+              ? "Typically not at all."
+              : `Typically ${formatDuration(medianBehindMs)}, ${plural(medianBehindCommits, "commit", "commits")}.`}
           </span>
         )}
       </Fact>

@@ -32,39 +32,38 @@ export function SessionHeader({ session, people, live, actions }: SessionHeaderP
       ? ({ word: "Working", tone: "warn", busy: true } as const)
       : sessionWords[session.status];
   return (
-    <header className="flex shrink-0 flex-wrap items-center gap-x-4 gap-y-1 border-line border-b px-4 py-2 sm:px-6">
-      <div className="min-w-0 flex-1 basis-60">
-        <div className="flex min-w-0 items-center gap-2">
-          <Title session={session} actions={actions} />
-          <StatusBadge status={session.status} {...word} />
-          {live === "reconnecting" ? <LiveIndicator state={live} label="Updates of this session" /> : null}
-        </div>
-        <div className="overflow-hidden whitespace-nowrap text-muted text-xs [&>span>span]:shrink-0 [&>span]:flex-nowrap">
-          <Facts
-            facts={[
-              <Link key="repository" to="/repositories/$owner/$name" params={{ owner, name }} className="hover:underline">
-                {owner}/{name}
-              </Link>,
-              session.branch,
-              session.parentId === null ? null : (
-                <Link
-                  key="parent"
-                  to="/sessions/$id"
-                  params={{ id: session.parentId }}
-                  className="inline-flex items-center gap-1 hover:underline"
-                >
-                  <CornerLeftUp aria-hidden="true" className="size-3" />
-                  begun by another session
-                </Link>
-              ),
-              session.author === null || !isRoomy ? null : session.author.name,
-              isRoomy ? <Age key="age" at={session.createdAt} /> : null,
-              session.usage === null ? null : <Spent key="spent" usage={session.usage} />,
-            ]}
-          />
-        </div>
+    <header className="grid shrink-0 grid-cols-[minmax(0,1fr)_auto] items-center gap-x-4 border-line border-b px-4 py-2 max-sm:gap-y-0.5 sm:px-6">
+      <div className="flex min-w-0 items-center gap-2 max-sm:col-span-2">
+        <Title session={session} actions={actions} />
+        <StatusBadge status={session.status} {...word} />
+        {live === "reconnecting" ? <LiveIndicator state={live} label="Updates of this session" /> : null}
       </div>
-      <div className="flex items-center gap-1.5">
+      <div className="min-w-0 text-muted text-xs">
+        <Facts
+          isOneLine
+          facts={[
+            <Link key="repository" to="/repositories/$owner/$name" params={{ owner, name }} className="hover:underline">
+              {owner}/{name}
+            </Link>,
+            session.branch,
+            session.parentId === null ? null : (
+              <Link
+                key="parent"
+                to="/sessions/$id"
+                params={{ id: session.parentId }}
+                className="inline-flex items-center gap-1 hover:underline"
+              >
+                <CornerLeftUp aria-hidden="true" className="size-3" />
+                begun by another session
+              </Link>
+            ),
+            session.author === null || !isRoomy ? null : session.author.name,
+            isRoomy ? <Age key="age" at={session.createdAt} /> : null,
+            session.usage === null ? null : <Spent key="spent" usage={session.usage} />,
+          ]}
+        />
+      </div>
+      <div className="flex items-center gap-1.5 sm:col-start-2 sm:row-span-2 sm:row-start-1">
         <Participants people={people} />
         <PullRequestControl session={session} actions={actions} />
         <StopButton session={session} actions={actions} />

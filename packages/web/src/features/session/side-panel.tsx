@@ -114,7 +114,10 @@ function PanelTabs({ session, isWide }: { session: SessionView; isWide: boolean 
     { name: "output", label: "Output", count: "" },
   ];
   return (
-    <Tabs.List aria-label="Views of the session" className="flex shrink-0 gap-1 overflow-x-auto border-line border-b px-3">
+    <Tabs.List
+      aria-label="Views of the session"
+      className="flex shrink-0 overflow-x-auto border-line border-b px-1.5 sm:gap-1 sm:px-3"
+    >
       {tabs.map(({ name, label, count }) => (
         <Tabs.Trigger
           key={name}

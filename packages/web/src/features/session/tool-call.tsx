@@ -39,7 +39,7 @@ const statusLooks: Record<ToolPart["status"], string> = {
 function StatusIcon({ part }: { part: ToolPart }) {
   const isRunning = part.status === "running" || part.status === "pending";
   return (
-    <span aria-hidden="true" className="shrink-0 text-faint [&_svg]:size-3.5">
+    <span aria-hidden="true" className="shrink-0 self-center text-faint [&_svg]:size-3.5">
       {isRunning ? (
         <LoaderCircle className="animate-spin text-warn" />
       ) : part.status === "error" ? (

@@ -87,7 +87,7 @@ export function NewSessionForm({ repository: wanted, start, autoFocus = false }:
   return (
     <Card aria-label="New session">
       <form onSubmit={submit} className="p-4">
-        <div className="grid gap-3 sm:grid-cols-[minmax(0,3fr)_minmax(0,2fr)]">
+        <div className="grid grid-cols-[minmax(0,3fr)_minmax(0,2fr)] gap-3">
           <Field label="Repository" id={`${id}-repository`}>
             <Combobox
               id={`${id}-repository`}
@@ -190,7 +190,8 @@ export function NewSessionForm({ repository: wanted, start, autoFocus = false }:
 
 /** The chosen branch is there even while the list is on its way. */
 function BranchOptions({ names, chosen }: { names: string[]; chosen: string | null }) {
-  const all = chosen === null || names.includes(chosen) ? names : [chosen, ...names];
+  if (chosen === null) return <option value="">Default branch</option>;
+  const all = names.includes(chosen) ? names : [chosen, ...names];
   return all.map((name) => (
     <option key={name} value={name}>
       {name}

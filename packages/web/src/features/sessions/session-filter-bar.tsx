@@ -46,14 +46,15 @@ export function SessionFilterBar({ filters, onFilters, repositories, authors, fi
     chosen === undefined || all.includes(chosen) ? all : [chosen, ...all];
   return (
     <search aria-label="Sessions" className="mb-2 flex flex-wrap items-center gap-2">
-      <div className="relative min-w-0 flex-1 basis-48">
+      <div className="relative min-w-0 flex-1 basis-48 max-sm:basis-full">
         <Search aria-hidden="true" className="pointer-events-none absolute top-2 left-2.5 size-4 text-faint" />
         <input
           ref={field}
           type="search"
           aria-label="Search sessions"
           aria-keyshortcuts="/"
-          placeholder="Search title, repository, branch, first prompt"
+          placeholder="Search sessions"
+          title="Searches titles, repositories, branches and first prompts"
           value={text}
           maxLength={200}
           onChange={(event) => setText(event.target.value)}
@@ -113,7 +114,7 @@ interface ChoiceProps {
 
 function Choice({ label, value, onChange, children }: ChoiceProps) {
   return (
-    <span className="relative inline-flex min-w-0 max-w-44">
+    <span className="relative inline-flex min-w-0 max-sm:max-w-none max-sm:flex-1 max-sm:basis-24 sm:max-w-44">
       <select
         aria-label={label}
         value={value}
