@@ -20,6 +20,8 @@ export function callbackFor(registered: readonly string[], asked: string | undef
   const fits = registered.map(parse).some((url) => {
     if (url === null || url.protocol !== wanted.protocol || url.hostname !== wanted.hostname) return false;
     if (url.port !== wanted.port && !loopback.has(url.hostname)) return false;
+    // As on GitHub a callback takes no parameters but its own.
+    if (url.search !== wanted.search) return false;
     const base = url.pathname.replace(/\/$/, "");
     return wanted.pathname === url.pathname || wanted.pathname.startsWith(`${base}/`);
   });

@@ -5,7 +5,7 @@
 import { buildSchema, GraphQLError, graphql } from "graphql";
 import { z } from "zod";
 import { type Identity } from "./access.ts";
-import { loginOfEmail, readCommits, type Signature } from "./commits.ts";
+import { readCommits, type Signature } from "./commits.ts";
 import { type Ref, type Repository } from "./repositories.ts";
 import { type ApiPorts } from "./rest/answers.ts";
 import { fullName, idOfNode, nodeId } from "./rest/shapes.ts";
@@ -66,8 +66,8 @@ const notFound = (message: string) => new GraphQLError(message, { extensions: { 
 export function createGraphql(ports: ApiPorts) {
   const actorOf = (signature: Signature | undefined) => {
     if (!signature) return null;
-    const account = ports.repositories.findAccount(loginOfEmail(signature.email) ?? "");
-    const user = account?.type === "User" ? { __typename: "User", id: nodeId("U", account.id), login: account.login } : null;
+    const account = ports.repositories.accountOfEmail(signature.email);
+    const user = account ? { __typename: "User", id: nodeId("U", account.id), login: account.login } : null;
     return { ...signature, user };
   };
   const targetShape = (repository: Repository, name: string, ref: Ref) => {

@@ -33,7 +33,7 @@ function page(title: string, content: string, leadsTo: string[]): Page {
   const policy = [
     "default-src 'none'",
     `style-src 'sha256-${styleHash}'`,
-    "img-src 'self'",
+    "img-src 'self' data:",
     `form-action ${["'self'", ...leadsTo].join(" ")}`,
     "frame-ancestors 'none'",
     "base-uri 'none'",
@@ -44,6 +44,7 @@ function page(title: string, content: string, leadsTo: string[]): Page {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escapeHtml(title)}</title>
+<link rel="icon" href="data:,">
 <style>${style}</style>
 </head>
 <body>
@@ -80,9 +81,12 @@ export function authorizePage(asked: {
   const button = ({ account, name }: Person, index: number) => {
     const login = escapeHtml(account.login);
     const focus = index === Math.max(0, wanted) ? " autofocus" : "";
-    const full = name === null ? "" : `<small>${escapeHtml(name)}</small>`;
+    const [label, more] = [`as-${account.id}`, `name-${account.id}`];
+    const full = `<small id="${more}">${escapeHtml(name ?? "")}</small>`;
     const face = `<img src="/avatars/${account.id}" alt="">`;
-    return `<button name="person" value="${login}"${focus}>${face}<span>Continue as ${login}${full}</span></button>`;
+    const said = `<span><span id="${label}">Continue as ${login}</span>${full}</span>`;
+    const named = `aria-labelledby="${label}" aria-describedby="${more}"`;
+    return `<button name="person" value="${login}" ${named}${focus}>${face}${said}</button>`;
   };
   const { origin } = new URL(asked.callback);
   const content = `<p>This app wants to act for you on this emulated GitHub. It then leads to ${escapeHtml(origin)}.</p>

@@ -6,6 +6,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { branchSchema, ownerSchema, repositoryNameSchema } from "@open-inspect/protocol";
 import { type z } from "zod";
+import { loginOfEmail } from "./commits.ts";
 import { type Git } from "./git.ts";
 import { createEmpty, fetchSource, importTree } from "./seeds.ts";
 import { type Account, type RepositoryRecord, type StateFile } from "./state.ts";
@@ -48,6 +49,8 @@ export interface Repositories {
   /** The repository that had this name before it got another one; null while some repository has it. */
   findMoved(owner: string, name: string): Repository | null;
   findAccount(login: string): Account | null;
+  /** Whose address it is, by the form that GitHub gives to people who hide theirs. */
+  accountOfEmail(email: string): Account | null;
   /** The account of this login, made when there is none. */
   account(login: string): Account;
   gitDir(repository: RepositoryRecord): string;
@@ -224,6 +227,10 @@ export function createRepositories(ports: {
     find,
     findMoved,
     findAccount,
+    accountOfEmail(email) {
+      const found = findAccount(loginOfEmail(email) ?? "");
+      return found?.type === "User" ? found : null;
+    },
     account,
     gitDir,
     refs,

@@ -105,6 +105,18 @@ test("a pull request that is opened with a person's token is theirs: in the API,
   for (const one of heard) validateWebhook(`pull-request-${one.action}`, one);
 });
 
+test("a commit with a person's hidden address is theirs, and one with an unknown address is nobody's", async () => {
+  const { world, cloneUrl } = await startSample();
+  const mona = await world.logIn("mona");
+  const folder = await temporaryFolder();
+  await git(folder, "clone", "-q", authenticated(cloneUrl, mona.token), "clone");
+  const author = "Mona Lisa <7000002+mona@users.noreply.github.com>";
+  await git(`${folder}/clone`, "commit", "-q", "--allow-empty", `--author=${author}`, "-m", "Mine");
+  await git(`${folder}/clone`, "push", "-q");
+  const { data } = await mona.octokit.rest.repos.getCommit({ ...where, ref: "main" });
+  expect(data).toMatchObject({ author: { login: "mona", id: 7_000_002 }, committer: null });
+});
+
 test("the page of a public pull request says who opened it", async () => {
   const { world } = await startSample();
   await world.github.commit("acme", "open", { message: "First", files: { a: "1\n" } });

@@ -1,11 +1,17 @@
 /** Commits, comparisons and changed files as GitHub's REST API prints them. Pure: no git, no HTTP. */
 import { type Commit, type FileChange } from "../commits.ts";
 import { type Repository } from "../repositories.ts";
-import { commitNodeId, fullName } from "./shapes.ts";
+import { type Account } from "../state.ts";
+import { accountShape, commitNodeId, fullName } from "./shapes.ts";
 
 const verification = { verified: false, reason: "unsigned", signature: null, payload: null, verified_at: null };
 
-export function commitShape(base: string, repository: Repository, commit: Commit) {
+/** @param accountOf whose address it is, as far as GitHub knows */
+export function commitShape(base: string, repository: Repository, commit: Commit, accountOf: (email: string) => Account | null) {
+  const user = (email: string) => {
+    const account = accountOf(email);
+    return account === null ? null : accountShape(base, account);
+  };
   const url = `${base}/repos/${fullName(repository)}`;
   const html = `${base}/${fullName(repository)}`;
   const { name, email, date } = commit.author;
@@ -24,9 +30,8 @@ export function commitShape(base: string, repository: Repository, commit: Commit
       comment_count: 0,
       verification,
     },
-    // The emulator knows no accounts by their e-mail address; GitHub says null for such a commit too.
-    author: null,
-    committer: null,
+    author: user(commit.author.email),
+    committer: user(commit.committer.email),
     parents: commit.parents.map((sha) => ({ sha, url: `${url}/commits/${sha}`, html_url: `${html}/commit/${sha}` })),
   };
 }

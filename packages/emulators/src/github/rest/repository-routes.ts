@@ -1,6 +1,6 @@
 /** REST routes of a repository: itself, its branches and refs, commits and comparisons. Reads only. */
 import { type Hono } from "hono";
-import { countCommits, diffFiles, mergeBase, readCommits, resolveCommit } from "../commits.ts";
+import { type Commit, countCommits, diffFiles, mergeBase, readCommits, resolveCommit } from "../commits.ts";
 import { type Refs, type Repository } from "../repositories.ts";
 import {
   type ApiContext,
@@ -29,6 +29,8 @@ export function addRepositoryRoutes(api: Hono<ApiEnv>, ports: ApiPorts): void {
     const options = { signal: c.req.raw.signal };
     return { repository, gitDir: repositories.gitDir(repository), refs: await repositories.refs(repository), options };
   };
+  const shapeOf = (repository: Repository, commit: Commit) =>
+    commitShape(ports.url(), repository, commit, repositories.accountOfEmail);
   const branchNames = (refs: Refs) => [...refs.keys()].filter((ref) => ref.startsWith(branchPrefix));
 
   api.get("/repos/:owner/:repo", (c) => {
@@ -61,7 +63,7 @@ export function addRepositoryRoutes(api: Hono<ApiEnv>, ports: ApiPorts): void {
     const self = `${apiUrl(repository)}/branches/${path}`;
     return c.json({
       name,
-      commit: commitShape(ports.url(), repository, commit),
+      commit: shapeOf(repository, commit),
       _links: { self, html: `${ports.url()}/${fullName(repository)}/tree/${path}` },
       protected: false,
       protection: { enabled: false, required_status_checks: { enforcement_level: "off", contexts: [], checks: [] } },
@@ -98,7 +100,7 @@ export function addRepositoryRoutes(api: Hono<ApiEnv>, ports: ApiPorts): void {
     const { skip, perPage } = pageOf(c);
     linkPages(ports, c, await countCommits(git, gitDir, range, options));
     const commits = await readCommits(git, gitDir, [`--skip=${skip}`, `--max-count=${perPage}`, ...range], options);
-    return c.json(commits.map((commit) => commitShape(ports.url(), repository, commit)));
+    return c.json(commits.map((commit) => shapeOf(repository, commit)));
   });
   api.get("/repos/:owner/:repo/commits/:ref{.+}", async (c) => {
     const { repository, gitDir, refs, options } = await open(c);
@@ -116,7 +118,7 @@ export function addRepositoryRoutes(api: Hono<ApiEnv>, ports: ApiPorts): void {
     const additions = files.reduce((sum, file) => sum + file.additions, 0);
     const deletions = files.reduce((sum, file) => sum + file.deletions, 0);
     return c.json({
-      ...commitShape(ports.url(), repository, commit),
+      ...shapeOf(repository, commit),
       stats: { total: additions + deletions, additions, deletions },
       files: files.slice(0, filesMax).map((file) => fileShape(ports.url(), repository, sha, file)),
     });
@@ -164,13 +166,13 @@ export function addRepositoryRoutes(api: Hono<ApiEnv>, ports: ApiPorts): void {
       permalink_url: `${html}/compare/${owner}:${base.slice(0, 7)}...${owner}:${head.slice(0, 7)}`,
       diff_url: `${html}/compare/${span}.diff`,
       patch_url: `${html}/compare/${span}.patch`,
-      base_commit: commitShape(ports.url(), repository, baseCommit),
-      merge_base_commit: commitShape(ports.url(), repository, commonCommit),
+      base_commit: shapeOf(repository, baseCommit),
+      merge_base_commit: shapeOf(repository, commonCommit),
       status: ahead > 0 ? (behind > 0 ? "diverged" : "ahead") : behind > 0 ? "behind" : "identical",
       ahead_by: ahead,
       behind_by: behind,
       total_commits: ahead,
-      commits: commits.map((commit) => commitShape(ports.url(), repository, commit)),
+      commits: commits.map((commit) => shapeOf(repository, commit)),
       files: files.slice(0, filesMax).map((file) => fileShape(ports.url(), repository, head, file)),
     });
   });
