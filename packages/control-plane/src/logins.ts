@@ -17,8 +17,8 @@ const log = createLog({ part: "logins" });
 const lookMs = 150;
 
 export type Found = { row: PersonRow } | { nobody: "not_logged_in" | "unproven" };
-/** What may be done in a person's name; else why not, as the rest of a sentence. */
-export type Permission = { token: string } | { reason: string };
+/** What may be done in a person's name; else why not. */
+export type Permission = { token: string } | { refused: "logged_out" | "unavailable" };
 
 const tokensSchema = z.object({ access: z.string(), endsAt: z.number().nullable(), refresh: z.string().nullable() });
 
@@ -29,6 +29,11 @@ export function loginsOf(env: Env) {
   return github && createLogins(env, github, config.LOGIN_ACCOUNTS, config.MODAL_API_SECRET);
 }
 export type Logins = NonNullable<ReturnType<typeof loginsOf>>;
+
+/** The token of a person who is logged in, for a call that begins now. */
+export async function tokenOf(env: Env, githubId: number): Promise<Permission> {
+  return (await loginsOf(env)?.tokenOf(githubId)) ?? { refused: "logged_out" };
+}
 
 function createLogins(env: Env, github: GitHubLogin, accounts: readonly string[], secret: string) {
   const people = createPeople(env.DB);
@@ -142,15 +147,14 @@ function createLogins(env: Env, github: GitHubLogin, accounts: readonly string[]
       if (seen !== "unavailable") return { row: seen };
       return age === "due" ? { row } : { nobody: "unproven" };
     },
-    /** The person's own token, for a call that begins now. */
     async tokenOf(githubId: number): Promise<Permission> {
       const row = await people.byId(githubId);
-      if (!row) return { reason: "is not logged in any more" };
+      if (!row) return { refused: "logged_out" };
       const seen = isTokenDue(row.tokenEndsAt, Date.now()) ? await look(row) : row;
-      if (seen === "out") return { reason: "is not logged in any more" };
-      if (seen === "unavailable") return { reason: "could not be asked for at GitHub" };
+      if (seen === "out") return { refused: "logged_out" };
+      if (seen === "unavailable") return { refused: "unavailable" };
       const tokens = await open(seen);
-      return tokens ? { token: tokens.access } : { reason: "is not logged in any more" };
+      return tokens ? { token: tokens.access } : { refused: "logged_out" };
     },
     /** Whether GitHub's word lets them in; their tokens are kept when it does. */
     async logIn(

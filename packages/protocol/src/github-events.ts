@@ -71,6 +71,7 @@ export const githubPullRequestEventSchema = z.object({
     title: z.string(),
     updated_at: z.iso.datetime({ offset: true }),
     head: z.object({ ref: z.string() }),
+    user: z.object({ login: z.string(), type: z.string().optional() }).nullish(),
   }),
   repository: z.object({ name: z.string(), owner: z.object({ login: z.string() }) }),
 });

@@ -103,6 +103,15 @@ export const pullRequestProgressSchema = z.discriminatedUnion("at", [
 ]);
 export type PullRequestProgress = z.infer<typeof pullRequestProgressSchema>;
 
+/** In whose name GitHub has a session's pull request. */
+export const pullRequestBySchema = z.object({
+  /** null: the App's */
+  login: z.string().nullable(),
+  /** why the last request was done as the App although somebody who is logged in asked for it, as a sentence; null where nothing stood against it */
+  reason: z.string().nullable(),
+});
+export type PullRequestBy = z.infer<typeof pullRequestBySchema>;
+
 /** A session as lists show it. */
 export const sessionSummarySchema = z.object({
   id: sessionIdSchema,
@@ -167,6 +176,8 @@ export const sessionStateSchema = sessionSummarySchema.extend({
   models: z.array(z.string()),
   /** null or absent while nothing is asked for and nothing failed */
   pullRequestProgress: pullRequestProgressSchema.nullable().optional(),
+  /** null or absent while there is no pull request */
+  pullRequestBy: pullRequestBySchema.nullable().optional(),
 });
 export type SessionState = z.infer<typeof sessionStateSchema>;
 

@@ -12,7 +12,11 @@ export function toPullFound(number: number, pull: z.infer<typeof pullSchema>): P
   const { html_url: url, state, title, updated_at: updatedAt, head } = pull;
   const isMerged = pull.merged === true || Boolean(pull.merged_at);
   const shown = state === "open" ? (pull.draft ? "draft" : "open") : isMerged ? "merged" : "closed";
-  return { pullRequest: { number, url, state: shown, branch: head.ref, title }, updatedAt: Date.parse(updatedAt) };
+  return {
+    pullRequest: { number, url, state: shown, branch: head.ref, title },
+    updatedAt: Date.parse(updatedAt),
+    ...(pull.user ? { author: pull.user.type === "Bot" ? null : pull.user.login } : {}),
+  };
 }
 
 const parse = (data: unknown): PullFound => {

@@ -203,6 +203,8 @@ export function createGitHub(options: GitHubOptions): GitHub {
       ),
     openPull: (installationId, repository, ask) =>
       attempt(async () => openPull(await withPulls(installationId, repository), repository, ask)),
+    openPullAs: (token, repository, ask) =>
+      attempt(async () => openPull(new PlainOctokit({ ...clientOptions, auth: token }), repository, ask)),
     readPull: (installationId, repository, number) =>
       attempt(async () => readPull(await withPulls(installationId, repository), repository, number)),
     verifyWebhook: (body, signature) => app.webhooks.verify(body, signature),

@@ -134,6 +134,8 @@ export interface PullAsk {
 export interface PullFound {
   pullRequest: PullRequest;
   updatedAt: number;
+  /** login of the person who opened it; null for an App, absent where GitHub does not say */
+  author?: string | null;
 }
 /** `nothing`: the head has no commit that the base does not have. */
 export interface PullRefused {
@@ -168,6 +170,8 @@ export interface GitHub {
   endToken(token: string): GitHubResult<void>;
   /** Opens a pull request as the App; the same again finds the one that is open. */
   openPull(installationId: number, repository: RepositoryRef, ask: PullAsk): GitHubResult<PullFound | PullRefused>;
+  /** The same in a person's name. @param token the person's own */
+  openPullAs(token: string, repository: RepositoryRef, ask: PullAsk): GitHubResult<PullFound | PullRefused>;
   readPull(installationId: number, repository: RepositoryRef, number: number): GitHubResult<PullFound>;
   verifyWebhook(body: string, signature: string): Promise<boolean>;
   ping(): GitHubResult<void>;

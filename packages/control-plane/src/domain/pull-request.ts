@@ -2,9 +2,15 @@
  * A session's way to its pull request: asked for, pushed from the sandbox, opened at GitHub, followed by webhooks.
  * `stepPull(part, input, now) → { part, effects }`. Pure: no clock, no storage, no sockets.
  */
-import { type Person, type PullRequest, type RuntimeEvent } from "@open-inspect/protocol";
+import { type Person, type PullRequest, type PullRequestBy, type RuntimeEvent } from "@open-inspect/protocol";
 import { deadlines, evaluateDeadline } from "./deadlines.ts";
 import { type PullAsk, type PullFound } from "./ports.ts";
+
+/** Whoever asks and is logged in with GitHub. It names the person; the token is asked for when it is used. */
+export interface Asker {
+  githubId: number;
+  login: string;
+}
 
 /** A request with everything that its steps need; written once. */
 export interface PullOrder {
@@ -19,6 +25,8 @@ export interface PullOrder {
   commit: { message: string; author: Person | null };
   /** what a person wrote; it replaces what an open pull request has */
   changes: { title?: string; body?: string };
+  /** null or absent: it is opened as the App */
+  asker?: Asker | null;
 }
 
 export type PullRun =
@@ -43,6 +51,8 @@ export interface PullWork {
   updatedAt: number;
   /** when GitHub was asked for it last because somebody looked */
   lookedAt?: number;
+  /** in whose name GitHub has it */
+  by?: PullRequestBy | null;
 }
 export const noPull: PullWork = { run: null, failed: null, opened: 0, updatedAt: 0 };
 
@@ -54,7 +64,7 @@ export interface PullPart {
 
 export type PullInput =
   | { type: "pull.requested"; attempt: string; order: PullOrder }
-  | { type: "pull.opened"; pushId: string; found: PullFound }
+  | { type: "pull.opened"; pushId: string; found: PullFound; by?: PullRequestBy }
   | { type: "pull.refused"; pushId: string; failure: Omit<PullFailure, "pushId"> }
   /** `isRead`: asked of GitHub just now, so that it is true whatever its time says */
   /** somebody looks at the session: an event that was lost is made up for */
@@ -63,7 +73,7 @@ export type PullInput =
 
 export type PullEffect =
   | { type: "bridge.push"; attempt: string; pushId: string; branch: string; commit: PullOrder["commit"] }
-  | { type: "pull.open"; pushId: string; ask: PullAsk }
+  | { type: "pull.open"; pushId: string; ask: PullAsk; asker?: Asker | null }
   /** GitHub's own word: an event may have been lost, or two were sent in one second */
   | { type: "pull.read"; number: number };
 
@@ -86,12 +96,13 @@ export function stepPull<Part extends PullPart>(part: Part, input: PullInput, no
       if (run?.at !== "opening" || run.order.pushId !== input.pushId) return { part, effects: [] };
       const isKnown = part.pullRequest?.number === input.found.pullRequest.number;
       const opened = part.pull.opened + (isKnown ? 0 : 1);
+      const by = byOf(part.pull.by ?? null, input, isKnown);
       // An event may have overtaken the answer.
       if (isKnown && input.found.updatedAt < part.pull.updatedAt) {
-        return { part: withPull(part, { run: null, failed: null }), effects: [] };
+        return { part: withPull(part, { run: null, failed: null, by }), effects: [] };
       }
       const { pullRequest, updatedAt } = input.found;
-      return { part: { ...withPull(part, { run: null, failed: null, opened, updatedAt }), pullRequest }, effects: [] };
+      return { part: { ...withPull(part, { run: null, failed: null, opened, updatedAt, by }), pullRequest }, effects: [] };
     }
     case "pull.refused":
       if (run?.order.pushId !== input.pushId) return { part, effects: [] };
@@ -101,6 +112,16 @@ export function stepPull<Part extends PullPart>(part: Part, input: PullInput, no
     case "pull.heard":
       return hear(part, input);
   }
+}
+
+/** GitHub's own word on who opened it, else whoever does so now. */
+function byOf(
+  before: PullRequestBy | null,
+  { found, by }: Extract<PullInput, { type: "pull.opened" }>,
+  isKnown: boolean,
+): PullRequestBy {
+  const { login = null, reason = null } = by ?? {};
+  return { login: found.author === undefined ? (isKnown && before ? before.login : login) : found.author, reason };
 }
 
 function look<Part extends PullPart>(part: Part, now: number): PullStep<Part> {
@@ -145,10 +166,10 @@ export function takePushed<Part extends PullPart>(
     case "pushed": {
       // The runtime has the last word on the name: what is there is what can be merged.
       const order = { ...run.order, branch: outcome.branch };
-      const { base, branch: head, title, body, draft, changes } = order;
+      const { base, branch: head, title, body, draft, changes, asker = null } = order;
       const opening: PullRun = { at: "opening", order, deadlineAt: now + deadlines.pullOpenMs };
       const ask: PullAsk = { base, head, title, body, draft, changes };
-      return { part: withPull(part, { run: opening }), effects: [{ type: "pull.open", pushId, ask }] };
+      return { part: withPull(part, { run: opening }), effects: [{ type: "pull.open", pushId, ask, asker }] };
     }
   }
 }

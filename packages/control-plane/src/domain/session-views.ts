@@ -142,6 +142,7 @@ export function shownStateOf(state: SessionState): SessionShown {
     snapshot: snapshot && { takenAt: snapshot.takenAt, expiresAt: snapshot.expiresAt },
     models: state.models,
     pullRequestProgress: progressOf(state.pull),
+    pullRequestBy: state.pull.by ?? null,
   };
 }
 

@@ -23,6 +23,7 @@ export const pullRequests = new Hono<App>().post("/:id/pull-request", async (c) 
     (await object.requestPullRequest({
       request,
       person: personOf(c),
+      githubId: c.var.caller.githubId,
       defaultBranch: await defaultBranchOf(c, found.view.repository),
       url: sessionPageOf(readConfig(c.env), id),
       pushId: newAttempt(),

@@ -1,7 +1,8 @@
 /** Performs the effects of a pull request: the push that is asked for over the bridge, GitHub's part of it. Decides nothing. */
-import { type BridgeDown } from "@open-inspect/protocol";
-import { type GitHub, type GitHubFailure } from "../domain/ports.ts";
-import { nothingToPush, type PullEffect, type PullFailure, type PullInput } from "../domain/pull-request.ts";
+import { type BridgeDown, type PullRequestBy } from "@open-inspect/protocol";
+import { type GitHub, type GitHubFailure, type PullAsk, type PullFound, type PullRefused, type Result } from "../domain/ports.ts";
+import { type Asker, nothingToPush, type PullEffect, type PullFailure, type PullInput } from "../domain/pull-request.ts";
+import { type Permission } from "../logins.ts";
 import { type EffectPolicy, type Performed } from "./runner.ts";
 
 export const pullPolicies: Record<PullEffect["type"], EffectPolicy> = {
@@ -24,6 +25,8 @@ export function pullAddress(effect: PullEffect): { key: string; lane: string; de
 export interface PullWorld {
   github: GitHub;
   repository: { owner: string; name: string; installationId: number };
+  /** the token of a person who is logged in */
+  tokenOf(githubId: number): Promise<Permission>;
   /** false: there is no socket at the moment */
   send(attempt: string, message: BridgeDown): boolean;
 }
@@ -39,12 +42,12 @@ export async function performPullEffect(effect: PullEffect, world: PullWorld): P
     }
     case "pull.open": {
       const { pushId, ask } = effect;
-      const result = await github.openPull(repository.installationId, repository, ask);
+      const { result, by } = await open(ask, effect.asker ?? null, world);
       if (!result.ok) {
         const input: PullInput = { type: "pull.refused", pushId, failure: failureOf(result.error, ask.head) };
         return passes(result.error) ? { retry: input, cause: result.error.message } : { done: input };
       }
-      if (!("refused" in result.value)) return { done: { type: "pull.opened", pushId, found: result.value } };
+      if (!("refused" in result.value)) return { done: { type: "pull.opened", pushId, found: result.value, by } };
       const { refused, message } = result.value;
       const failure =
         refused === "nothing" ? nothingToPush : failed(`GitHub did not take the pull request: ${message}.`, pushedTo(ask.head));
@@ -57,6 +60,32 @@ export async function performPullEffect(effect: PullEffect, world: PullWorld): P
     }
   }
 }
+
+interface Opened {
+  result: Result<PullFound | PullRefused, GitHubFailure>;
+  by: PullRequestBy;
+}
+
+/** In the name of whoever asks where GitHub allows it, else as the App, saying why. */
+async function open(ask: PullAsk, asker: Asker | null, { github, repository, tokenOf }: PullWorld): Promise<Opened> {
+  let reason: string | null = null;
+  if (asker) {
+    const { githubId, login } = asker;
+    const permission = await tokenOf(githubId);
+    if ("token" in permission) {
+      const result = await github.openPullAs(permission.token, repository, ask);
+      if (result.ok || result.error.kind === "transient") return { result, by: { login, reason: null } };
+      reason = `GitHub did not let ${login} do it: ${result.error.message.slice(0, messageMax)}`;
+    } else {
+      reason =
+        permission.refused === "logged_out"
+          ? `${login} is not logged in any more.`
+          : `GitHub did not renew the login of ${login}.`;
+    }
+  }
+  return { result: await github.openPull(repository.installationId, repository, ask), by: { login: null, reason } };
+}
+const messageMax = 300;
 
 const passes = ({ kind }: GitHubFailure): boolean => kind === "transient" || kind === "rate_limited";
 const failed = (message: string, hint: string): Omit<PullFailure, "pushId"> => ({ code: "pull_request_failed", message, hint });

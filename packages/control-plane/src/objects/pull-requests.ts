@@ -8,6 +8,8 @@ import { type SessionState } from "../domain/session-state.ts";
 export interface PullDemand {
   request: PullRequestRequest;
   person: Person;
+  /** GitHub's number of who asks and is logged in; else null */
+  githubId: number | null;
   /** the repository's, null when it is not known */
   defaultBranch: string | null;
   /** the session's page */
@@ -29,7 +31,10 @@ export function createPullRequests(ports: {
   const isUnderWay = (pushId: string) => ports.state()?.pull.run?.order.pushId === pushId;
 
   /** @returns the push that is under way, begun now or before */
-  function begin(state: SessionState, { request, person, defaultBranch, url, pushId }: PullDemand): string | PullRefusal {
+  function begin(
+    state: SessionState,
+    { request, person, githubId, defaultBranch, url, pushId }: PullDemand,
+  ): string | PullRefusal {
     const { run, opened } = state.pull;
     if (run) return run.order.pushId;
     const refused = refusalOf(state);
@@ -39,7 +44,8 @@ export function createPullRequests(ports: {
     const subject = { sessionId, title, url, base, defaultBranch, prompts, current, opened };
     const found = orderPull(subject, request, person, pushId);
     if ("refused" in found) return found.refused;
-    ports.dispatch({ type: "pull.requested", attempt: state.attempt, order: found.order });
+    const asker = githubId === null || person.login === null ? null : { githubId, login: person.login };
+    ports.dispatch({ type: "pull.requested", attempt: state.attempt, order: { ...found.order, asker } });
     return pushId;
   }
 

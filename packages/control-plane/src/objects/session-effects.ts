@@ -8,6 +8,7 @@ import { type SessionEffect, type SessionInput } from "../domain/session.ts";
 import { type SessionState, type SessionWork } from "../domain/session-state.ts";
 import { factsOf, type SessionFacts, summaryOf } from "../domain/session-views.ts";
 import { type Config, type Env } from "../env.ts";
+import { type Permission } from "../logins.ts";
 import { syncRepositories } from "../repository-sync.ts";
 import { performPullEffect, pullAddress, pullPolicies } from "./pull-effects.ts";
 import { type EffectPolicy, type Performed, untilWritten } from "./runner.ts";
@@ -102,6 +103,7 @@ export interface SessionWorld extends SandboxWorld {
   env: Env;
   sessions: Sessions;
   github: GitHub;
+  tokenOf(githubId: number): Promise<Permission>;
   shutdown(attempt: string, reason: string): void;
   /** false: there is no socket at the moment */
   send(attempt: string, message: BridgeDown): boolean;

@@ -26,6 +26,7 @@ import { liveAttemptOf, type SessionOrder, type SessionState } from "../domain/s
 import { readSessionState } from "../domain/session-upgrade.ts";
 import { shownStateOf, viewOf } from "../domain/session-views.ts";
 import { type Env, readConfig } from "../env.ts";
+import { tokenOf } from "../logins.ts";
 import { setAlarm } from "./alarm.ts";
 import { createConversation, type PromptAnswer, type PromptOrder } from "./conversation.ts";
 import { createWriteCredentials, gitCredential } from "./credentials.ts";
@@ -139,6 +140,7 @@ export class SessionObject extends DurableObject<Env> {
         env,
         sessions: createSessions(env.DB),
         github: gitHubOf(config),
+        tokenOf: (githubId) => tokenOf(env, githubId),
         send: (attempt, message) => this.bridge.send(attempt, message),
         lastLines: () => this.logs.lastLines(logOwner),
         creating: () => this.noteCreateSent(),

@@ -121,7 +121,8 @@ it("[PU3] pushed, then opened, then kept; an answer to another request changes n
   expect(after.effects).toMatchObject([{ type: "pull.open", pushId: "push_1", ask: { base: "main", head: order.branch } }]);
   expect(takePushed(after.part, "a1", pushed, now).effects, "said twice").toEqual([]);
   const done = stepPull(after.part, { type: "pull.opened", pushId: "push_1", found: found("open", 5_000) }, now);
-  expect(done.part).toEqual({ pull: { run: null, failed: null, opened: 1, updatedAt: 5_000 }, pullRequest: open });
+  const by = { login: null, reason: null };
+  expect(done.part).toEqual({ pull: { run: null, failed: null, opened: 1, updatedAt: 5_000, by }, pullRequest: open });
   expect(stepPull(done.part, { type: "pull.opened", pushId: "push_1", found: found("closed", 6_000) }, now).part).toBe(done.part);
 });
 
@@ -209,6 +210,29 @@ it("[PU10] whoever looks has GitHub asked for a pull request that may have chang
   expect(look(first.part, now + deadlines.pullLookMs).effects).toEqual(read);
   const merged = stepPull(first.part, { type: "pull.heard", found: found("merged", 9_000), isRead: true }, now).part;
   expect(look(merged, now + 10 * deadlines.pullLookMs).effects, "merged for good").toEqual([]);
+});
+
+it("[PU11] who opened it is who GitHub says, else whoever did; who only updates it does not become that", () => {
+  const asker = { githubId: 5, login: "ada" };
+  const asked = stepPull(start, { type: "pull.requested", attempt: "a1", order: { ...order, pushId: "push_1", asker } }, now);
+  const after = takePushed(asked.part, "a1", pushed, now);
+  expect(after.effects).toMatchObject([{ type: "pull.open", asker }]);
+  const openedBy = (
+    part: PullPart,
+    pushId: string,
+    by: { login: string | null; reason: string | null },
+    author?: string | null,
+  ) => {
+    const said = author === undefined ? found("open", 5_000) : { ...found("open", 5_000), author };
+    return stepPull(part, { type: "pull.opened", pushId, found: said, by }, now).part;
+  };
+  const first = openedBy(after.part, "push_1", { login: "ada", reason: null });
+  expect(first.pull.by).toEqual({ login: "ada", reason: null });
+  expect(openedBy(after.part, "push_1", { login: null, reason: "No." }, "ada").pull.by, "an answer was lost").toEqual({
+    ...{ login: "ada", reason: "No." },
+  });
+  const again = takePushed(request(first, "push_2").part, "a1", { ...pushed, pushId: "push_2" }, now);
+  expect(openedBy(again.part, "push_2", { login: null, reason: "No." }).pull.by).toEqual({ login: "ada", reason: "No." });
 });
 
 it("[PU7] a second request pushes to the open one; after its end another one is opened", () => {

@@ -1,56 +1,13 @@
 /** A session's pull request through the real Worker and objects: asked for, pushed, opened, followed, and whatever goes wrong on the way. */
 import { abortAllDurableObjects } from "cloudflare:test";
-import { type BridgeDown, type ErrorBody, type RuntimeEvent, type SessionList, type SessionView } from "@open-inspect/protocol";
+import { type BridgeDown, type SessionList } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import { deadlines } from "../../src/domain/deadlines.ts";
 import { type FakePull } from "../fakes/github-pulls.ts";
-import {
-  call,
-  connectRuntime,
-  eventually,
-  type FakeRuntime,
-  github,
-  json,
-  passTime,
-  ring,
-  sessionObject,
-  someSha,
-  startedSandbox,
-} from "./harness.ts";
+import { call, connectRuntime, eventually, github, json, passTime, ring, sessionObject, someSha } from "./harness.ts";
+import { ask, finish, opened, pushed, pushes, pushOf, ready, readySession, startSession, viewSession } from "./pull-world.ts";
 import { deliver } from "./webhook.ts";
 
-type Push = Extract<BridgeDown, { type: "push" }>;
-const ready = { type: "session.ready", sha: someSha("a"), setupRan: true, agentVersion: "1" } as const;
-const view = async (id: string): Promise<SessionView> => (await json<SessionView>("GET", `/api/sessions/${id}`)).body;
-
-async function startSession(prompt?: string, name = "shop"): Promise<{ session: SessionView; runtime: FakeRuntime }> {
-  const body = { repository: { owner: "acme", name }, ...(prompt === undefined ? {} : { prompt }) };
-  const { body: session } = await json<SessionView>("POST", "/api/sessions", body);
-  const runtime = await connectRuntime((await startedSandbox(session.id)).config);
-  return { session, runtime };
-}
-async function readySession(name?: string) {
-  const started = await startSession("Fix the checkout", name);
-  started.runtime.event(ready);
-  await eventually(async () => (await view(started.session.id)).status === "ready", "the session is ready");
-  return started;
-}
-const ask = (id: string, body: object = {}) => json<SessionView & ErrorBody>("POST", `/api/sessions/${id}/pull-request`, body);
-const pushes = (runtime: FakeRuntime) => runtime.received.filter((one): one is Push => one.type === "push");
-const pushOf = (runtime: FakeRuntime, count = 1): Promise<Push> =>
-  eventually(async () => pushes(runtime)[count - 1], `push ${count} is asked for`);
-type PushOutcome = Extract<RuntimeEvent, { type: "push.finished" }>["outcome"];
-const finish = (runtime: FakeRuntime, { pushId }: Push, outcome: PushOutcome) =>
-  runtime.event({ type: "push.finished", pushId, outcome });
-const pushed = (push: Push): PushOutcome => ({ kind: "pushed", branch: push.branch, sha: someSha("c"), commits: 1 });
-/** Asks, plays the push, and takes the answer. */
-async function opened(runtime: FakeRuntime, id: string, body: object = {}) {
-  const count = pushes(runtime).length + 1;
-  const answer = ask(id, body);
-  const push = await pushOf(runtime, count);
-  finish(runtime, push, pushed(push));
-  return { push, answer: await answer };
-}
 const event = (action: string, number: number, change: Partial<FakePull>, updatedAt: number) => ({
   action,
   number,
@@ -127,9 +84,9 @@ it("[PU3] a push that a cut socket or a new instance of the object swallowed is 
   await answer;
   const again = await connectRuntime(runtime.config, { seq: runtime.seq });
   expect(await pushOf(again)).toEqual(push);
-  expect((await view(session.id)).pullRequestProgress).toEqual({ at: "pushing", branch: push.branch });
+  expect((await viewSession(session.id)).pullRequestProgress).toEqual({ at: "pushing", branch: push.branch });
   finish(again, push, pushed(push));
-  await eventually(async () => (await view(session.id)).pullRequest, "the pull request is shown");
+  await eventually(async () => (await viewSession(session.id)).pullRequest, "the pull request is shown");
   expect((await github({ do: "state" })).pulls).toHaveLength(1);
 });
 
@@ -167,7 +124,7 @@ it("[PU8] what cannot be is refused with what to do: not ready, nothing to push,
     body: { error: { code: "session_not_ready", hint: expect.stringMatching(/ready/) } },
   });
   runtime.event(ready);
-  await eventually(async () => (await view(session.id)).status === "ready", "the session is ready");
+  await eventually(async () => (await viewSession(session.id)).status === "ready", "the session is ready");
   expect(await ask(session.id, { branch: "main" })).toMatchObject({ status: 400, body: { error: { code: "invalid_request" } } });
   const answer = ask(session.id);
   finish(runtime, await pushOf(runtime), { kind: "nothing" });
@@ -185,7 +142,7 @@ it("[PU5] a failed push and a refused pull request are told to whoever asks and 
     body: { error: { code: "pull_request_failed", message: expect.stringContaining("remote: protected branch") } },
   });
   const failed = { at: "failed", message: expect.stringContaining("remote: protected branch"), hint: expect.any(String) };
-  expect((await view(session.id)).pullRequestProgress).toMatchObject(failed);
+  expect((await viewSession(session.id)).pullRequestProgress).toMatchObject(failed);
 
   await github({ do: "refuse_pulls", message: "Draft pull requests are not supported in this repository" });
   expect((await opened(runtime, session.id)).answer).toMatchObject({
@@ -212,11 +169,11 @@ it("[PU5] GitHub that is away for a moment is waited for; a sandbox that is sile
   const push = await pushOf(runtime);
   await github({ do: "down", status: 503 });
   finish(runtime, push, pushed(push));
-  await eventually(async () => (await view(session.id)).pullRequestProgress?.at === "opening", "it is being opened");
+  await eventually(async () => (await viewSession(session.id)).pullRequestProgress?.at === "opening", "it is being opened");
   await github({ do: "down", status: null });
   await eventually(async () => {
     await ring(sessionObject(session.id));
-    return (await view(session.id)).pullRequest;
+    return (await viewSession(session.id)).pullRequest;
   }, "the pull request is shown");
   expect((await answer).status).toBe(202);
 
@@ -240,7 +197,7 @@ it("[PU6] webhooks keep the state, by GitHub's own order of time; what nobody op
   const { session, runtime } = await readySession();
   const { answer } = await opened(runtime, session.id);
   const number = answer.body.pullRequest?.number ?? 0;
-  const state = async () => (await view(session.id)).pullRequest?.state;
+  const state = async () => (await viewSession(session.id)).pullRequest?.state;
   const at = Date.now();
   expect(await deliver("pull_request", event("converted_to_draft", number, { draft: true }, at + 5_000))).toMatchObject({
     accepted: true,
@@ -262,10 +219,10 @@ it("[PU10] a webhook that was lost is made up for when somebody opens the sessio
   const { session, runtime } = await readySession();
   await opened(runtime, session.id);
   await github({ do: "pull", number: 1, change: { state: "closed", merged: true, updatedAt: Date.now() + 5_000 } });
-  expect((await view(session.id)).pullRequest?.state).toBe("open");
+  expect((await viewSession(session.id)).pullRequest?.state).toBe("open");
   const { webSocket } = await call("GET", `/api/sessions/${session.id}/events`, undefined, { upgrade: "websocket" });
   webSocket?.accept();
-  await eventually(async () => (await view(session.id)).pullRequest?.state === "merged", "GitHub was asked");
+  await eventually(async () => (await viewSession(session.id)).pullRequest?.state === "merged", "GitHub was asked");
   webSocket?.close();
 });
 
