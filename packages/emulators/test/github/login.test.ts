@@ -136,6 +136,19 @@ test("a code is good once and for ten minutes, and one that is used again ends w
   expect((await other.octokit.rest.users.getAuthenticated()).data.login).toBe("mona");
 });
 
+test("a code of an authorization that was taken back is worth nothing, and a refresh token is worth half a year", async () => {
+  let at = Date.now();
+  const world = await startSample({ now: () => at });
+  const { code, verifier } = await newCode(world);
+  const { refreshToken: refresh_token } = await world.logIn("octo-dev");
+  expect((await world.admin("DELETE", "/people/mona/tokens")).status).toBe(204);
+  expect(await errorOf(await ask(world, { ...credentials, code, code_verifier: verifier }))).toBe("bad_verification_code");
+  at += 184 * 24 * hour;
+  expect(await errorOf(await ask(world, { ...credentials, grant_type: "refresh_token", refresh_token }))).toBe(
+    "bad_refresh_token",
+  );
+});
+
 test("two refreshes with the same token at once give one pair", async () => {
   const world = await startSample();
   const { refreshToken: old } = await world.logIn("mona");
