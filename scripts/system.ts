@@ -94,6 +94,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
           `${ingressPort}`,
         ],
         ...(options.engine === undefined ? [] : ["--engine", options.engine]),
+        ...["127.0.0.1", "localhost"].flatMap((host) => ["--callback-url", `http://${host}:${worker}/api/auth/github/callback`]),
         ...(options.webhooks ? ["--webhook-url", `${at(worker)}/api/webhooks/github`] : []),
         ...(options.repos ?? []).flatMap((path) => ["--repo", path]),
       ],
@@ -136,6 +137,9 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     GITHUB_APP_ID: `${credentials.githubAppId}`,
     GITHUB_APP_PRIVATE_KEY: credentials.githubAppPrivateKey,
     GITHUB_WEBHOOK_SECRET: credentials.githubWebhookSecret,
+    GITHUB_CLIENT_ID: credentials.githubClientId,
+    GITHUB_CLIENT_SECRET: credentials.githubClientSecret,
+    LOGIN_ACCOUNTS: "acme",
     MODAL_API_SECRET: credentials.modalApiSecret,
     DEVELOPER_IDENTITY: credentials.person.login,
     ...(realModelKey === ""
