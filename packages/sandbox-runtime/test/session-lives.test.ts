@@ -84,6 +84,14 @@ test("the agent's own git reads from the server, with a credential on demand, an
   server.writeCredential = null;
 });
 
+test("what only the agent's own start is to know is not in the environment of its commands", async () => {
+  const prompt = ask(session.bridge, scripted(bash("env | cut -d= -f1 | sort"), { text: "Done." }));
+  expect(await prompt.end()).toMatchObject({ outcome: "done" });
+  const names = prompt.parts()[0] ?? "";
+  expect(names).toContain("HOME");
+  expect(names).not.toMatch(/OPEN_INSPECT_BOOT|npm_config_fetch_retries|BUN_JSC/);
+});
+
 test("stopped and begun again from its snapshot: the work is as it was, and the second life knows what was said in the first", async () => {
   const { sandbox, repository, sha } = session;
   const said = ask(session.bridge, "My favourite colour is vermilion.");

@@ -70,8 +70,22 @@ export async function prepareAgent(options: {
     OPENCODE_DISABLE_SHARE: "1",
     // A repository's own packages for its agent: where there is no network the start must not wait for more tries.
     npm_config_fetch_retries: "0",
+    ...lateOptimization,
   };
 }
+
+/**
+ * OpenCode's start runs much code a few times each. Its engine would spend a fifth of the start's processor time on optimizing that,
+ * so it waits ten times as long with each function; what is really hot passes that within milliseconds. The plugin takes these out of
+ * the environment again, as it does with the line above.
+ */
+const lateOptimization = {
+  BUN_JSC_thresholdForOptimizeAfterWarmUp: "10000",
+  BUN_JSC_thresholdForOptimizeAfterLongWarmUp: "10000",
+  BUN_JSC_thresholdForOptimizeSoon: "10000",
+  BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: "1000000",
+  BUN_JSC_thresholdForFTLOptimizeSoon: "100000",
+};
 
 function declareModel(name: string) {
   const price = priceOf(name);

@@ -12,9 +12,9 @@ const readyFile = join(folder, "edit-gate.ready");
 const socketFile = join(folder, "agent-tools.sock");
 
 const nonce = process.env.OPEN_INSPECT_BOOT ?? "";
-// Neither is for the commands that the agent runs.
-delete process.env.OPEN_INSPECT_BOOT;
-delete process.env.npm_config_fetch_retries;
+// None of these is for the commands that the agent runs.
+for (const name of Object.keys(process.env))
+  if (/^(OPEN_INSPECT_BOOT|npm_config_fetch_retries|BUN_JSC_threshold\w+)$/.test(name)) delete process.env[name];
 
 /** What only looks, or asks others that are gated themselves. Everything else waits, tools that nobody here knows included. */
 const readers = new Set([
