@@ -166,3 +166,31 @@ it.each([
   await dialog.findByText((__, element) => element?.tagName === "P" && element.textContent.includes(says));
   expect(dialog.queryByRole("link", { name: "Log in with GitHub" }) !== null).toBe(offers);
 });
+
+it("a pull request says in whose name it was opened, and why it is the app's although somebody is logged in", async () => {
+  const pullRequest = { number: 7, url: "https://github.test/7", state: "open", branch: "fix", title: "Fix the cart" } as const;
+  const view = session({ pullRequest, pullRequestBy: { login: "mona", reason: null } });
+  const { socket, user } = await openSession(view, { "GET /api/me": ok(mona) });
+  const line = () => document.querySelector("[data-pull-request-line]")?.textContent;
+  await user.click(await screen.findByRole("tab", { name: "Changes" }));
+  await waitFor(() => expect(line()).toBe("#7 Fix the cartopen, opened by mona"));
+  expect(document.querySelector('[data-note="pull-request-by"]')).toBeNull();
+  const reason = "GitHub does not let mona push to acme/web.";
+  socket.send({ type: "snapshot", cursor: 2, session: { ...view, pullRequestBy: { login: null, reason } } });
+  await waitFor(() => expect(line()).toContain("opened by the app"));
+  expect(document.querySelector('[data-note="pull-request-by"]')?.textContent).toContain(reason);
+});
+
+it("a pull request of a session without a sandbox asks to resume it first", async () => {
+  const files = [{ path: "a.ts", change: "modified" as const, additions: 1, deletions: 0, hunks: "@@ -1 +1 @@\n+x\n" }];
+  const view = session({ status: "stopped", diff: diff({ files, additions: 1 }) });
+  const { user, asked, socket } = await openSession(view, { [`POST /api/sessions/${view.id}/resume`]: ok(view) });
+  await user.click(await screen.findByRole("button", { name: "Create pull request" }));
+  const dialog = within(await screen.findByRole("dialog"));
+  const create = dialog.getByRole<HTMLButtonElement>("button", { name: "Create" });
+  expect(create.disabled).toBe(true);
+  await user.click(dialog.getByRole("button", { name: "Resume the session" }));
+  expect(asked.some(({ path }) => path.endsWith("/resume"))).toBe(true);
+  socket.send({ type: "snapshot", cursor: 2, session: { ...view, status: "ready" } });
+  await waitFor(() => expect(create.disabled).toBe(false));
+});

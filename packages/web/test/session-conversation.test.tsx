@@ -271,3 +271,14 @@ it("an answer's headings lie below the page's title, its code and its tasks are 
   expect(screen.getByRole("checkbox", { name: "Done" })).toBeTruthy();
   expect(screen.getByRole("checkbox", { name: "To do" })).toBeTruthy();
 });
+
+it("a list has room for its widest number", async () => {
+  const items = Array.from({ length: 120 }, (_, index) => `${index + 1}. Step`).join("\n");
+  await openSession(
+    session({ prompts: [prompt(1, { parts: [text("t", items)] }), prompt(2, { parts: [text("t", "1. One\n2. Two")] })] }),
+  );
+  await screen.findAllByText("Step");
+  const [long, short] = [...document.querySelectorAll<HTMLElement>("ol[start]")].map(({ style }) => style.paddingInlineStart);
+  expect(long).toBe("4.5ch");
+  expect(short).toBe("2.5ch");
+});

@@ -53,7 +53,7 @@ export function AccountMenu({ isSmall = false }: { isSmall?: boolean }) {
       }
       panelClassName={isSmall ? "top-10 right-0 w-64" : "inset-x-0 bottom-10"}
     >
-      <div className="mb-1 border-line border-b px-2.5 pt-1.5 pb-2">
+      <div className="border-line px-2.5 pt-1.5 pb-2 not-last:mb-1 not-last:border-b">
         <p className="truncate font-medium text-sm">{person.name}</p>
         <p className="break-words text-muted text-xs">{describe(me)}</p>
       </div>

@@ -45,13 +45,13 @@ export function ShortcutKeys() {
       open={open}
       onOpenChange={setOpen}
       title="Keys"
-      description="What the keyboard does on this page, while no field has the focus."
+      description="What the keyboard does on this page. Single letters do it while no field has the focus."
     >
       <dl className="mt-4 grid grid-cols-[1fr_auto] gap-y-2 text-sm">
         {[...byLabel].map(([label, keys]) => (
           <div key={label} className="col-span-2 grid grid-cols-subgrid items-center">
             <dt>{label}</dt>
-            <dd className="flex gap-1.5">
+            <dd className="flex justify-end gap-1.5">
               {keys.map((each) => (
                 <span key={each} className="flex gap-1">
                   {each.split(" ").map((key) => (

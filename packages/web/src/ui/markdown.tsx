@@ -163,8 +163,15 @@ function ListView({ list }: { list: Tokens.List }) {
     </li>
   ));
   if (!list.ordered) return <ul className="list-disc space-y-1 pl-5 marker:text-faint">{items}</ul>;
+  const first = list.start === "" ? 1 : list.start;
+  const digits = String(first + items.length - 1).length;
   return (
-    <ol start={list.start === "" ? 1 : list.start} className="list-decimal space-y-1 pl-6 marker:text-faint">
+    <ol
+      start={first}
+      // Room for its widest number, which would be cut off at the edge.
+      style={{ paddingInlineStart: `${digits + 1.5}ch` }}
+      className="list-decimal space-y-1 marker:text-faint"
+    >
       {items}
     </ol>
   );

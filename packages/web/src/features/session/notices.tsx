@@ -1,6 +1,6 @@
 /** What somebody should know about a session before going on with it: a failure, setup that is out of date, a start that had to do with less. */
 import { type SessionView } from "@open-inspect/protocol";
-import { LoaderCircle, PackageX, Undo2 } from "lucide-react";
+import { GitPullRequest, LoaderCircle, PackageX, Undo2 } from "lucide-react";
 import { type ReactNode } from "react";
 import { type SessionActions } from "../../lib/session-actions.ts";
 import { describeStaleSetup, sourceWords } from "../../lib/session-sentences.ts";
@@ -18,7 +18,8 @@ export function Notices({ session, actions, onShowOutput }: NoticesProps) {
   const isStale = staleSetup !== null && staleSetup.refresh !== "done";
   const progress = session.pullRequestProgress ?? null;
   const unopened = progress?.at === "failed" ? progress : null;
-  if (failure === null && !isStale && fallbacks.length === 0 && unopened === null) return null;
+  const asApp = session.pullRequestBy?.reason ?? null;
+  if (failure === null && !isStale && fallbacks.length === 0 && unopened === null && asApp === null) return null;
   return (
     <div className="mt-6 space-y-2">
       {isStale ? <StaleSetupNotice stale={staleSetup} actions={actions} onShowOutput={onShowOutput} /> : null}
@@ -29,6 +30,11 @@ export function Notices({ session, actions, onShowOutput }: NoticesProps) {
               Not started from {sourceWords[from]}: {reason}
             </p>
           ))}
+        </Notice>
+      )}
+      {asApp === null ? null : (
+        <Notice icon={<GitPullRequest />} mark="pull-request-by">
+          The pull request was done as the app: {asApp}
         </Notice>
       )}
       {unopened === null ? null : (

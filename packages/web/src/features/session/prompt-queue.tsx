@@ -137,7 +137,7 @@ export function PromptEditor({ prompt, actions, onDone }: { prompt: PromptView; 
         value={text}
         onChange={(event) => setText(event.target.value)}
         onKeyDown={onKeyDown}
-        className="field-sizing-content max-h-32 min-w-0 flex-1 resize-none rounded-md border border-control bg-raised px-2 py-1 text-base sm:text-sm"
+        className="field-sizing-content max-h-32 min-w-0 flex-1 resize-none rounded-md border border-control bg-raised px-2 py-1 text-base focus-visible:outline-offset-0 sm:text-sm"
       />
       <Button
         look="ghost"

@@ -5,7 +5,7 @@ import { type FormEvent, useId, useState } from "react";
 import { cn } from "../../lib/cn.ts";
 import { loginAddress, useMe } from "../../lib/login.ts";
 import { type SessionActions } from "../../lib/session-actions.ts";
-import { pullRequestWords } from "../../lib/words.ts";
+import { isSessionEnded, pullRequestWords } from "../../lib/words.ts";
 import { Button } from "../../ui/button.tsx";
 import { Dialog } from "../../ui/dialog.tsx";
 import { Field, inputStyles } from "../../ui/field.tsx";
@@ -13,6 +13,29 @@ import { ErrorNotice } from "../../ui/page.tsx";
 import { PullRequestBadge } from "../../ui/pull-request-badge.tsx";
 
 const isOpen = (pullRequest: PullRequest): boolean => pullRequest.state === "open" || pullRequest.state === "draft";
+
+/** In whose name GitHub has it; null where that is not known. */
+function describeOpener({ pullRequestBy }: SessionView): string | null {
+  return pullRequestBy == null ? null : `opened by ${pullRequestBy.login ?? "the app"}`;
+}
+
+/** What has become of the changes, above them. */
+export function PullRequestLine({ session }: { session: SessionView }) {
+  const { pullRequest } = session;
+  if (pullRequest === null) return null;
+  const opener = describeOpener(session);
+  return (
+    <p data-pull-request-line="" className="mb-3 flex min-w-0 items-baseline gap-2 text-sm">
+      <a href={pullRequest.url} target="_blank" rel="noreferrer" className="min-w-0 truncate font-medium hover:underline">
+        #{pullRequest.number} {pullRequest.title}
+      </a>
+      <span className="shrink-0 text-muted">
+        {pullRequestWords[pullRequest.state].word.toLowerCase()}
+        {opener === null ? null : `, ${opener}`}
+      </span>
+    </p>
+  );
+}
 
 export function PullRequestControl({ session, actions }: { session: SessionView; actions: SessionActions }) {
   const [asks, setAsks] = useState(false);
@@ -28,7 +51,9 @@ export function PullRequestControl({ session, actions }: { session: SessionView;
           href={pullRequest.url}
           target="_blank"
           rel="noreferrer"
-          title={`${pullRequestWords[pullRequest.state].word}: ${pullRequest.title}`}
+          title={[`${pullRequestWords[pullRequest.state].word}: ${pullRequest.title}`, describeOpener(session)]
+            .filter(Boolean)
+            .join(", ")}
           className="rounded-full hover:underline"
         >
           <PullRequestBadge pullRequest={pullRequest} />
@@ -81,10 +106,14 @@ function PullRequestForm({ session, actions, isUpdate, onDone }: PullRequestForm
   const [draft, setDraft] = useState(false);
   const { pullRequest: ask } = actions;
   const me = useMe();
+  const { resume } = actions;
+  // What is pushed lies in the sandbox.
+  const isAsleep = isSessionEnded(session.status);
+  const isWaking = session.status !== "ready" && !isAsleep;
 
   function submit(event: FormEvent): void {
     event.preventDefault();
-    if (ask.isPending) return;
+    if (ask.isPending || isAsleep || isWaking) return;
     const words = {
       ...(title.trim() === "" ? {} : { title: title.trim() }),
       ...(body.trim() === "" ? {} : { body: body.trim() }),
@@ -129,8 +158,22 @@ function PullRequestForm({ session, actions, isUpdate, onDone }: PullRequestForm
       )}
       {isUpdate ? null : <InWhoseName me={me} sessionId={session.id} />}
       {ask.isError ? <ErrorNotice error={ask.error} /> : null}
-      <div className="flex justify-end">
-        <Button type="submit" look="solid" disabled={ask.isPending}>
+      {isAsleep || isWaking ? (
+        <p role="status" className="text-sm text-warn">
+          {isAsleep
+            ? "The session's sandbox is stopped, and what is pushed lies in it. Resume the session first."
+            : "The session is not ready yet. It can be pushed from in a moment."}
+        </p>
+      ) : null}
+      {resume.isError && isAsleep ? <ErrorNotice error={resume.error} /> : null}
+      <div className="flex justify-end gap-2">
+        {isAsleep ? (
+          <Button disabled={resume.isPending} onClick={() => resume.mutate()}>
+            {resume.isPending ? <LoaderCircle aria-hidden="true" className="animate-spin" /> : null}
+            Resume the session
+          </Button>
+        ) : null}
+        <Button type="submit" look="solid" disabled={ask.isPending || isAsleep || isWaking}>
           {ask.isPending ? <LoaderCircle aria-hidden="true" className="animate-spin" /> : null}
           {isUpdate ? "Push" : "Create"}
         </Button>

@@ -9,6 +9,7 @@ import { useMedia } from "../../lib/media.ts";
 import { isSessionEnded } from "../../lib/words.ts";
 import { ChangesPanel } from "./changes-panel.tsx";
 import { OutputPanel } from "./output-panel.tsx";
+import { PullRequestLine } from "./pull-request.tsx";
 import { StartCard } from "./start-card.tsx";
 import { SubSessions } from "./sub-sessions.tsx";
 import { TodoPanel } from "./todo-panel.tsx";
@@ -76,6 +77,7 @@ export function SidePanel({ panel, session, log, conversation }: SidePanelProps)
         {isWide ? <PanelTabs session={session} isWide /> : null}
         <div className="min-h-0 flex-1 overflow-y-auto px-4 py-4">
           <PanelBody name="changes">
+            <PullRequestLine session={session} />
             <ChangesPanel diff={session.diff} />
           </PanelBody>
           <PanelBody name="todos">

@@ -41,7 +41,6 @@ export function SessionFilterBar({ filters, onFilters, repositories, authors, fi
     onFilters(readFilters({ ...filters, [name]: value }));
   }
 
-  const { archived, ...unarchived } = filters;
   const withChosen = (all: readonly string[], chosen: string | undefined) =>
     chosen === undefined || all.includes(chosen) ? all : [chosen, ...all];
   return (
@@ -62,7 +61,7 @@ export function SessionFilterBar({ filters, onFilters, repositories, authors, fi
         />
       </div>
       <Choice label="Filter by status" value={filters.status ?? ""} onChange={(value) => change("status", value)}>
-        <option value="">Any status</option>
+        <option value="">Status</option>
         {withChosen(offered, filters.status).map((status) => (
           <option key={status} value={status}>
             {statusName(filterStatuses.find((each) => each === status) ?? "active")}
@@ -70,7 +69,7 @@ export function SessionFilterBar({ filters, onFilters, repositories, authors, fi
         ))}
       </Choice>
       <Choice label="Filter by repository" value={filters.repository ?? ""} onChange={(value) => change("repository", value)}>
-        <option value="">Any repository</option>
+        <option value="">Repository</option>
         {withChosen(
           repositories.map(({ owner, name }) => `${owner}/${name}`),
           filters.repository,
@@ -80,21 +79,12 @@ export function SessionFilterBar({ filters, onFilters, repositories, authors, fi
       </Choice>
       {authors.length === 0 && filters.author === undefined ? null : (
         <Choice label="Filter by author" value={filters.author ?? ""} onChange={(value) => change("author", value)}>
-          <option value="">Anybody</option>
+          <option value="">Author</option>
           {withChosen(authors, filters.author).map((name) => (
             <option key={name}>{name}</option>
           ))}
         </Choice>
       )}
-      <label className="flex h-8 items-center gap-1.5 px-1 text-muted text-sm">
-        <input
-          type="checkbox"
-          className="accent-accent"
-          checked={archived === true}
-          onChange={(event) => onFilters(event.target.checked ? { ...unarchived, archived: true } : unarchived)}
-        />
-        Archived
-      </label>
       {isFiltered(filters) ? (
         <Button look="ghost" onClick={() => onFilters({})}>
           <X aria-hidden="true" />
@@ -102,6 +92,22 @@ export function SessionFilterBar({ filters, onFilters, repositories, authors, fi
         </Button>
       ) : null}
     </search>
+  );
+}
+
+/** Which of the two lists is shown. */
+export function ArchivedSwitch({ filters, onFilters }: Pick<SessionFilterBarProps, "filters" | "onFilters">) {
+  const { archived, ...unarchived } = filters;
+  return (
+    <label className="flex items-center gap-1.5 text-muted text-sm">
+      <input
+        type="checkbox"
+        className="accent-accent"
+        checked={archived === true}
+        onChange={(event) => onFilters(event.target.checked ? { ...unarchived, archived: true } : unarchived)}
+      />
+      Archived
+    </label>
   );
 }
 
@@ -121,13 +127,13 @@ function Choice({ label, value, onChange, children }: ChoiceProps) {
         onChange={(event) => onChange(event.target.value)}
         className={cn(
           inputStyles,
-          "h-8 appearance-none truncate pr-7 pl-2.5 text-sm",
+          "h-8 appearance-none truncate pr-7 pl-2.5 text-sm max-sm:pr-6 max-sm:pl-2",
           value === "" ? "text-muted" : "font-medium",
         )}
       >
         {children}
       </select>
-      <ChevronDown aria-hidden="true" className="pointer-events-none absolute top-2 right-2 size-4 text-faint" />
+      <ChevronDown aria-hidden="true" className="pointer-events-none absolute top-2 right-2 size-4 text-faint max-sm:right-1" />
     </span>
   );
 }

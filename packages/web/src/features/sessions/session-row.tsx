@@ -2,6 +2,7 @@
 import { type SessionSummary } from "@open-inspect/protocol";
 import { Link } from "@tanstack/react-router";
 import { CornerDownRight } from "lucide-react";
+import { useMedia } from "../../lib/media.ts";
 import { describeTokens, describeUsage } from "../../lib/session-sentences.ts";
 import { formatDuration } from "../../lib/time.ts";
 import { sessionWords } from "../../lib/words.ts";
@@ -28,12 +29,13 @@ export function SessionRow({ session }: { session: SessionSummary }) {
       ? ({ word: "Working", tone: "warn", busy: true } as const)
       : sessionWords[session.status];
   const spent = describeUsage(usage);
+  const isRoomy = useMedia("(min-width: 40rem)");
   return (
     <li data-session={session.id} className="list-row">
       <Link
         to="/sessions/$id"
         params={{ id: session.id }}
-        className="flex items-start gap-3 px-4 py-2.5 hover:bg-hover focus-visible:-outline-offset-2"
+        className="flex items-start gap-3 px-4 py-2.5 hover:bg-hover focus-visible:-outline-offset-2 max-sm:px-3"
       >
         {author === null ? null : <Avatar person={author} className="mt-px" />}
         <span className="min-w-0 flex-1">
@@ -43,10 +45,16 @@ export function SessionRow({ session }: { session: SessionSummary }) {
             )}
             <span className="min-w-0 truncate font-medium">{session.title}</span>
             {pullRequest === null ? null : <PullRequestBadge pullRequest={pullRequest} />}
+            {isRoomy ? null : (
+              <span className="ml-auto shrink-0">
+                <StatusBadge status={session.status} {...word} />
+              </span>
+            )}
           </span>
           <span className="block text-muted text-xs">
             <Facts
               facts={[
+                isRoomy ? null : <Age key="age" at={session.createdAt} />,
                 `${owner}/${name} · ${session.branch}`,
                 promptCount === 0 ? null : promptCount === 1 ? "1 prompt" : `${promptCount} prompts`,
                 spent === null || usage === null ? null : (
@@ -64,12 +72,14 @@ export function SessionRow({ session }: { session: SessionSummary }) {
             />
           </span>
         </span>
-        <span className="flex shrink-0 flex-col items-end gap-1 text-faint text-xs sm:flex-row-reverse sm:items-center sm:gap-3">
-          <span className="sm:flex sm:w-24 sm:justify-end">
-            <StatusBadge status={session.status} {...word} />
+        {isRoomy ? (
+          <span className="flex shrink-0 items-center gap-3 text-faint text-xs">
+            <Age at={session.createdAt} />
+            <span className="flex w-24 justify-end">
+              <StatusBadge status={session.status} {...word} />
+            </span>
           </span>
-          <Age at={session.createdAt} />
-        </span>
+        ) : null}
       </Link>
     </li>
   );

@@ -9,7 +9,7 @@ import { useShortcuts } from "../../lib/shortcuts.ts";
 import { Button } from "../../ui/button.tsx";
 import { Card, EmptyState, ErrorNotice, Page, SectionTitle, SkeletonRows } from "../../ui/page.tsx";
 import { NewSessionForm } from "./new-session-form.tsx";
-import { SessionFilterBar } from "./session-filter-bar.tsx";
+import { ArchivedSwitch, SessionFilterBar } from "./session-filter-bar.tsx";
 import { SessionRow } from "./session-row.tsx";
 import { StartingSession, useStartSession } from "./start-session.tsx";
 
@@ -29,6 +29,7 @@ export function SessionsPage({ filters }: { filters: SessionFilters }) {
   ]);
 
   const authors = [...new Set((sessions ?? []).flatMap(({ author }) => (author === null ? [] : [author.name])))].sort();
+  const narrow = (next: SessionFilters) => void navigate({ search: next, replace: true, resetScroll: false });
   const isNarrowed = isFiltered(filters);
   return (
     <>
@@ -37,10 +38,12 @@ export function SessionsPage({ filters }: { filters: SessionFilters }) {
         <Page title="Sessions">
           <NewSessionForm repository={filters.repository ?? null} start={start} />
           <div className="mt-8">
-            <SectionTitle>{filters.archived ? "Archived sessions" : "All sessions"}</SectionTitle>
+            <SectionTitle aside={<ArchivedSwitch filters={filters} onFilters={narrow} />}>
+              {filters.archived ? "Archived sessions" : "All sessions"}
+            </SectionTitle>
             <SessionFilterBar
               filters={filters}
-              onFilters={(next) => void navigate({ search: next, replace: true, resetScroll: false })}
+              onFilters={narrow}
               repositories={repositories.data?.repositories ?? []}
               authors={authors}
               field={search}
