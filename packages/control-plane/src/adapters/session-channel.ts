@@ -3,7 +3,8 @@
  * neither what the events mean nor where they are stored.
  */
 import { type Person, personSchema, type SessionEvent, sessionSeenSchema } from "@open-inspect/protocol";
-import { sendText, shut } from "./sockets.ts";
+import { z } from "zod";
+import { isTooOld, sendAway, sendText, shut } from "./sockets.ts";
 
 export interface SessionChannel {
   /** Takes a browser in: first what `begin` gives, then who watches. From then on it gets what is said to all. */
@@ -30,10 +31,14 @@ export const tooSlowCode = 4008;
 interface Listener {
   /** as JSON */
   person: string;
+  openedAt: number;
   said: number;
   seen: number;
   confirms: boolean;
 }
+
+/** sockets of an earlier version do not say when they were opened */
+const attachmentSchema = personSchema.extend({ openedAt: z.number().default(0) });
 
 export function createSessionChannel(ctx: DurableObjectState): SessionChannel {
   let sockets: Map<WebSocket, Listener> | null = null;
@@ -43,8 +48,10 @@ export function createSessionChannel(ctx: DurableObjectState): SessionChannel {
     if (sockets) return sockets;
     sockets = new Map();
     for (const socket of ctx.getWebSockets(tag)) {
-      const person = personSchema.safeParse(socket.deserializeAttachment());
-      if (person.success) sockets.set(socket, { person: JSON.stringify(person.data), said: 0, seen: 0, confirms: false });
+      const attachment = attachmentSchema.safeParse(socket.deserializeAttachment());
+      if (!attachment.success) continue;
+      const { openedAt, ...person } = attachment.data;
+      sockets.set(socket, { person: JSON.stringify(person), openedAt, said: 0, seen: 0, confirms: false });
     }
     return sockets;
   }
@@ -56,13 +63,16 @@ export function createSessionChannel(ctx: DurableObjectState): SessionChannel {
   };
 
   function say(text: string, except: WebSocket | null = null): void {
+    const now = Date.now();
     let gone: WebSocket[] | null = null;
     for (const [socket, listener] of listeners()) {
       if (socket === except) continue;
       listener.said += text.length;
       const isSlow = listener.said - listener.seen > (listener.confirms ? unseenMax : unconfirmedMax);
+      const isOld = isTooOld(listener.openedAt, now);
       if (isSlow) shut(socket, tooSlowCode, "too slow: come back with the cursor");
-      if (isSlow || !sendText(socket, text)) gone = [...(gone ?? []), socket];
+      else if (isOld) sendAway(socket);
+      if (isSlow || isOld || !sendText(socket, text)) gone = [...(gone ?? []), socket];
     }
     for (const socket of gone ?? []) left(socket);
   }
@@ -80,9 +90,10 @@ export function createSessionChannel(ctx: DurableObjectState): SessionChannel {
       const before = presence();
       ctx.acceptWebSocket(socket, [tag]);
       const { name, email, login } = person;
-      const attachment: Person = { name, email, login };
-      socket.serializeAttachment(attachment);
-      const listener = { person: JSON.stringify(attachment), said: 0, seen: 0, confirms: false };
+      const shown: Person = { name, email, login };
+      const openedAt = Date.now();
+      socket.serializeAttachment({ ...shown, openedAt });
+      const listener = { person: JSON.stringify(shown), openedAt, said: 0, seen: 0, confirms: false };
       listeners().set(socket, listener);
       for (const text of begin) {
         sendText(socket, text);

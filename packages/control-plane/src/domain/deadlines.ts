@@ -131,6 +131,8 @@ export const deadlines = {
   accessUnprovenMs: 4 * 60 * minuteMs,
   /** a person's token is renewed when it has less than this left */
   tokenRenewMs: 5 * minuteMs,
+  /** a browser's socket or stream of this age is told nothing more: it comes back, and whoever it is then is looked at anew */
+  viewerLifeMs: 60 * minuteMs,
   /** one request speaks with GitHub for a person so long at most; others wait for it this long; a failure is followed by this pause */
   personTurnMs: minuteMs,
   personWaitMs: 15 * secondMs,

@@ -54,12 +54,13 @@ export const endSuffix = "-end";
  * `log` events with the entry's number as id, `build` events without one, and an `end`.
  * @param after the number of the last entry that the reader has
  * @param view the build as it is known now
+ * @param until milliseconds since the epoch; then it is cut, and the reader comes back
  */
 export function createEventStream(
   source: LogSource,
   after: number,
   view: BuildView,
-  { heartbeatMs, rewatchMs }: { heartbeatMs: number; rewatchMs: number },
+  { heartbeatMs, rewatchMs, until }: { heartbeatMs: number; rewatchMs: number; until: number },
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   let cursor = after;
@@ -147,8 +148,13 @@ export function createEventStream(
     {
       async pull(controller) {
         let text = "";
-        while (text === "" && !isCancelled) text = await next();
+        while (text === "" && !isCancelled && Date.now() < until) text = await next();
         if (isCancelled) return;
+        if (text === "") {
+          stop?.();
+          controller.close();
+          return;
+        }
         controller.enqueue(encoder.encode(preamble + text));
         preamble = "";
         if (!isOver) return;
@@ -191,7 +197,8 @@ export function createTextStream(source: LogSource): ReadableStream<Uint8Array> 
 
 export function answerEvents(source: LogSource, view: BuildView, after: number): Response {
   const { streamHeartbeatMs: heartbeatMs, streamRetryMs: rewatchMs } = deadlines;
-  return new Response(createEventStream(source, after, view, { heartbeatMs, rewatchMs }), {
+  const until = Date.now() + deadlines.viewerLifeMs;
+  return new Response(createEventStream(source, after, view, { heartbeatMs, rewatchMs, until }), {
     headers: { "content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no" },
   });
 }

@@ -153,7 +153,7 @@ function endlessSource(over: Partial<LogSource> = {}): LogSource & { reads: numb
     ...over,
   };
 }
-const times = { heartbeatMs: 20, rewatchMs: 10 };
+const times = { heartbeatMs: 20, rewatchMs: 10, until: Number.POSITIVE_INFINITY };
 
 it("[AP14] a slow reader is waited for: nothing is read that nobody asked for", async () => {
   const source = endlessSource();
@@ -195,5 +195,16 @@ it("[AP14] while nothing happens there is a sign of life, and the log is not ask
   expect(watched).toBe(2);
   expect(reads).toBeGreaterThan(before);
   await reader.cancel();
+  expect(stopped).toBe(1);
+});
+
+it("[LI10] a stream that is old is cut where it is, so that its reader comes back", async () => {
+  let stopped = 0;
+  const watch = async () => () => void stopped++;
+  const source = endlessSource({ read: async (after) => ({ entries: [], next: after, complete: false }), watch });
+  const stream = createEventStream(source, 5, someView(), { ...times, until: Date.now() + 150 });
+  const text = await new Response(stream).text();
+  expect(text).toContain(": heartbeat");
+  expect(text).not.toContain("event: end");
   expect(stopped).toBe(1);
 });

@@ -2,10 +2,11 @@
 import { env } from "cloudflare:workers";
 import { errorBodySchema, type Me, meSchema, type SessionView } from "@open-inspect/protocol";
 import { expect, it, vi } from "vitest";
+import { tooOldCode } from "../../src/adapters/sockets.ts";
 import { deadlines, limits } from "../../src/domain/deadlines.ts";
 import { returnPathOf } from "../../src/domain/login.ts";
 import { tick } from "../../src/scheduler.ts";
-import { eventually, github, origin, passTime } from "./harness.ts";
+import { call, eventually, github, origin, passTime } from "./harness.ts";
 import { answerAtGitHub, type Browser, openBrowser, site } from "./login-browser.ts";
 
 const me = async (browser: Browser): Promise<Me> => meSchema.parse(await (await browser.go("GET", "/api/me")).json());
@@ -292,4 +293,36 @@ it("[LI9] whoever is logged in is named in sessions, prompts and what others see
   await browser.go("POST", "/api/sessions/reserve", { body: { repository: "acme/shop" } });
   const { results } = await env.DB.prepare("SELECT person FROM reservations").all();
   expect(results).toEqual([{ person: "mona" }]);
+});
+
+it("[LI10] a socket is told nothing more once it is old, and who comes back has to be somebody still", async () => {
+  const browser = openBrowser();
+  await browser.logIn("mona");
+  const start = { repository: "acme/shop", prompt: "Mend it" };
+  const { id } = (await (await browser.go("POST", "/api/sessions", { body: start })).json()) as SessionView;
+  const sockets = ["/api/feed", `/api/sessions/${id}/events`].map(async (path) => {
+    const { webSocket } = await browser.go("GET", path, { headers: { origin: site, upgrade: "websocket" } });
+    const told = { messages: 0, closed: null as number | null };
+    webSocket?.addEventListener("message", () => {
+      told.messages += 1;
+    });
+    webSocket?.addEventListener("close", ({ code }) => {
+      told.closed = code;
+    });
+    webSocket?.accept();
+    return told;
+  });
+  const told = await Promise.all(sockets);
+  await eventually(async () => told.every(({ messages }) => messages > 0), "both are told");
+  const rename = (title: string) => call("PATCH", `/api/sessions/${id}`, { title });
+  await rename("Before");
+  await eventually(async () => told.every(({ messages }) => messages > 2), "both are told of the change");
+  await browser.go("POST", "/api/auth/logout");
+  passTime(deadlines.viewerLifeMs);
+  const before = told.map(({ messages }) => messages);
+  await rename("After");
+  await eventually(async () => told.every(({ closed }) => closed === tooOldCode), "both are sent away");
+  expect(told.map(({ messages }) => messages)).toEqual(before);
+  const again = await browser.go("GET", "/api/feed", { headers: { origin: site, upgrade: "websocket" } });
+  expect(again.status).toBe(401);
 });
