@@ -1,6 +1,7 @@
 /** Runs one RuntimeConfig from the first dial to the exit code. The only place that knows every part of the runtime. */
 import { createHash, randomUUID } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdirSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { bridgeCloseCodes, type RuntimeConfig, sandboxPaths } from "@open-inspect/protocol";
 import { createBridge } from "./adapters/bridge-socket.ts";
 import { createCredentialCache } from "./adapters/credential-server.ts";
@@ -91,8 +92,8 @@ export async function runRuntime(config: RuntimeConfig, options: RuntimeOptions)
 
   const work = async (): Promise<number> => {
     try {
-      await mkdir(paths.stateDir, { recursive: true, mode: 0o700 });
-      await mkdir(paths.home, { recursive: true });
+      mkdirSync(paths.stateDir, { recursive: true, mode: 0o700 });
+      mkdirSync(paths.home, { recursive: true });
       if (config.mode !== "session") {
         bridge.onCommand((command) => {
           if (command.type === "shutdown") ending.resolve(exitCodes.done);

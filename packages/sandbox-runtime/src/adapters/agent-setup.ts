@@ -1,6 +1,6 @@
 /** What the agent needs before it starts: its configuration, the model's token, and stubs that keep it off the network. */
 
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type AgentConfig } from "@open-inspect/protocol";
@@ -12,8 +12,11 @@ const outputTokens = 32_000;
 /** A model stream that is silent for longer is cut and tried again. */
 const chunkTimeoutMs = 120_000;
 
-/** @returns the agent's environment. The token itself is only in a 0600 file of the state directory. */
-export async function prepareAgent(options: {
+/**
+ * Lets nothing else run before it is done: the agent's start takes longer than all that could. Throws when a file cannot be written.
+ * @returns the agent's environment. The token itself is only in a 0600 file of the state directory.
+ */
+export function prepareAgent(options: {
   agent: AgentConfig;
   stateDir: string;
   home: string;
@@ -22,18 +25,16 @@ export async function prepareAgent(options: {
   plugin: string;
   /** what the agent is told besides what the repository tells it */
   instructions: string;
-}): Promise<NodeJS.ProcessEnv> {
+}): NodeJS.ProcessEnv {
   const { agent, stateDir, home } = options;
   const tokenPath = join(stateDir, "model-token");
   const modelsPath = join(stateDir, "models.json");
   const instructionsPath = join(stateDir, "instructions.md");
-  await mkdir(join(home, ".config", "opencode"), { recursive: true });
-  await Promise.all([
-    writeFile(instructionsPath, options.instructions),
-    writeFile(tokenPath, agent.modelToken, { mode: 0o600 }),
-    // An empty catalogue: what may be used is declared below, and the bundled catalogue costs memory and time.
-    writeFile(modelsPath, "{}"),
-  ]);
+  mkdirSync(join(home, ".config", "opencode"), { recursive: true });
+  writeFileSync(instructionsPath, options.instructions);
+  writeFileSync(tokenPath, agent.modelToken, { mode: 0o600 });
+  // An empty catalogue: what may be used is declared below, and the bundled catalogue costs memory and time.
+  writeFileSync(modelsPath, "{}");
   const model = `${agentProvider}/${agent.model}`;
   const modelIds = new Set([agent.model, ...(agent.models ?? [])]);
   const config = {

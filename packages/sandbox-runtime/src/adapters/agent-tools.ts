@@ -1,10 +1,11 @@
 /** Answers the agent's tools over a unix socket. Knows what they may ask, not who answers it. */
 import { rm } from "node:fs/promises";
-import { createServer } from "node:http";
 import { join } from "node:path";
 import { type AgentSessionRequest, agentSessionRequestSchema } from "@open-inspect/protocol";
 import { type AgentSessions } from "./bridge-socket.ts";
 
+// An import would load more than this: see agent-client.ts.
+const { createServer } = process.getBuiltinModule("node:http");
 const questionMaxBytes = 1024 * 1024;
 
 /** @param ask rejects with a sentence for the agent */

@@ -58,7 +58,7 @@ const finalCodes: readonly number[] = [
   bridgeCloseCodes.protocolError,
 ];
 
-/** Dials at once. @param options.giveUpMs how long to go on without a connection */
+/** Dials in the next turn of the event loop. @param options.giveUpMs how long to go on without a connection */
 export function createBridge(options: {
   url: string;
   token: string;
@@ -101,6 +101,7 @@ export function createBridge(options: {
   const settle = (how: BridgeEnd) => {
     if (isOver) return;
     isOver = true;
+    clearImmediate(firstDial);
     clearTimeout(dialTimer);
     clearTimeout(pumpTimer);
     clearInterval(heartbeat);
@@ -265,7 +266,8 @@ export function createBridge(options: {
     sendFrame({ type: "heartbeat", at: Date.now() });
   }, heartbeatIntervalMs);
 
-  dial();
+  // Loading the WebSocket client takes a while; what whoever called this does at once, such as starting the agent, is done before.
+  const firstDial = setImmediate(dial);
   return {
     send(event) {
       if (isOver) return;

@@ -39,11 +39,11 @@ interface Life {
   pid: number;
 }
 
-/** Starts the agent's process at once. Rejects with a RuntimeFailure when it cannot be configured. */
-export async function startSessionAgent(
+/** Starts the agent's process before it returns. Throws a RuntimeFailure when it cannot be configured. */
+export function startSessionAgent(
   context: SessionContext,
   options: { command: string; port: number; gate: EditGate; prompts: PromptRunner },
-): Promise<SessionAgent> {
+): SessionAgent {
   const { config, paths, bridge, reporter, signal } = context;
   const { gate, prompts } = options;
   const phase = reporter.begin("agent");
@@ -59,19 +59,24 @@ export async function startSessionAgent(
   let wasUp = false;
   let waitedMs = 0;
 
-  const env = await prepareAgent({
-    agent: config.agent,
-    stateDir: paths.stateDir,
-    home: paths.home,
-    env: { ...context.env, ...gate.env },
-    plugin: gate.pluginUrl,
-    instructions: agentInstructions,
-  }).catch((error: unknown) => {
-    // Most often a home that setup left unusable.
-    const reason = error instanceof Error ? error.message : String(error);
-    phase.finish("failed", reason);
-    throw new RuntimeFailure(explainAgent(`its configuration could not be written (${reason})`, []));
-  });
+  const prepare = () => {
+    try {
+      return prepareAgent({
+        agent: config.agent,
+        stateDir: paths.stateDir,
+        home: paths.home,
+        env: { ...context.env, ...gate.env },
+        plugin: gate.pluginUrl,
+        instructions: agentInstructions,
+      });
+    } catch (error) {
+      // Most often a home that setup left unusable.
+      const reason = error instanceof Error ? error.message : String(error);
+      phase.finish("failed", reason);
+      throw new RuntimeFailure(explainAgent(`its configuration could not be written (${reason})`, []));
+    }
+  };
+  const env = prepare();
 
   const isOver = (mine: Life) => life !== mine || signal.aborted;
 

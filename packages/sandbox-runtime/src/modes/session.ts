@@ -2,7 +2,7 @@
  * Session mode: workspace and agent side by side, setup only without an image, start hook, prompts as soon as the agent may read,
  * then what the control plane asks until the end.
  */
-import { mkdir } from "node:fs/promises";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { hookPaths, type RuntimeConfig } from "@open-inspect/protocol";
 import { startAgentTools } from "../adapters/agent-tools.ts";
@@ -39,7 +39,7 @@ export async function runSession(
   const broken = Promise.withResolvers<never>();
   broken.promise.catch(() => undefined);
 
-  await mkdir(paths.workspace, { recursive: true });
+  mkdirSync(paths.workspace, { recursive: true });
   const gate = createEditGate(paths.stateDir, agentPlugin);
   const workspace = createSessionWorkspace(context, gate);
   const diffs = createDiffWatch({
@@ -60,11 +60,12 @@ export async function runSession(
     giveUpOnAgent: (reason) => agent?.kill(reason),
     log: context.log,
   });
+  const { agentCommand: command, agentPort: port } = options;
+  // Without a wait until here: nothing is needed as long before session.ready as the agent's process.
+  const running = startSessionAgent(context, { command, port, gate, prompts });
+  agent = running;
   const services = startServices(context);
   services.catch((error: Error) => context.log(`the agent will have neither credentials nor sessions: ${error.message}`));
-  const { agentCommand: command, agentPort: port } = options;
-  const running = await startSessionAgent(context, { command, port, gate, prompts });
-  agent = running;
   // A prompt that has come runs from the agent's first moment on: it may read while the workspace is still being brought up to date.
   prompts.open();
 
