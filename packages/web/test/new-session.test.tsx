@@ -30,7 +30,7 @@ const openForm = (path = "/sessions/new", routes: Routes = {}) =>
     ...Object.fromEntries(repositories.map(({ name }) => [`GET /api/repositories/acme/${name}/branches`, branches])),
     ...routes,
   });
-const ready = () => waitFor(() => expect(screen.getByPlaceholderText("Choose a repository")).toBeTruthy());
+const ready = () => waitFor(() => expect(screen.getByPlaceholderText("Choose one")).toBeTruthy());
 const forecast = () => document.querySelector("[data-forecast]")?.textContent ?? "";
 
 it("each option says in words how its sessions would start", async () => {

@@ -18,6 +18,8 @@ interface ComboboxProps {
   value: string | null;
   onChange: (value: string) => void;
   placeholder: string;
+  /** what its list is called */
+  listLabel: string;
   /** said when nothing matches */
   empty: string;
   disabled?: boolean;
@@ -33,7 +35,7 @@ function moveActive(key: string, active: number, count: number): number | null {
   return null;
 }
 
-export function Combobox({ id, options, value, onChange, placeholder, empty, disabled = false }: ComboboxProps) {
+export function Combobox({ id, options, value, onChange, placeholder, listLabel, empty, disabled = false }: ComboboxProps) {
   const listId = useId();
   const [query, setQuery] = useState<string | null>(null);
   const [active, setActive] = useState(0);
@@ -117,7 +119,7 @@ export function Combobox({ id, options, value, onChange, placeholder, empty, dis
         ref={list}
         id={listId}
         role="listbox"
-        aria-label={placeholder}
+        aria-label={listLabel}
         hidden={!open}
         className="absolute inset-x-0 top-10 z-30 max-h-72 overflow-y-auto rounded-lg border border-line-strong bg-raised p-1 shadow-pop"
       >

@@ -42,7 +42,7 @@ export function ChangesPanel({ diff }: { diff: WorkspaceDiff | null }) {
   const names = diff.files.length === 1 ? "1 file" : `${diff.files.length} files`;
   return (
     <div>
-      <p className="flex flex-wrap items-center gap-x-2 text-muted text-sm">
+      <p className="flex flex-wrap items-baseline gap-x-2 text-muted text-sm">
         <span className="font-medium text-fg">{names}</span>
         <LineCounts additions={diff.additions} deletions={diff.deletions} />
         <span className="text-faint text-xs">

@@ -1,6 +1,6 @@
 /** The way from a session's changes to a pull request: asked for with title and text, then shown with its state and brought up to date. */
 import { type Me, type PullRequest, type SessionView } from "@open-inspect/protocol";
-import { GitPullRequest, LoaderCircle } from "lucide-react";
+import { ArrowUpFromLine, GitPullRequest, LoaderCircle } from "lucide-react";
 import { type FormEvent, useId, useState } from "react";
 import { cn } from "../../lib/cn.ts";
 import { loginAddress, useMe } from "../../lib/login.ts";
@@ -25,8 +25,8 @@ export function PullRequestLine({ session }: { session: SessionView }) {
   if (pullRequest === null) return null;
   const opener = describeOpener(session);
   return (
-    <p data-pull-request-line="" className="mb-3 flex min-w-0 items-baseline gap-2 text-sm">
-      <a href={pullRequest.url} target="_blank" rel="noreferrer" className="min-w-0 truncate font-medium hover:underline">
+    <p data-pull-request-line="" className="mb-3 flex min-w-0 flex-wrap items-baseline gap-x-2 text-sm">
+      <a href={pullRequest.url} target="_blank" rel="noreferrer" className="max-w-full truncate font-medium hover:underline">
         #{pullRequest.number} {pullRequest.title}
       </a>
       <span className="shrink-0 text-muted">
@@ -61,7 +61,13 @@ export function PullRequestControl({ session, actions }: { session: SessionView;
       )}
       {hasChanges && session.archivedAt === null ? (
         <Button disabled={doing !== null} title={doing === null ? undefined : `To ${doing.branch}`} onClick={() => setAsks(true)}>
-          {doing === null ? <GitPullRequest aria-hidden="true" /> : <LoaderCircle aria-hidden="true" className="animate-spin" />}
+          {doing !== null ? (
+            <LoaderCircle aria-hidden="true" className="animate-spin" />
+          ) : isUpdate ? (
+            <ArrowUpFromLine aria-hidden="true" />
+          ) : (
+            <GitPullRequest aria-hidden="true" />
+          )}
           <span className="max-sm:sr-only">
             {doing === null
               ? isUpdate

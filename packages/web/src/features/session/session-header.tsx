@@ -64,7 +64,7 @@ export function SessionHeader({ session, people, live, actions }: SessionHeaderP
         />
       </div>
       <div className="flex items-center gap-1.5 sm:col-start-2 sm:row-span-2 sm:row-start-1">
-        <Participants people={people} />
+        {isRoomy || people.length > 1 ? <Participants people={people} /> : null}
         <PullRequestControl session={session} actions={actions} />
         <StopButton session={session} actions={actions} />
         <ArchiveButton session={session} actions={actions} />

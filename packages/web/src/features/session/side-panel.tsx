@@ -107,6 +107,8 @@ function PanelBody({ name, children }: { name: PanelName; children: ReactNode })
 
 function PanelTabs({ session, isWide }: { session: SessionView; isWide: boolean }) {
   const { diff, todos } = session;
+  // Radix moves the focus by script when a tab is pressed, which browsers take for the keyboard's doing.
+  const [isPressed, setIsPressed] = useState(false);
   const done = todos.filter(({ status }) => status === "completed").length;
   const tabs: { name: PanelName; label: string; count: string }[] = [
     ...(isWide ? [] : [{ name: "conversation" as const, label: "Chat", count: "" }]),
@@ -118,13 +120,19 @@ function PanelTabs({ session, isWide }: { session: SessionView; isWide: boolean 
   return (
     <Tabs.List
       aria-label="Views of the session"
+      onPointerDownCapture={() => setIsPressed(true)}
+      onKeyDownCapture={() => setIsPressed(false)}
+      onBlur={() => setIsPressed(false)}
       className="flex shrink-0 overflow-x-auto border-line border-b px-1.5 sm:gap-1 sm:px-3"
     >
       {tabs.map(({ name, label, count }) => (
         <Tabs.Trigger
           key={name}
           value={name}
-          className="-mb-px flex h-9 shrink-0 items-center gap-1.5 border-transparent border-b-2 px-2 text-muted text-sm hover:text-fg focus-visible:-outline-offset-2 data-[state=active]:border-fg data-[state=active]:font-medium data-[state=active]:text-fg"
+          className={cn(
+            "-mb-px flex h-9 shrink-0 items-center gap-1.5 border-transparent border-b-2 px-2 text-muted text-sm hover:text-fg data-[state=active]:border-fg data-[state=active]:font-medium data-[state=active]:text-fg",
+            isPressed ? "outline-none" : "focus-visible:-outline-offset-2",
+          )}
         >
           {label}
           {count === "" ? null : <span className="rounded-full bg-hover px-1.5 font-normal text-muted text-xs">{count}</span>}

@@ -97,7 +97,8 @@ export function NewSessionForm({ repository: wanted, start, autoFocus = false }:
                 setPickedBranch(null);
                 warm(prompt, value, null, model);
               }}
-              placeholder={repositories.isPending ? "Loading repositories…" : "Choose a repository"}
+              placeholder={repositories.isPending ? "Loading…" : "Choose one"}
+              listLabel="Repositories"
               empty="No repository matches"
               options={all.map((each) => ({
                 value: fullNameOf(each),
@@ -190,7 +191,7 @@ export function NewSessionForm({ repository: wanted, start, autoFocus = false }:
 
 /** The chosen branch is there even while the list is on its way. */
 function BranchOptions({ names, chosen }: { names: string[]; chosen: string | null }) {
-  if (chosen === null) return <option value="">Default branch</option>;
+  if (chosen === null) return <option value="">Default</option>;
   const all = names.includes(chosen) ? names : [chosen, ...names];
   return all.map((name) => (
     <option key={name} value={name}>
