@@ -157,3 +157,19 @@ it("says how much it has received, each time that enough has come, and from noth
   expect(said).toEqual(['{"received":33}', '{"received":33}']);
   close();
 });
+
+it("a network that goes ends what is live at once, and one that comes is used at once", () => {
+  const { sockets, states, close } = open();
+  sockets.all[0]?.open();
+  expect(states.at(-1)).toBe("live");
+  dispatchEvent(new Event("offline"));
+  expect(states.at(-1)).toBe("reconnecting");
+  expect(sockets.all[0]?.isClosed()).toBe(true);
+  dispatchEvent(new Event("online"));
+  expect(sockets.all).toHaveLength(2);
+  sockets.all[1]?.open();
+  expect(states.at(-1)).toBe("live");
+  close();
+  dispatchEvent(new Event("offline"));
+  expect(states.at(-1)).toBe("live");
+});

@@ -282,3 +282,25 @@ it("a list has room for its widest number", async () => {
   expect(long).toBe("4.5ch");
   expect(short).toBe("2.5ch");
 });
+
+it("text from right to left begins at the right, whoever wrote it", async () => {
+  const parts = [text("t", "שלום `code`\n\n- אחד\n\n> ציטוט")];
+  await openSession(session({ prompts: [prompt(1, { text: "שלום עולם", parts })] }));
+  const asked = await screen.findByText("שלום עולם", { selector: "li p" });
+  expect(asked.getAttribute("dir")).toBe("auto");
+  const answer = screen.getByRole("region", { name: /^Answer to/ });
+  for (const name of ["p", "ul", "blockquote"]) expect(answer.querySelector(name)?.getAttribute("dir")).toBe("auto");
+  expect(screen.getByRole("textbox", { name: "Prompt" }).getAttribute("dir")).toBe("auto");
+});
+
+it("a file that is dropped beside the box goes along, and never replaces the page", async () => {
+  await openSession(session());
+  const box = await screen.findByRole("textbox", { name: "Prompt" });
+  const dataTransfer = { types: ["Files"], files: [new File(["a"], "a.txt", { type: "text/plain" })] };
+  const header = screen.getByRole("heading", { level: 1 });
+  // `false`: the browser is kept from opening the file.
+  expect(fireEvent.dragOver(header, { dataTransfer })).toBe(false);
+  expect(fireEvent.drop(header, { dataTransfer })).toBe(false);
+  await screen.findByRole("button", { name: "Remove a.txt" });
+  expect(fireEvent.drop(box, { dataTransfer: { types: ["text/plain"], files: [] } })).toBe(true);
+});

@@ -5,6 +5,7 @@ import { Menu, Unplug, X } from "lucide-react";
 import { Dialog } from "radix-ui";
 import { useEffect, useRef, useState } from "react";
 import { repositoriesKey } from "../lib/feed.ts";
+import { useFileDrop } from "../lib/file-drop.ts";
 import { type LiveState } from "../lib/live-socket.ts";
 import { leaveAsNobody } from "../lib/login.ts";
 import { useLiveChannel, useServices } from "../lib/services.tsx";
@@ -19,6 +20,7 @@ export function Shell() {
   const { live, notice } = useFeed();
   const main = useFocusOnNavigation();
   useWayToLogin();
+  useFileDrop(null);
   return (
     <div className="min-h-dvh bg-bg text-fg lg:grid lg:grid-cols-[15rem_minmax(0,1fr)]">
       <a

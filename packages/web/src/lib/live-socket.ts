@@ -120,11 +120,14 @@ export function openLiveSocket<T>(options: LiveSocketOptions<T>): () => void {
   function finish(): void {
     closed = true;
     removeEventListener("online", retryNow);
+    removeEventListener("offline", lost);
     document.removeEventListener("visibilitychange", onVisibility);
     drop();
   }
 
   addEventListener("online", retryNow);
+  // A network that goes takes its connections along without a word; what is shown must not be called live.
+  addEventListener("offline", lost);
   document.addEventListener("visibilitychange", onVisibility);
   options.onState("connecting");
   connect();

@@ -32,7 +32,7 @@ const headings = ["h2", "h3", "h4", "h5", "h6"] as const;
 function HeadingView({ heading, topDepth }: { heading: Tokens.Heading; topDepth: number }) {
   const Heading = headings[heading.depth - topDepth] ?? "h6";
   return (
-    <Heading className={heading.depth > topDepth ? "pt-1 font-semibold" : "pt-1 font-semibold text-lg"}>
+    <Heading dir="auto" className={heading.depth > topDepth ? "pt-1 font-semibold" : "pt-1 font-semibold text-lg"}>
       <Inside tokens={heading.tokens} />
     </Heading>
   );
@@ -51,7 +51,7 @@ function drawBlock(token: MarkedToken): ReactNode {
   switch (token.type) {
     case "paragraph":
       return (
-        <p>
+        <p dir="auto">
           <Inside tokens={token.tokens} />
         </p>
       );
@@ -61,7 +61,7 @@ function drawBlock(token: MarkedToken): ReactNode {
       return <CodeBlock text={token.text} language={token.lang?.split(/[\s{:,]/, 1)[0] ?? ""} />;
     case "blockquote":
       return (
-        <blockquote className="space-y-2 border-line-strong border-l-2 pl-3 text-muted">
+        <blockquote dir="auto" className="space-y-2 border-line-strong border-s-2 ps-3 text-muted">
           <Inside tokens={token.tokens} />
         </blockquote>
       );
@@ -71,6 +71,9 @@ function drawBlock(token: MarkedToken): ReactNode {
       return <TableView table={token} />;
     case "hr":
       return <hr className="border-line" />;
+    case "html":
+      // Not markup to us: a paragraph of its own where it stands between others.
+      return token.block === true ? <p dir="auto">{token.raw.trimEnd()}</p> : token.raw;
     case "space":
     case "def":
       return null;
@@ -81,7 +84,7 @@ function drawBlock(token: MarkedToken): ReactNode {
 
 type InlineToken = Exclude<
   MarkedToken,
-  { type: "paragraph" | "heading" | "code" | "blockquote" | "list" | "table" | "hr" | "space" | "def" }
+  { type: "paragraph" | "heading" | "code" | "blockquote" | "list" | "table" | "hr" | "html" | "space" | "def" }
 >;
 
 function drawInline(token: InlineToken): ReactNode {
@@ -124,8 +127,6 @@ function drawInline(token: InlineToken): ReactNode {
       return null;
     case "list_item":
       return <Inside tokens={token.tokens} />;
-    case "html":
-      return token.raw;
   }
 }
 
@@ -142,7 +143,7 @@ function Address({ href, children }: { href: string; children: ReactNode }) {
 function ListView({ list }: { list: Tokens.List }) {
   const items = list.items.map((item, index) => (
     // biome-ignore lint/suspicious/noArrayIndexKey: items keep their places
-    <li key={index} className={item.task ? "flex list-none items-baseline gap-2 [&>:last-child]:min-w-0" : "space-y-1.5 pl-1"}>
+    <li key={index} className={item.task ? "flex list-none items-baseline gap-2 [&>:last-child]:min-w-0" : "space-y-1.5 ps-1"}>
       {item.task ? (
         <>
           <input
@@ -151,7 +152,7 @@ function ListView({ list }: { list: Tokens.List }) {
             checked={item.checked === true}
             readOnly
             disabled
-            className="-ml-5 translate-y-0.5 accent-accent"
+            className="-ms-5 translate-y-0.5 accent-accent"
           />
           <span>
             <Inside tokens={item.tokens} />
@@ -162,11 +163,18 @@ function ListView({ list }: { list: Tokens.List }) {
       )}
     </li>
   ));
-  if (!list.ordered) return <ul className="list-disc space-y-1 pl-5 marker:text-faint">{items}</ul>;
+  if (!list.ordered) {
+    return (
+      <ul dir="auto" className="list-disc space-y-1 ps-5 marker:text-faint">
+        {items}
+      </ul>
+    );
+  }
   const first = list.start === "" ? 1 : list.start;
   const digits = String(first + items.length - 1).length;
   return (
     <ol
+      dir="auto"
       start={first}
       // Room for its widest number, which would be cut off at the edge.
       style={{ paddingInlineStart: `${digits + 1.5}ch` }}

@@ -1,17 +1,9 @@
 /** The box a prompt is written in: grows with its text, takes files by paste, drop and picker, sends with Enter. Knows no session. */
 import { attachmentMimes, attachmentsMax, promptMaxLength } from "@open-inspect/protocol";
 import { FileText, Paperclip, X } from "lucide-react";
-import {
-  type ClipboardEvent,
-  type DragEvent,
-  type KeyboardEvent,
-  type ReactNode,
-  type RefObject,
-  useId,
-  useRef,
-  useState,
-} from "react";
+import { type ClipboardEvent, type KeyboardEvent, type ReactNode, type RefObject, useId, useRef, useState } from "react";
 import { cn } from "../lib/cn.ts";
+import { useFileDrop } from "../lib/file-drop.ts";
 import { type DraftAttachment, isImage, previewAddress, readAttachments } from "../lib/session-attachments.ts";
 import { formatBytes } from "../lib/time.ts";
 import { Button } from "./button.tsx";
@@ -35,8 +27,6 @@ interface PromptBoxProps {
   actions: ReactNode;
 }
 
-const hasFiles = (event: DragEvent) => event.dataTransfer.types.includes("Files");
-
 export function PromptBox(props: PromptBoxProps) {
   const { label, placeholder, text, onText, attachments, onAttachments, onSend, disabled = false } = props;
   const id = useId();
@@ -58,12 +48,8 @@ export function PromptBox(props: PromptBoxProps) {
     void take(files);
   }
 
-  function onDrop(event: DragEvent): void {
-    setIsOver(false);
-    if (!hasFiles(event)) return;
-    event.preventDefault();
-    void take([...event.dataTransfer.files]);
-  }
+  // Dropped anywhere: who misses the box by an inch must not lose the page to the file.
+  useFileDrop({ onOver: (over) => setIsOver(over && !disabled), onFiles: (files) => void take(files) });
 
   function onKeyDown(event: KeyboardEvent<HTMLTextAreaElement>): void {
     // An input method takes Enter to choose a word.
@@ -73,17 +59,7 @@ export function PromptBox(props: PromptBoxProps) {
   }
 
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: files are dropped here; the picker is the way by keyboard
     <div
-      onDragOver={(event) => {
-        if (!hasFiles(event) || disabled) return;
-        event.preventDefault();
-        setIsOver(true);
-      }}
-      onDragLeave={(event) => {
-        if (!event.currentTarget.contains(event.relatedTarget instanceof Node ? event.relatedTarget : null)) setIsOver(false);
-      }}
-      onDrop={onDrop}
       className={cn(
         "relative rounded-xl border border-control bg-raised shadow-card transition-colors focus-within:border-accent",
         isOver && "border-accent bg-accent-soft",
@@ -125,6 +101,7 @@ export function PromptBox(props: PromptBoxProps) {
       <textarea
         ref={props.field}
         id={id}
+        dir="auto"
         rows={1}
         style={{ minHeight: `${(props.minRows ?? 1) * 1.25 + 1.125}rem` }}
         // biome-ignore lint/a11y/noAutofocus: on a page whose purpose is to write this

@@ -73,7 +73,7 @@ function QueuedPrompt({ prompt, actions }: { prompt: PromptView; actions: Sessio
       ) : (
         <>
           <Clock aria-hidden="true" className="size-3.5 shrink-0 text-faint" />
-          <span className="min-w-0 flex-1 truncate" title={prompt.text}>
+          <span dir="auto" className="min-w-0 flex-1 truncate" title={prompt.text}>
             {prompt.text}
           </span>
           {prompt.attachments.length === 0 ? null : (
@@ -130,6 +130,7 @@ export function PromptEditor({ prompt, actions, onDone }: { prompt: PromptView; 
     <div className="flex min-w-0 flex-1 flex-wrap items-end gap-1">
       <textarea
         aria-label="Changed prompt"
+        dir="auto"
         // biome-ignore lint/a11y/noAutofocus: it was opened to be written in
         autoFocus
         rows={1}

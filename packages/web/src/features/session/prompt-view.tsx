@@ -71,7 +71,9 @@ function Asked({ sessionId, prompt, actions }: PromptRowProps) {
       <div className="flex items-start gap-2.5">
         {author === null ? null : <Avatar person={author} className="mt-px" />}
         <div className="min-w-0 flex-1">
-          <p className={`whitespace-pre-wrap break-words leading-6 ${isLong && !open ? "line-clamp-[8]" : ""}`}>{text}</p>
+          <p dir="auto" className={`whitespace-pre-wrap break-words leading-6 ${isLong && !open ? "line-clamp-[8]" : ""}`}>
+            {text}
+          </p>
           {isLong ? (
             <button
               type="button"

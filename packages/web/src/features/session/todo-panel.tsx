@@ -38,7 +38,7 @@ export function TodoPanel({ todos }: { todos: readonly Todo[] }) {
               <span aria-hidden="true" className="mt-0.5 shrink-0 [&_svg]:size-4">
                 {icon}
               </span>
-              <span className={cn("min-w-0 break-words", text)}>
+              <span dir="auto" className={cn("min-w-0 flex-1 break-words", text)}>
                 <span className="sr-only">{word}: </span>
                 {todo.content}
                 {todo.priority === "high" && todo.status !== "completed" ? (
