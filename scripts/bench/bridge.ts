@@ -6,11 +6,13 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { join } from "node:path";
+import { deadlines } from "../../packages/control-plane/src/domain/deadlines.ts";
 import { createFakeWorld } from "../../packages/control-plane/test/fakes/world.ts";
 import {
   bridgeProtocolVersion,
   emptyReplica,
   followSession,
+  heartbeatIntervalMs,
   type PromptView,
   type RuntimeConfig,
   type RuntimeEvent,
@@ -60,23 +62,38 @@ export async function benchBridge({ dataDir, say }: { dataDir: string; say: (lin
     });
     await until(async () => (await fetch(`${url}/api/alive-probe`).catch(() => null)) !== null, "the Worker answers");
     const session = await startSession(url, world.fetch);
-    const figures: { browsers: number; session: number; echo: number; ratio: number }[] = [];
+    const figures: {
+      browsers: number;
+      session: number;
+      echo: number;
+      batchedEcho: number;
+      ratio: number;
+      batchedRatio: number;
+    }[] = [];
     for (const { browsers, events } of sizes) {
-      const [withSession, withEcho]: [number[], number[]] = [[], []];
+      const [withSession, withEcho, withBatchedEcho]: [number[], number[], number[]] = [[], [], []];
       for (let round = 0; round <= rounds; round++) {
         const echoed = await flood(await openEcho(url, browsers), events);
         const shown = await flood(await session.open(browsers), events);
-        // The first round warms both up.
-        if (round > 0) withEcho.push(echoed);
-        if (round > 0) withSession.push(shown);
+        const echoedTogether = await flood(await openEcho(url, browsers, true), events);
+        // The first round warms all of them up.
+        if (round === 0) continue;
+        withEcho.push(echoed);
+        withSession.push(shown);
+        withBatchedEcho.push(echoedTogether);
       }
-      const [shown, echoed] = [median(withSession), median(withEcho)];
-      figures.push({ browsers, session: Math.round(shown), echo: Math.round(echoed), ratio: round2(shown / echoed) });
+      const [shown, echoed, echoedTogether] = [median(withSession), median(withEcho), median(withBatchedEcho)];
+      figures.push({
+        ...{ browsers, session: Math.round(shown), echo: Math.round(echoed), batchedEcho: Math.round(echoedTogether) },
+        ...{ ratio: round2(shown / echoed), batchedRatio: round2(shown / echoedTogether) },
+      });
       say(`${browsers} browsers: ${JSON.stringify(figures.at(-1))}`);
     }
     const [echoMs = [], sessionMs = []] = await pace([await openEcho(url, paced.browsers), await session.open(paced.browsers)]);
+    session.close();
     return {
       ratio: Math.min(...figures.map((one) => one.ratio)),
+      batchedRatio: Math.min(...figures.map((one) => one.batchedRatio)),
       p95AddedMs: round2(quantile(sessionMs, 0.95) - quantile(echoMs, 0.95)),
       /** events a second, by browsers */
       eventsPerSecond: figures,
@@ -170,6 +187,7 @@ async function startSession(url: string, world: (request: Request) => Promise<Re
   }, "a runtime is started");
   let seq = 0;
   let acked = 0;
+  let closed: string | null = null;
   let asked: ((promptId: string) => void) | null = null;
   let free: (() => void) | null = null;
   const frame = (event: RuntimeEvent) => JSON.stringify({ type: "event", seq: ++seq, at: Date.now(), event });
@@ -185,8 +203,18 @@ async function startSession(url: string, world: (request: Request) => Promise<Re
   );
   sandbox.send(frame({ type: "session.ready", sha: "a".repeat(40), setupRan: true, agentVersion: "bench" }));
   await until(async () => acked >= 1, "the session is ready");
+  sandbox.addEventListener("close", ({ code, reason }) => {
+    closed = `the bridge was closed: ${code} ${reason}`;
+    free?.();
+  });
+  // As a runtime does: the other lines have their turns for longer than a sandbox may be silent.
+  const heartbeat = setInterval(() => sandbox.send(JSON.stringify({ type: "heartbeat", at: Date.now() })), heartbeatIntervalMs);
 
   return {
+    close(): void {
+      clearInterval(heartbeat);
+      sandbox.close();
+    },
     async open(count: number): Promise<Line> {
       const line: Partial<Line> = { onText: () => {} };
       const ends = Array.from({ length: count }, () => Promise.withResolvers<void>());
@@ -218,11 +246,12 @@ async function startSession(url: string, world: (request: Request) => Promise<Re
           sent.push(event);
           sandbox.send(frame(event));
           if (seq - acked < windowEvents) return undefined;
-          return new Promise<void>((resolve) => {
-            free = () => {
-              if (seq - acked < windowEvents) resolve();
-            };
-          });
+          const { promise, resolve, reject } = Promise.withResolvers<void>();
+          free = () => {
+            if (closed !== null) reject(new Error(closed));
+            else if (seq - acked < windowEvents) resolve();
+          };
+          return within(promise, "more is acknowledged");
         },
         async finish() {
           sandbox.send(frame({ type: "prompt.finished", promptId, outcome: "done", error: null }));
@@ -250,8 +279,8 @@ function playBack(events: readonly RuntimeEvent[]) {
   return [...parts.values()].flatMap(({ part, isWhole }) => (isWhole ? [part] : []));
 }
 
-async function openEcho(url: string, count: number): Promise<Line> {
-  const base = `${url.replace("http", "ws")}/echo/${crypto.randomUUID()}`;
+async function openEcho(url: string, count: number, isBatched = false): Promise<Line> {
+  const base = `${url.replace("http", "ws")}/${isBatched ? "batched-echo" : "echo"}/${crypto.randomUUID()}`;
   const ends = Array.from({ length: count }, () => Promise.withResolvers<void>());
   const sockets = await Promise.all(
     ends.map((end, index) =>
@@ -261,7 +290,7 @@ async function openEcho(url: string, count: number): Promise<Line> {
           JSON.parse(text);
           line.onText(text);
         }
-        if (text === '{"type":"end"}') end.resolve();
+        if (text.endsWith('{"type":"end"}') || text.endsWith('{"type":"end"}]')) end.resolve();
       }),
     ),
   );
@@ -298,9 +327,24 @@ export class EchoObject extends DurableObject {
   fetch(request) {
     const { 0: client, 1: server } = new WebSocketPair();
     this.ctx.acceptWebSocket(server, [new URL(request.url).pathname.split("/")[3]]);
+    this.batchMs = new URL(request.url).pathname.startsWith("/batched-") ? ${deadlines.bridgeBatchMs} : null;
     return new Response(null, { status: 101, webSocket: client });
   }
   webSocketMessage(_, text) {
+    if (this.batchMs === null) return this.tell(text);
+    (this.inbox ??= []).push(text);
+    if (this.timer !== undefined) return;
+    if (Date.now() - (this.toldAt ?? 0) >= this.batchMs) this.tellAll();
+    else this.timer = setTimeout(() => this.tellAll(), this.batchMs);
+  }
+  tellAll() {
+    const texts = this.inbox;
+    this.inbox = [];
+    this.timer = undefined;
+    this.toldAt = Date.now();
+    this.tell("[" + texts.join(",") + "]");
+  }
+  tell(text) {
     for (const browser of this.ctx.getWebSockets("browser")) browser.send(text);
   }
   webSocketClose(socket) {
@@ -311,7 +355,7 @@ export default {
   ...worker,
   fetch(request, env, ctx) {
     const [, kind, name] = new URL(request.url).pathname.split("/");
-    return kind === "echo" ? env.ECHO.getByName(name).fetch(request) : worker.fetch(request, env, ctx);
+    return kind === "echo" || kind === "batched-echo" ? env.ECHO.getByName(name).fetch(request) : worker.fetch(request, env, ctx);
   },
 };
 `,

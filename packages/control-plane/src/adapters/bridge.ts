@@ -63,6 +63,8 @@ const fault = (code: Fault["code"], reason: string): Fault => ({ code, reason })
 
 /** the last frame's time is stored at most this often */
 const heardStepMs = 5_000;
+/** Events that are applied together at most: the sandbox may send more when it knows of these. A part of what it has in flight. */
+const batchMax = 256;
 /** frames with a gap before them that are passed over until the missing one comes; above what a runtime has in flight */
 const skippedMax = 2_048;
 
@@ -135,8 +137,6 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
   }
 
   function applyInbox(): void {
-    if (batch !== null) clearTimeout(batch);
-    batch = null;
     if (inbox.length === 0) return;
     appliedAt = now();
     const taken = inbox;
@@ -159,8 +159,12 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
   function applySoon(): void {
     if (batch !== null) return;
     const sinceMs = now() - appliedAt;
-    if (sinceMs < 0 || sinceMs >= deadlines.bridgeBatchMs) applyInbox();
-    else batch = setTimeout(applyInbox, deadlines.bridgeBatchMs);
+    if (sinceMs < 0 || sinceMs >= deadlines.bridgeBatchMs) return applyInbox();
+    // A timer costs as much as some events: the one that runs serves whatever has come by then.
+    batch = setTimeout(() => {
+      batch = null;
+      applyInbox();
+    }, deadlines.bridgeBatchMs);
   }
 
   function currentSocket(attempt: string): WebSocket | null {
@@ -232,7 +236,8 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
     peer.skipped = null;
     peer.takenSeq = seq;
     inbox.push({ socket, attempt, peer, seq, event, at });
-    applySoon();
+    if (inbox.length >= batchMax) applyInbox();
+    else applySoon();
     return null;
   }
 

@@ -7,6 +7,7 @@ import {
   createId,
   type PromptView,
   promptMaxLength,
+  promptQueueMax,
   type SessionView,
 } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
@@ -58,6 +59,75 @@ it("[PR1] [PR3] [PR4] prompts are queued, changed, cancelled and stopped over th
   );
   expect(performance.now() - askedAt).toBeLessThan(5_000);
   expect(next).toMatchObject({ text: "second, better", model: null });
+});
+
+it("[PR3] people who change and cancel the same prompt while it is sent: what counts is what was answered, and what is cancelled is never sent", async () => {
+  const { id, path, runtime } = await startReady({ prompt: "first" });
+  const promptsSent = () => runtime.received.flatMap((one) => (one.type === "prompt" ? [one] : []));
+  const end = (promptId: string) => {
+    runtime.event({ type: "prompt.started", promptId });
+    runtime.event({ type: "prompt.finished", promptId, outcome: "done", error: null });
+  };
+  let running = (await eventually(async () => promptsSent()[0], "the first prompt")).promptId;
+  for (let round = 0; round < 12; round++) {
+    const { body } = await json<PromptView>("POST", path, { text: "as asked" });
+    const last = await json<PromptView>("POST", path, { text: "after it" });
+    const asks = [
+      () => json<PromptView>("PATCH", `${path}/${body.id}`, { text: "from one page" }),
+      () => json<PromptView>("PATCH", `${path}/${body.id}`, { text: "from another" }),
+      () => json<PromptView>("DELETE", `${path}/${body.id}`),
+      async () => end(running),
+    ];
+    const turned = [...asks.slice(round % 4), ...asks.slice(0, round % 4)];
+    const answers = (await Promise.all(turned.map((ask) => ask()))).filter((one) => one !== undefined);
+    const view = () => json<SessionView>("GET", `/api/sessions/${id}`);
+    await eventually(
+      async () => promptsSent().some((one) => one.promptId === body.id || one.promptId === last.body.id),
+      "the next",
+    );
+    for (const { status } of answers) expect([200, 409]).toContain(status);
+    const sent = promptsSent().filter((one) => one.promptId === body.id);
+    const shown = (await view()).body.prompts.find((one) => one.id === body.id);
+    const isCancelled = answers.some((one) => one.status === 200 && one.body.status === "cancelled");
+    expect(sent.length, `round ${round}`).toBe(isCancelled ? 0 : 1);
+    if (isCancelled) expect(shown).toMatchObject({ status: "cancelled", startedAt: null });
+    else expect(sent[0]?.text).toBe(shown?.text);
+    if (!isCancelled) end(body.id);
+    await eventually(async () => promptsSent().some((one) => one.promptId === last.body.id), "the last");
+    running = last.body.id;
+  }
+});
+
+it("[PR2] [BR4] the longest prompt arrives whole, and as many as may wait run one after the other; one that no frame can carry says so", async () => {
+  const { id, path, runtime } = await startReady();
+  const texts = Array.from({ length: promptQueueMax }, (_, index) => `${index} `);
+  texts[1] = "\u20ac".repeat(promptMaxLength);
+  texts[2] = "\u0001".repeat(promptMaxLength);
+  for (const text of ["x", ...texts]) expect((await json("POST", path, { text })).status).toBe(201);
+  expect((await json("POST", path, { text: "one too many" })).status).toBe(409);
+  const heard: string[] = [];
+  while (heard.length < texts.length) {
+    const sent = runtime.received.flatMap((one) => (one.type === "prompt" ? [one] : []));
+    const next = sent[heard.length];
+    if (next) {
+      heard.push(next.text);
+      runtime.event({ type: "prompt.started", promptId: next.promptId });
+      runtime.event({ type: "prompt.finished", promptId: next.promptId, outcome: "done", error: null });
+    } else await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  expect(heard.map((text) => text.slice(0, 100))).toEqual(
+    ["x", ...texts].filter((_, index) => index !== 3).map((text) => text.trim().slice(0, 100)),
+  );
+  expect(heard[2] === texts[1], "the longest one").toBe(true);
+  const { prompts } = (
+    await eventually(async () => {
+      const view = await json<SessionView>("GET", `/api/sessions/${id}`);
+      return !view.body.isWorking && view;
+    }, "all are over")
+  ).body;
+  expect(prompts.filter(({ status }) => status !== "done")).toMatchObject([
+    { status: "failed", error: expect.stringContaining("too long for one message") },
+  ]);
 });
 
 it("[PR2] [PR3] what is not there or not allowed is refused with its code", async () => {
