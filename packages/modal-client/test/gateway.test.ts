@@ -70,6 +70,23 @@ describe("start", () => {
     expect(await runtimeCount(sandboxId)).toBe(1);
   });
 
+  test("a launcher waits in a new sandbox before it is asked for; one that is gone by then is not missed", async () => {
+    const waitingIn = (sandboxId: string) =>
+      t.world.shell(
+        sandboxId,
+        "cd /proc; for p in [0-9]*; do grep -a -q '[I]FS= read -r config' $p/cmdline && echo $p; done; true",
+      );
+    const used = await create();
+    const gone = await create();
+    for (const sandboxId of [used, gone]) await eventually(async () => (await waitingIn(sandboxId)) !== "");
+    await t.world.shell(gone, `kill -9 ${await waitingIn(gone)}`);
+    for (const sandboxId of [used, gone]) {
+      expect(succeeded(await t.main.client.start(sandboxId, { config })).started).toBe(true);
+      await eventually(async () => (await runtimeCount(sandboxId)) === 1);
+      expect(await waitingIn(sandboxId)).toBe("");
+    }
+  });
+
   test("the runtime runs below tini, in a session of its own, and outlives the call", async () => {
     const sandboxId = await createStarted();
     await logOf(sandboxId);

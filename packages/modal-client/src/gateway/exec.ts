@@ -16,25 +16,32 @@ const commandOf = (call: ShellCall): string[] => ["/bin/sh", "-c", call.script, 
 /** The sandbox ends the script a second before the gateway ends its wait; Modal counts whole seconds. */
 const remoteLimitMs = (limitMs: number): number => Math.max(1_000, Math.floor((limitMs - 1_000) / 1_000) * 1_000);
 
-/** Answers the exit code. */
-export function runShell(sandbox: Sandbox, call: ShellCall): Promise<number> {
-  return withDeadline("a command in the sandbox", call.limitMs, run());
+/** A script that has been begun and may be waiting for its line. Answers the exit code. */
+export type OpenShell = (line?: string) => Promise<number>;
 
-  async function run(): Promise<number> {
-    const child = await sandbox.exec(commandOf(call), {
-      stdout: "ignore",
-      stderr: "ignore",
-      timeoutMs: remoteLimitMs(call.limitMs),
-    });
+/** Without an end to the wait: that is for whoever calls it. The script itself ends within `limitMs` of now. */
+export async function openShell(sandbox: Sandbox, call: Omit<ShellCall, "line">): Promise<OpenShell> {
+  const child = await sandbox.exec(commandOf(call), {
+    stdout: "ignore",
+    stderr: "ignore",
+    timeoutMs: remoteLimitMs(call.limitMs),
+  });
+  return async (line) => {
     const exit = child.wait();
-    if (call.line === undefined) return exit;
+    if (line === undefined) return exit;
     // A script that ends at once closes its input: its exit code then says more than the failed write.
-    const written = child.stdin.writeText(`${call.line}\n`).catch(async (error: unknown) => {
+    const written = child.stdin.writeText(`${line}\n`).catch(async (error: unknown) => {
       await new Promise((resolve) => setTimeout(resolve, writeGraceMs));
       throw error;
     });
     return Promise.race([exit, written.then(() => exit)]);
-  }
+  };
+}
+
+/** Answers the exit code. */
+export function runShell(sandbox: Sandbox, call: ShellCall): Promise<number> {
+  const run = openShell(sandbox, call).then((finish) => finish(call.line));
+  return withDeadline("a command in the sandbox", call.limitMs, run);
 }
 
 /** Answers what the script printed, as bytes. */

@@ -18,7 +18,8 @@ import { classifyFailure, GatewayFault } from "./errors.ts";
 import { readShell, runShell } from "./exec.ts";
 import { createHandles } from "./handles.ts";
 import { type Images } from "./images.ts";
-import { aliveOutcomes, aliveScript, type LaunchOutcome, launchOutcomes, launchScript, logScript } from "./launcher.ts";
+import { aliveOutcomes, aliveScript, type LaunchOutcome, launchOutcomes, logScript } from "./launcher.ts";
+import { createLaunches } from "./launches.ts";
 import { type Provider } from "./provider.ts";
 
 const rememberedSandboxes = 500;
@@ -54,6 +55,8 @@ export function createSandboxes(options: {
   const { modal } = provider;
   // What create answers includes the way to the sandbox's router: keeping the object saves start two round trips.
   const handles = createHandles<Sandbox>(rememberedSandboxes, (sandbox) => sandbox.detach());
+
+  const launches = createLaunches({ handle, limitMs: deadlinesMs.exec });
 
   async function handle(sandboxId: string): Promise<Sandbox> {
     const known = handles.get(sandboxId);
@@ -134,17 +137,13 @@ export function createSandboxes(options: {
         createOrAdopt(name, image, request),
       ).catch((error: unknown) => explainCreateFailure(error, image, request));
       handles.set(sandbox.sandboxId, sandbox);
+      if (created) launches.sendAhead(sandbox);
       return { sandboxId: sandbox.sandboxId, created, durationMs: performance.now() - startedAt, baseWaitMs };
     },
 
     async start(sandboxId, config) {
       const startedAt = performance.now();
-      const code = await runShell(await handle(sandboxId), {
-        script: launchScript,
-        args: [sandboxId],
-        line: JSON.stringify(config),
-        limitMs: deadlinesMs.exec,
-      });
+      const code = await launches.launch(sandboxId, JSON.stringify(config));
       return { started: toStarted(code), durationMs: performance.now() - startedAt };
     },
 
@@ -178,10 +177,14 @@ export function createSandboxes(options: {
         if (classifyFailure(error, "sandbox").kind !== "not_found") throw error;
       }
       handles.delete(sandboxId);
+      launches.forget(sandboxId);
     },
 
     list: (tags) => withDeadline("listing the sandboxes", deadlinesMs.list, list(tags)),
-    close: () => handles.clear(),
+    close: () => {
+      launches.close();
+      handles.clear();
+    },
   };
 
   /** The answer that the SDK made an exit code of. null: it cannot be had, and the exit code has to do. */
