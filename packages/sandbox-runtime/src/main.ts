@@ -30,9 +30,9 @@ async function readConfig(): Promise<RuntimeConfig> {
 }
 
 async function main(): Promise<number> {
-  const version = versionOfFile(import.meta.filename);
+  const runtimeVersion = versionOfFile(import.meta.filename);
   try {
-    return await runRuntime(await readConfig(), { runtimeVersion: await version });
+    return await runRuntime(await readConfig(), { runtimeVersion });
   } catch (error) {
     console.error(error instanceof Error ? error.message : String(error));
     return exitCodes.invalidConfig;

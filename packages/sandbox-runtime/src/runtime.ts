@@ -1,7 +1,6 @@
 /** Runs one RuntimeConfig from the first dial to the exit code. The only place that knows every part of the runtime. */
 import { createHash, randomUUID } from "node:crypto";
-import { mkdirSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { mkdirSync, readFileSync } from "node:fs";
 import { bridgeCloseCodes, type RuntimeConfig, sandboxPaths } from "@open-inspect/protocol";
 import { createBridge } from "./adapters/bridge-socket.ts";
 import { createCredentialCache } from "./adapters/credential-server.ts";
@@ -34,12 +33,8 @@ export function versionOf(sha256: string): string {
   return sha256.slice(0, 16);
 }
 
-export async function versionOfFile(file: string): Promise<string> {
-  return versionOf(
-    createHash("sha256")
-      .update(await readFile(file))
-      .digest("hex"),
-  );
+export function versionOfFile(file: string): string {
+  return versionOf(createHash("sha256").update(readFileSync(file)).digest("hex"));
 }
 
 const agentPort = 4096;

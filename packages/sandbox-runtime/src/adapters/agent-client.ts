@@ -19,8 +19,6 @@ export interface AgentClient {
   events(onEvent: (event: AgentEvent) => void, onEnd: (why: string) => void): Promise<EventStream>;
 }
 
-// An import would load the WebSocket client that node:http offers too, which takes longer than all else before the agent begins.
-const { request } = process.getBuiltinModule("node:http");
 const answerMaxBytes = 64 * 1024 * 1024;
 const eventMaxCharacters = 16 * 1024 * 1024;
 const streamOpenMs = 15_000;
@@ -28,6 +26,8 @@ const streamOpenMs = 15_000;
 const streamSilenceMs = 25_000;
 
 export function createAgentClient(port: number, password: string): AgentClient {
+  // An import would load the WebSocket client that node:http offers too, which takes longer than all else before the agent begins.
+  const { request } = process.getBuiltinModule("node:http");
   const authorization = `Basic ${Buffer.from(`opencode:${password}`).toString("base64")}`;
   // One connection per call: a connection made before the routes are attached hangs for ever, and must not be reused.
   const open = (method: string, path: string, headers: Record<string, string | number>): ClientRequest =>

@@ -4,8 +4,6 @@ import { join } from "node:path";
 import { type AgentSessionRequest, agentSessionRequestSchema } from "@open-inspect/protocol";
 import { type AgentSessions } from "./bridge-socket.ts";
 
-// An import would load more than this: see agent-client.ts.
-const { createServer } = process.getBuiltinModule("node:http");
 const questionMaxBytes = 1024 * 1024;
 
 /** @param ask rejects with a sentence for the agent */
@@ -13,6 +11,8 @@ export async function startAgentTools(options: {
   stateDir: string;
   ask: (request: AgentSessionRequest) => Promise<AgentSessions>;
 }): Promise<{ close(): Promise<void> }> {
+  // An import would load more than this, and before the agent begins: see agent-client.ts.
+  const { createServer } = process.getBuiltinModule("node:http");
   const socketPath = join(options.stateDir, "agent-tools.sock");
 
   /** Text for the model. */
