@@ -159,12 +159,14 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
   function applySoon(): void {
     if (batch !== null) return;
     const sinceMs = now() - appliedAt;
-    if (sinceMs < 0 || sinceMs >= deadlines.bridgeBatchMs) return applyInbox();
-    // A timer costs as much as some events: the one that runs serves whatever has come by then.
-    batch = setTimeout(() => {
-      batch = null;
-      applyInbox();
-    }, deadlines.bridgeBatchMs);
+    if (sinceMs < 0 || sinceMs >= deadlines.bridgeBatchMs) applyInbox();
+    else {
+      // A timer costs as much as some events: the one that runs serves whatever has come by then.
+      batch = setTimeout(() => {
+        batch = null;
+        applyInbox();
+      }, deadlines.bridgeBatchMs);
+    }
   }
 
   function currentSocket(attempt: string): WebSocket | null {
