@@ -304,3 +304,12 @@ it("a file that is dropped beside the box goes along, and never replaces the pag
   await screen.findByRole("button", { name: "Remove a.txt" });
   expect(fireEvent.drop(box, { dataTransfer: { types: ["text/plain"], files: [] } })).toBe(true);
 });
+
+it("of an answer with very many blocks only those near the screen are laid out; a usual one stays plain", async () => {
+  const parts = (count: number) => [text("t", "A paragraph.\n\n".repeat(count))];
+  await openSession(session({ prompts: [prompt(1, { parts: parts(200) }), prompt(2, { parts: parts(3) })] }));
+  const [long, short] = await screen.findAllByRole("region", { name: /^Answer to/ });
+  expect(long?.querySelectorAll(".answer-block > p")).toHaveLength(200);
+  expect(short?.querySelectorAll("p")).toHaveLength(3);
+  expect(short?.querySelector(".answer-block")).toBeNull();
+});

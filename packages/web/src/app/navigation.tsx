@@ -7,7 +7,7 @@ import { type Theme, useTheme } from "../lib/theme.ts";
 
 export function Brand() {
   return (
-    <Link to="/" className="flex h-8 items-center gap-2 rounded-md px-2 font-semibold tracking-tight">
+    <Link to="/" className="flex h-8 items-center gap-2 whitespace-nowrap rounded-md px-2 font-semibold tracking-tight">
       <span aria-hidden="true" className="flex size-5 items-center justify-center rounded bg-solid text-on-solid">
         <Layers className="size-3.5" />
       </span>

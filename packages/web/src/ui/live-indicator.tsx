@@ -19,7 +19,7 @@ export function LiveIndicator({ state, label }: { state: LiveState; label: strin
       className="inline-flex items-center gap-1.5 text-faint text-xs"
     >
       <span aria-hidden="true" className={cn("size-1.5 rounded-full", dot)} />
-      {word}
+      <span className="max-sm:sr-only">{word}</span>
     </span>
   );
 }

@@ -4,20 +4,29 @@ import { memo, type ReactNode } from "react";
 import { decode, isKnown, parseMarkdown, safeAddress } from "../lib/markdown.ts";
 import { CodeBlock } from "./code-block.tsx";
 
+/** Blocks from which on those far from the screen are laid out only when they come near. */
+const longAnswer = 80;
+
 const isHeading = (token: Token): token is Tokens.Heading => token.type === "heading";
 
 export const Markdown = memo(function Markdown({ source }: { source: string }) {
   const tokens = parseMarkdown(source);
+  const isLong = tokens.length > longAnswer;
   const topDepth = Math.min(...tokens.map((token) => (isHeading(token) ? token.depth : 6)));
   return (
     <div className="space-y-3 break-words leading-6">
       {tokens.map((token, index) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: a streamed text grows at its end, its blocks keep their places
-        <Block key={index} raw={token.raw} token={token} topDepth={isHeading(token) ? topDepth : 0} />
+        <Placed key={index} isLong={isLong && token.type !== "space"}>
+          <Block raw={token.raw} token={token} topDepth={isHeading(token) ? topDepth : 0} />
+        </Placed>
       ))}
     </div>
   );
 });
+
+const Placed = ({ isLong, children }: { isLong: boolean; children: ReactNode }) =>
+  isLong ? <div className="answer-block">{children}</div> : children;
 
 /** A finished block of a growing answer is drawn once: its source tells whether it is another one. */
 const Block = memo(
