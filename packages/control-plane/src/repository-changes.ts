@@ -6,6 +6,7 @@ import { createRepositories } from "./adapters/d1/repositories.ts";
 import { createSessionSettings } from "./adapters/d1/session-settings.ts";
 import { type GitHubResult, type KnownRepository, type Log } from "./domain/ports.ts";
 import { type Env } from "./env.ts";
+import { tellPools } from "./pools.ts";
 
 /** who switched on, as the first build under a new name says */
 const renamedBy = "GitHub (renamed)";
@@ -57,10 +58,16 @@ export async function resolveMissing(env: Env, scope: string, name: RepositoryRe
     await renameRepository(env, scope, found.value);
   } else if (found && !found.ok && found.error.kind === "not_found") {
     log.info("repository.gone", { scope });
-    await repositories.markGone([scope], Date.now());
+    await loseRepositories(env, [scope]);
     return true;
   } else await repositories.markUnavailable([scope], Date.now());
   return false;
+}
+
+/** They are deleted, or cannot be seen any more: nothing stands ready for them. */
+export async function loseRepositories(env: Env, scopes: readonly string[]): Promise<void> {
+  await createRepositories(env.DB).markGone(scopes, Date.now());
+  await tellPools(env, scopes);
 }
 
 /** Its repositories cannot be read until it is back; nothing else changes, and what they have goes on serving. */

@@ -24,7 +24,7 @@ import { type Comparison, type KnownRepository } from "../domain/ports.ts";
 import { commitInfo, sightingOf } from "../domain/sightings.ts";
 import { planCheck } from "../domain/tick-plan.ts";
 import { type Env, readConfig } from "../env.ts";
-import { loseInstallation, renameRepository } from "../repository-changes.ts";
+import { loseInstallation, loseRepositories, renameRepository } from "../repository-changes.ts";
 import { syncRepositories } from "../repository-sync.ts";
 import { recordChecks } from "../scheduler/record.ts";
 
@@ -122,7 +122,7 @@ export async function takeRepositoryEvent(env: Env, event: GithubRepositoryEvent
       return accepted(`the repository is ${action}`);
     }
     case "deleted":
-      await repositories.markGone([scope], now);
+      await loseRepositories(env, [scope]);
       return accepted("the repository is gone");
     case "privatized":
     case "publicized":
@@ -170,7 +170,7 @@ export async function takeInstallationRepositories(
 ): Promise<Accepted> {
   if (action === "removed") {
     const scopes = removed.map(({ full_name: fullName }) => `repo:${fullName.toLowerCase()}`);
-    await createRepositories(env.DB).markGone(scopes, Date.now());
+    await loseRepositories(env, scopes);
     return accepted(`${scopes.length} repositories are gone`);
   }
   // The event does not say all that has to be known of new ones.

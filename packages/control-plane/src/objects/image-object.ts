@@ -15,7 +15,6 @@ import {
 import { createBridge } from "../adapters/bridge.ts";
 import { findBuild } from "../adapters/d1/builds.ts";
 import { createImageRows } from "../adapters/d1/image-rows.ts";
-import { createSessionSettings } from "../adapters/d1/session-settings.ts";
 import { createLog } from "../adapters/log.ts";
 import { acceptSocket, createViewers, sendText } from "../adapters/sockets.ts";
 import { createEffectStore } from "../adapters/sqlite/effect-store.ts";
@@ -30,6 +29,7 @@ import { buildViews, droppedView, imageStateOf, recordView } from "../domain/ima
 import { runningPhase } from "../domain/phases.ts";
 import { decideTick } from "../domain/schedule.ts";
 import { type Env, readConfig } from "../env.ts";
+import { tellPools } from "../pools.ts";
 import { setAlarm } from "./alarm.ts";
 import { gitCredential } from "./credentials.ts";
 import { newBuildPlan } from "./ids.ts";
@@ -96,9 +96,7 @@ export class ImageObject extends DurableObject<Env> {
         rows: createImageRows(this.env.DB, target ? imageScopeOf(target) : ""),
         feed: this.env.FEED.getByName("feed"),
         slots: this.env.BUILD_SLOTS.getByName("slots"),
-        tellPool: async (scope) => {
-          if (await createSessionSettings(this.env.DB).hasPool(scope)) await this.env.POOLS.getByName(scope).imageChanged(scope);
-        },
+        tellPool: (scope) => tellPools(this.env, [scope]),
         notifier: notifierOf(this.env),
         recorded: () => this.runner.settled(recordLane, settleMs),
         lastLines: () => this.lastLines(),

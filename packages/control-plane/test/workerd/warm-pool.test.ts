@@ -1,4 +1,5 @@
 /** Warm pools with everything behind them: settings, the pool's object, sessions' objects, a gateway in memory. */
+
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { type ImageState, type PoolView, type SessionView } from "@open-inspect/protocol";
@@ -19,6 +20,7 @@ import {
   untilPool,
   untilReady,
 } from "./warm-world.ts";
+import { deliver } from "./webhook.ts";
 
 const pool = () => env.POOLS.getByName("repo:acme/shop");
 const start = async (body: object = {}) =>
@@ -167,6 +169,31 @@ it("[WP13] a repository that is renamed takes its session settings along, and it
   await hiddenSessions(0);
   const { settings } = (await json<PoolView>("GET", settingsPath.replace("shop", "store"))).body;
   expect(settings.poolSize).toBe(1);
+});
+
+it("[WP3] a repository that is deleted, or that the installation lost, keeps no sandboxes", async () => {
+  const owner = { login: "acme" };
+  const repository = {
+    id: 7,
+    name: "shop",
+    full_name: "acme/shop",
+    owner,
+    private: true,
+    clone_url: "http://github.test/acme/shop.git",
+  };
+  const installation = { id: 1 };
+  await buildImage();
+  for (const [event, content] of [
+    ["repository", { action: "deleted", repository, installation }],
+    ["installation_repositories", { action: "removed", repositories_removed: [{ full_name: "acme/shop" }], installation }],
+  ] as const) {
+    await json("GET", "/api/repositories?sync=force");
+    await setPool(1);
+    await hiddenSessions(1);
+    expect(await deliver(event, content)).toMatchObject({ accepted: true });
+    await hiddenSessions(0);
+    await setPool(0);
+  }
 });
 
 it("[WP12] without a pool nothing is asked of one, neither by a start nor by an image", async () => {

@@ -1,6 +1,6 @@
 /** What a repository sets for its sessions, in D1. Written by its PoolObject alone. No row: the defaults. */
 import { type SessionSettings } from "@open-inspect/protocol";
-import { eq, gt, sql } from "drizzle-orm";
+import { and, eq, gt, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { sessionSettings } from "./schema.ts";
 
@@ -15,14 +15,15 @@ export function createSessionSettings(d1: D1Database) {
       const [row] = await db.select().from(sessionSettings).where(eq(sessionSettings.scope, scope));
       return row?.settings ?? null;
     },
-    /** Whether anybody wants sandboxes to stand ready. */
-    async hasPool(scope: string): Promise<boolean> {
+    /** Those of which somebody wants sandboxes to stand ready. */
+    async withPool(scopes: readonly string[]): Promise<string[]> {
       const size = sql<number>`${sessionSettings.settings} ->> '$.poolSize'`;
-      const [row] = await db
-        .select({ size })
+      const isAmong = sql`${sessionSettings.scope} in (select value from json_each(${JSON.stringify(scopes)}))`;
+      const rows = await db
+        .select({ scope: sessionSettings.scope })
         .from(sessionSettings)
-        .where(sql`${eq(sessionSettings.scope, scope)} and ${gt(size, 0)}`);
-      return row !== undefined;
+        .where(and(isAmong, gt(size, 0)));
+      return rows.map(({ scope }) => scope);
     },
   };
 }
