@@ -22,6 +22,7 @@ import {
   sessionObject,
   someSha,
   startedSandbox,
+  watchSession,
 } from "./harness.ts";
 
 const minuteMs = 60_000;
@@ -89,6 +90,29 @@ it("[SE15] [SE19] an idle session is kept and stopped; a prompt starts it from i
     receipt: { startedFrom: "snapshot" },
   });
   expect((await connectRuntime(runtime.config)).closed?.code, "the old sandbox is not listened to").toBe(4001);
+});
+
+it("[SE15] a prompt keeps its sandbox however long it is silent; pages that are open do not", async () => {
+  const { session, runtime } = await startReady({ prompt: "build it" });
+  const sent = await eventually(async () => runtime.received.find((one) => one.type === "prompt"), "the prompt arrives");
+  const promptId = sent.type === "prompt" ? sent.promptId : "";
+  runtime.event({ type: "prompt.started", promptId });
+  await eventually(async () => (await read(session.id)).prompts[0]?.status === "running", "it runs");
+  const pages = [await watchSession(session.id), await watchSession(session.id)];
+  const begunAt = Date.now();
+  await idle(session.id, runtime, async () => Date.now() - begunAt > 25 * minuteMs);
+  expect(await read(session.id)).toMatchObject({ status: "ready", idleStopAt: null });
+
+  runtime.event({ type: "prompt.finished", promptId, outcome: "done", error: null });
+  await eventually(async () => (await read(session.id)).idleStopAt, "it is idle");
+  const endedAt = Date.now();
+  const status = async () => (await read(session.id)).status;
+  await idle(session.id, runtime, async () => (await status()) !== "ready");
+  expect(Date.now() - endedAt).toBeGreaterThanOrEqual(10 * minuteMs - 1_000);
+  expect(Date.now() - endedAt).toBeLessThan(11 * minuteMs);
+  await ringUntil(session.id, async () => (await status()) === "stopped");
+  await eventually(async () => pages.every((page) => page.replica.view?.status === "stopped"), "every page says so");
+  expect(pages.map((page) => page.closed)).toEqual([null, null]);
 });
 
 it("[SE5] a stop aborts the prompt in hand before the files are kept, and ends those that wait", async () => {
