@@ -88,8 +88,7 @@ export function endAtLifetime(state: SessionState, life: SandboxLife, now: numbe
 }
 
 const stopped = "The session was stopped.";
-const moved =
-  "The sandbox was at the end of its 24 hours, so the session went on in a new one. Its files were kept; ask again to go on.";
+const moved = "The sandbox was at the end of its 24 hours, so the session goes on in a new one. Ask again to go on.";
 
 /** A person's stop: what runs and waits is over. */
 export const stopWork = (state: SessionState, now: number): LiveStep => tellPrompts(state, "all", "stopped", stopped, now);

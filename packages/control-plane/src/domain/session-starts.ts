@@ -61,6 +61,9 @@ export function create(order: SessionOrder, now: number): LiveStep {
   return { state: { ...begun, attemptAt: order.acceptedAt }, effects };
 }
 
+/** No try of a start, but the reason why it has older files than the last sandbox had. */
+const olderFiles = "The files of the last sandbox were not kept: these are from the stop before.";
+
 /** Another sandbox for a session without one. */
 export function resume(state: SessionState, now: number): LiveStep {
   const { behind: _behind, headSha: _headSha, imageFailure: _imageFailure, ...known } = state;
@@ -74,7 +77,11 @@ export function resume(state: SessionState, now: number): LiveStep {
     isResumeAsked: false,
   };
   const { snapshot } = state;
-  if (snapshot && snapshot.expiresAt - deadlines.imageUseMarginMs > now) return beginAttempt(fresh, "snapshot", now);
+  if (snapshot && snapshot.expiresAt - deadlines.imageUseMarginMs > now) {
+    const isOlder = readyAt !== null && snapshot.takenAt < readyAt;
+    const fallbacks = isOlder ? [{ from: "snapshot" as const, reason: olderFiles }] : [];
+    return beginAttempt({ ...fresh, fallbacks }, "snapshot", now);
+  }
   const reason = snapshot
     ? "The session's own snapshot has reached the end of its life."
     : "No snapshot of the session was kept.";
@@ -168,7 +175,7 @@ function giveUpSnapshot(state: SessionState, failure: Failure, mayDoBetter: bool
   if (failure.code === "image_missing") {
     return choose({ ...state, snapshot: null }, "The session's own snapshot is not at the provider any more.", now);
   }
-  const tries = 1 + state.fallbacks.filter((one) => one.from === "snapshot").length;
+  const tries = 1 + state.fallbacks.filter((one) => one.from === "snapshot" && one.reason !== olderFiles).length;
   if (!mayDoBetter || tries >= limits.snapshotStarts) return choose(state, failure.message, now);
   const fallbacks = [...state.fallbacks, { from: "snapshot" as const, reason: failure.message }];
   return beginAttempt({ ...state, fallbacks }, "snapshot", now);

@@ -319,6 +319,43 @@ it("[SE19] a snapshot that is gone, past its end or was never taken is named, to
   expect(old.view().fallbacks).toEqual([{ from: "snapshot", reason: expect.stringContaining("end of its life") }]);
 });
 
+it("[SE18] [SE19] when the files of the last sandbox were not kept, the session that goes on from older ones says so, and tries those twice", () => {
+  for (const lose of [
+    (session: Driver) => {
+      // At its move the provider cannot take the snapshot.
+      session.pass(23.5 * hourMs);
+      const [told] = session.owed("prompts.end");
+      expect(told?.cause, "nobody knows yet whether they will be kept").not.toMatch(/files/);
+      session.work({ isWorking: true, promptCount: 3 });
+      session.snapshotFailed();
+      session.sandboxEnded();
+    },
+    (session: Driver) => {
+      session.died();
+      session.work({ isWorking: true, promptCount: 3 });
+    },
+  ]) {
+    const session = createSessionDriver();
+    session.ready();
+    session.stopped();
+    session.pass(hourMs);
+    session.work(working);
+    expect(session.view().fallbacks).toEqual([]);
+    session.ready();
+    session.work({ isWorking: true, promptCount: 2 });
+    session.pass(minuteMs);
+    lose(session);
+    const older = { from: "snapshot", reason: expect.stringContaining("were not kept") };
+    expect(session.view().fallbacks).toEqual([older]);
+    expect(session.ever("sandbox.create").at(-1)).toMatchObject({ source: { providerImageId: "snapshot-of-one" } });
+    session.up();
+    session.event({ type: "failed", failure: createFailure("runtime_never_connected") });
+    expect(session.owed("sandbox.create"), "a second try").toMatchObject([{ source: { providerImageId: "snapshot-of-one" } }]);
+    session.ready();
+    expect(session.view()).toMatchObject({ status: "ready", fallbacks: [older, { from: "snapshot" }] });
+  }
+});
+
 it("[SE19] a snapshot whose runtime is not used any more is left out, with the reason", () => {
   const session = createSessionDriver();
   session.ready();
