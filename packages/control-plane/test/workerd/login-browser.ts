@@ -24,6 +24,8 @@ export async function answerAtGitHub(authorize: URL, person: string | null): Pro
 
 export function openBrowser(origin = site): Browser {
   const cookies = new Map<string, string>();
+  // What may come from one address in a minute is limited.
+  const address = crypto.randomUUID();
   const browser: Browser = {
     origin,
     cookies,
@@ -32,6 +34,7 @@ export function openBrowser(origin = site): Browser {
       const answer = await exports.default.fetch(path.startsWith("/") ? `${origin}${path}` : path, {
         ...{ method, redirect: "manual" },
         headers: {
+          "cf-connecting-ip": address,
           ...(cookie === "" ? {} : { cookie }),
           ...(body === undefined ? {} : { "content-type": "application/json" }),
           ...headers,

@@ -89,7 +89,9 @@ it("[PU12] GitHub that is away for a moment is waited for in the person's name",
   const push = await pushOf(runtime);
   await change({ refusedWith: 503 });
   finish(runtime, push, pushed(push));
-  await eventually(async () => (await viewSession(session.id)).pullRequestProgress?.at === "opening", "it is being opened");
+  const asked = async () => (await github({ do: "state" })).calls.some((one) => /^GET \/repos\/[^/]+\/shop\/pulls$/i.test(one));
+  await eventually(asked, "GitHub is asked");
+  expect((await viewSession(session.id)).pullRequestProgress?.at).toBe("opening");
   await change({ refusedWith: null });
   expect((await answer).body.pullRequestBy).toEqual({ login: "mona", reason: null });
 });

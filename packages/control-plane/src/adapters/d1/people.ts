@@ -58,7 +58,7 @@ export function createPeople(d1: D1Database) {
       const taken = await db
         .update(people)
         .set({ busyUntil })
-        .where(and(is(githubId), lte(people.busyUntil, now), lte(people.retryAt, now)));
+        .where(and(is(githubId), lte(people.busyUntil, now)));
       return taken.meta.changes > 0;
     },
     /** New tokens in the place of those in `row`. @returns the row as it is then; null: somebody else has put others there */
@@ -88,4 +88,3 @@ export function createPeople(d1: D1Database) {
     },
   };
 }
-export type People = ReturnType<typeof createPeople>;
