@@ -54,7 +54,7 @@ export const RepositoryRow = memo(function RepositoryRow({ repository }: { repos
           aria-label={`Clone URL and more for ${fullName}`}
           title="Clone URL and more"
           aria-expanded={open}
-          aria-controls={detailsId}
+          aria-controls={open ? detailsId : undefined}
           onClick={() => setOpen(!open)}
         >
           <ChevronDown aria-hidden="true" className={cn("transition-transform", open && "rotate-180")} />

@@ -18,6 +18,7 @@ interface ConversationProps {
   prompts: readonly PromptView[];
   actions: SessionActions;
   region: RefObject<HTMLDivElement | null>;
+  onAskAgain: (prompt: PromptView) => void;
   /** leads to how it started */
   onShowStart: () => void;
   /** stands below the last answer */
@@ -27,7 +28,7 @@ interface ConversationProps {
 /** Drawn at once; a long conversation is there in a moment, and its beginning when it is asked for. */
 const drawnPrompts = 40;
 
-export function Conversation({ session, prompts, actions, region, onShowStart, children }: ConversationProps) {
+export function Conversation({ session, prompts, actions, region, onAskAgain, onShowStart, children }: ConversationProps) {
   const [more, setMore] = useState(0);
   const { isAtEnd, toEnd, onScroll } = useFollow(region, prompts);
   const hidden = Math.max(0, prompts.length - drawnPrompts - more);
@@ -52,7 +53,7 @@ export function Conversation({ session, prompts, actions, region, onShowStart, c
           ) : (
             <ol aria-label="Conversation" className="space-y-7">
               {prompts.slice(hidden).map((prompt) => (
-                <Row key={prompt.id} session={session} prompt={prompt} actions={actions} />
+                <Row key={prompt.id} session={session} prompt={prompt} actions={actions} onAskAgain={onAskAgain} />
               ))}
             </ol>
           )}
@@ -69,10 +70,14 @@ export function Conversation({ session, prompts, actions, region, onShowStart, c
   );
 }
 
+interface RowProps extends Pick<ConversationProps, "session" | "actions" | "onAskAgain"> {
+  prompt: PromptView;
+}
+
 /** The one that waits stands in the conversation when nothing runs before it. */
-function Row({ session, prompt, actions }: { session: SessionView; prompt: PromptView; actions: SessionActions }) {
+function Row({ session, prompt, actions, onAskAgain }: RowProps) {
   const [isEdited, setIsEdited] = useState(false);
-  if (prompt.status !== "queued") return <PromptRow sessionId={session.id} prompt={prompt} />;
+  if (prompt.status !== "queued") return <PromptRow sessionId={session.id} prompt={prompt} onAskAgain={onAskAgain} />;
   // What has arrived at the session can be changed; what is on its way cannot.
   const isThere = session.prompts.some(({ id }) => id === prompt.id);
   return (

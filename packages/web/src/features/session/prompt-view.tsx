@@ -24,10 +24,14 @@ interface PromptRowProps {
   waiting?: ReactNode;
   /** stand beside what was asked */
   actions?: ReactNode;
+  /** asks once more what never reached the agent */
+  onAskAgain?: ((prompt: PromptView) => void) | undefined;
 }
 
-export const PromptRow = memo(function PromptRow({ sessionId, prompt, waiting, actions }: PromptRowProps) {
-  if (prompt.status === "cancelled") return <CancelledRow prompt={prompt} />;
+export const PromptRow = memo(function PromptRow({ sessionId, prompt, waiting, actions, onAskAgain }: PromptRowProps) {
+  // With a reason it was not its writer who took it back.
+  const isUnasked = prompt.status === "cancelled" && prompt.error !== null;
+  if (prompt.status === "cancelled" && !isUnasked) return <CancelledRow prompt={prompt} />;
   return (
     <li data-prompt={prompt.id} data-prompt-status={prompt.status} tabIndex={-1} className="prompt-row scroll-mt-4 outline-none">
       <Asked sessionId={sessionId} prompt={prompt} actions={actions} />
@@ -41,9 +45,20 @@ export const PromptRow = memo(function PromptRow({ sessionId, prompt, waiting, a
         {prompt.error === null ? null : (
           <p role="alert" className="flex items-start gap-2 break-words rounded-md bg-bad-soft px-3.5 py-2.5 text-bad text-sm">
             <CircleAlert aria-hidden="true" className="mt-0.5 size-4 shrink-0" />
-            <span className="min-w-0">{prompt.error}</span>
+            <span className="min-w-0 flex-1">
+              {isUnasked ? "Not asked: " : null}
+              {prompt.error}
+            </span>
+            {isUnasked && onAskAgain !== undefined && prompt.attachments.length === 0 ? (
+              <button type="button" className="text-link shrink-0" onClick={() => onAskAgain(prompt)}>
+                Ask again
+              </button>
+            ) : null}
           </p>
         )}
+        {prompt.status === "done" && prompt.parts.length === 0 ? (
+          <p className="text-muted text-sm">The agent ended without an answer.</p>
+        ) : null}
       </section>
       <End prompt={prompt} />
     </li>
@@ -151,7 +166,7 @@ function Part({ part }: { part: PromptPart }) {
 /** What it is doing, or how it ended and what it cost. */
 function End({ prompt }: { prompt: PromptView }) {
   const { status, startedAt, finishedAt, usage, parts } = prompt;
-  if (status === "queued") return null;
+  if (status === "queued" || status === "cancelled") return null;
   if (status === "running") {
     return (
       <p className="mt-3 flex items-center gap-2 text-muted text-sm sm:px-1">

@@ -1,7 +1,7 @@
 /** A session: the conversation, and beside it what has changed, what is to do, how it started and what was printed. */
 import { type PromptView, type SessionView } from "@open-inspect/protocol";
 import { useNavigate } from "@tanstack/react-router";
-import { type RefObject, useEffect, useMemo, useRef } from "react";
+import { type RefObject, useCallback, useEffect, useMemo, useRef } from "react";
 import { useTitle } from "../../lib/clock.ts";
 import { rememberModels } from "../../lib/remembered.ts";
 import { useServices } from "../../lib/services.tsx";
@@ -57,6 +57,12 @@ function SessionFrame({ live, session }: { live: LiveSession; session: SessionVi
     () => arrangePrompts([...session.prompts, ...underWay.map((each) => toPromptView(each))]),
     [session.prompts, sender.outgoing],
   );
+  // The same function throughout: a row that has not changed is not drawn anew.
+  const latestSender = useRef(sender);
+  useEffect(() => {
+    latestSender.current = sender;
+  });
+  const askAgain = useCallback(({ text, model }: PromptView) => latestSender.current.send({ text, model, attachments: [] }), []);
   const running = session.prompts.find(({ status }) => status === "running");
   useSessionKeys({
     onWrite: () => {
@@ -86,6 +92,7 @@ function SessionFrame({ live, session }: { live: LiveSession; session: SessionVi
               prompts={shown}
               actions={actions}
               region={region}
+              onAskAgain={askAgain}
               onShowStart={() => panel.choose("start")}
             >
               <Notices session={session} actions={actions} onShowOutput={() => panel.choose("output")} />
