@@ -79,6 +79,12 @@ export type GithubPullRequestEvent = z.infer<typeof githubPullRequestEventSchema
 
 export const githubInstallationEventSchema = z.object({ action: z.string(), installation: installationSchema });
 
+/** A person takes back what they have allowed the App to do in their name. GitHub sends it to every App. */
+export const githubAppAuthorizationSchema = z.object({
+  action: z.string(),
+  sender: z.object({ id: z.number().int().positive() }),
+});
+
 export const githubInstallationRepositoriesSchema = z.object({
   action: z.string(),
   installation: installationSchema,

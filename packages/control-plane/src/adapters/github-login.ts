@@ -109,7 +109,13 @@ export function createGitHubLogin(options: { baseUrl: string; clientId: string; 
         }
         return false;
       }),
-    endToken: (access) => attempt(async () => void (await deleteToken({ ...app, token: access, request }))),
+    endToken: (access) =>
+      attempt(async () => {
+        await deleteToken({ ...app, token: access, request }).catch((error: unknown) => {
+          // It has ended by itself.
+          if (!(error instanceof RequestError) || error.status !== 404) throw error;
+        });
+      }),
   };
 }
 

@@ -3,6 +3,7 @@ import {
   type GithubPullRequestEvent,
   type GithubPush,
   type GithubRepositoryEvent,
+  type githubAppAuthorizationSchema,
   type githubInstallationEventSchema,
   type githubInstallationRepositoriesSchema,
   imageScopeOf,
@@ -13,11 +14,13 @@ import { type z } from "zod";
 import { createHeadChecks } from "../adapters/d1/head-checks.ts";
 import { createHeadSightings } from "../adapters/d1/head-sightings.ts";
 import { createInstallations } from "../adapters/d1/installations.ts";
+import { createPeople } from "../adapters/d1/people.ts";
 import { createRepositories } from "../adapters/d1/repositories.ts";
 import { createSessionLinks } from "../adapters/d1/session-links.ts";
 import { createTickRows } from "../adapters/d1/tick-rows.ts";
 import { toPullFound } from "../adapters/github-pulls.ts";
 import { gitHubOf } from "../compose.ts";
+import { deadlines } from "../domain/deadlines.ts";
 import { isIgnored } from "../domain/ignored-paths.ts";
 import { type Target } from "../domain/image-scope-state.ts";
 import { type Comparison, type KnownRepository } from "../domain/ports.ts";
@@ -145,14 +148,28 @@ export async function takePullRequestEvent(env: Env, event: GithubPullRequestEve
   return ids.length === 0 ? ignored("no session opened the pull request") : accepted("the session is told");
 }
 
+/** The event may be older than a login: GitHub is asked with the person's next request. */
+export async function takeAppAuthorization(
+  env: Env,
+  { action, sender }: z.infer<typeof githubAppAuthorizationSchema>,
+  at: number,
+): Promise<Accepted> {
+  if (action !== "revoked") return ignored("nothing is done about such events");
+  await createPeople(env.DB).doubt(sender.id, at - deadlines.accessHoldsMs);
+  return accepted("the person is asked after");
+}
+
 export async function takeInstallationEvent(
   env: Env,
   { action, installation: { id } }: z.infer<typeof githubInstallationEventSchema>,
+  at: number,
 ): Promise<Accepted> {
   switch (action) {
     case "deleted":
     case "suspend":
       await loseInstallation(env, id);
+      // Who may be here is known by what of the installations they may access.
+      await createPeople(env.DB).doubt(null, at - deadlines.accessHoldsMs);
       return accepted("the installation is lost");
     case "unsuspend":
     case "created":

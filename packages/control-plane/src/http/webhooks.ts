@@ -1,8 +1,9 @@
 /**
  * `POST /api/webhooks/github`: checks who sent it and whether it came before. A push to the default branch starts a build, what happens to
- * a repository, an installation or a session's pull request is followed, everything else is acknowledged and ignored.
+ * a repository, an installation, a person's login or a session's pull request is followed, everything else is acknowledged and ignored.
  */
 import {
+  githubAppAuthorizationSchema,
   githubInstallationEventSchema,
   githubInstallationRepositoriesSchema,
   githubPullRequestEventSchema,
@@ -18,6 +19,7 @@ import { type App } from "./app-types.ts";
 import { ApiError } from "./errors.ts";
 import {
   type Accepted,
+  takeAppAuthorization,
   takeInstallationEvent,
   takeInstallationRepositories,
   takePullRequestEvent,
@@ -62,12 +64,14 @@ function take(c: Context<App>, event: string, body: unknown, receivedAt: number)
     case "pull_request":
       return takePullRequestEvent(c.env, parse(githubPullRequestEventSchema, body, "pull_request event"));
     case "installation":
-      return takeInstallationEvent(c.env, parse(githubInstallationEventSchema, body, "installation event"));
+      return takeInstallationEvent(c.env, parse(githubInstallationEventSchema, body, "installation event"), receivedAt);
     case "installation_repositories": {
       const background = (work: Promise<unknown>) => c.executionCtx.waitUntil(work);
       const change = parse(githubInstallationRepositoriesSchema, body, "installation_repositories event");
       return takeInstallationRepositories(c.env, change, background);
     }
+    case "github_app_authorization":
+      return takeAppAuthorization(c.env, parse(githubAppAuthorizationSchema, body, "github_app_authorization event"), receivedAt);
     default:
       return Promise.resolve({ accepted: false, reason: "nothing is done about such events" });
   }

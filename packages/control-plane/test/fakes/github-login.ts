@@ -104,8 +104,8 @@ export function createFakeLogin() {
       if (url.pathname === "/login/oauth/access_token") return exchange(request);
       if (url.pathname === "/applications/Iv1.client/token" && request.method === "DELETE") {
         const { access_token } = (await request.json()) as { access_token: string };
+        if (!grants.delete(access_token)) return Response.json({ message: "Not Found" }, { status: 404 });
         ended.push(access_token);
-        grants.delete(access_token);
         return new Response(null, { status: 204 });
       }
       if (url.pathname !== "/user" && url.pathname !== "/user/installations") return null;

@@ -1,10 +1,11 @@
 /** What becomes of a login in the hours after it: GitHub is asked again, tokens are renewed, answers get lost. */
 import { env } from "cloudflare:workers";
 import { errorBodySchema } from "@open-inspect/protocol";
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import { deadlines } from "../../src/domain/deadlines.ts";
 import { eventually, github, passTime } from "./harness.ts";
 import { type Browser, openBrowser } from "./login-browser.ts";
+import { deliver } from "./webhook.ts";
 
 const rows = async (table: "logins" | "people") => (await env.DB.prepare(`SELECT * FROM ${table}`).all()).results;
 const statusOf = async (browser: Browser) => (await browser.go("GET", "/api/sessions")).status;
@@ -28,6 +29,36 @@ it("[LI6] who loses access is logged out everywhere within an hour", async () =>
   passTime(deadlines.accessRecheckMs + 1);
   expect(await statusOf(one), "asked behind the request").toBe(200);
   await eventually(async () => (await statusOf(one)) === 401, "who takes it back at GitHub is logged out");
+});
+
+it("[LI6] what GitHub tells of a revocation or a lost installation holds with the next request", async () => {
+  const [mona, octo] = [openBrowser(), openBrowser()];
+  await mona.logIn("mona");
+  await octo.logIn("octo-dev");
+  const event = { action: "revoked", sender: { id: 7_000_002 } };
+  expect(await deliver("github_app_authorization", event)).toMatchObject({ accepted: true });
+  expect(await statusOf(mona), "an event from before the login ends nothing").toBe(200);
+  await github({ do: "revoke", login: "mona" });
+  await deliver("github_app_authorization", event);
+  expect([await statusOf(mona), await statusOf(octo)]).toEqual([401, 200]);
+  await github({ do: "person", login: "octo-dev", change: { accounts: [] } });
+  expect(await statusOf(octo)).toBe(200);
+  await deliver("installation", { action: "suspend", installation: { id: 7 } });
+  expect(await statusOf(octo)).toBe(401);
+});
+
+it("[LI8] a logout after the token has ended by itself is as good as any", async () => {
+  const browser = openBrowser();
+  await browser.logIn("mona");
+  await github({ do: "revoke", login: "mona" });
+  const warned = vi.spyOn(console, "warn");
+  expect(await (await browser.go("POST", "/api/auth/logout")).json()).toEqual({ loggedOut: true });
+  await eventually(
+    async () => (await github({ do: "state" })).calls.some((one) => one.startsWith("DELETE /applications/")),
+    "ended",
+  );
+  expect(warned.mock.calls.flat().join("\n")).not.toContain("token.not_ended");
+  warned.mockRestore();
 });
 
 it("[LI6] GitHub that does not answer is believed for hours, asked once a minute, and not for ever", async () => {

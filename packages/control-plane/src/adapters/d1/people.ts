@@ -61,6 +61,14 @@ export function createPeople(d1: D1Database) {
         .where(and(is(githubId), lte(people.busyUntil, now)));
       return taken.meta.changes > 0;
     },
+    /** GitHub's word is taken for no newer than `checkedAt`, so that it is asked again. @param githubId null: for everybody */
+    async doubt(githubId: number | null, checkedAt: number): Promise<void> {
+      const isOne = githubId === null ? undefined : is(githubId);
+      await db
+        .update(people)
+        .set({ checkedAt })
+        .where(and(isOne, gt(people.checkedAt, checkedAt)));
+    },
     /** New tokens in the place of those in `row`. @returns the row as it is then; null: somebody else has put others there */
     async renew(row: PersonRow, tokens: Pick<PersonRow, "sealedTokens" | "tokenEndsAt">): Promise<PersonRow | null> {
       const [renewed] = await db.update(people).set(tokens).where(still(row)).returning();
