@@ -17,7 +17,7 @@ import { join } from "node:path";
 import { root } from "./prerequisites.ts";
 
 export const wrangler = join(root, "node_modules/wrangler/wrangler-dist/cli.js");
-const cache = join(root, "node_modules/.cache/open-inspect");
+export const cache = join(root, "node_modules/.cache/open-inspect");
 
 /** What a part needs of our environment. Nothing else is passed on: no stray token reaches a part or a sandbox. */
 export function inheritedEnv(): Record<string, string> {
@@ -132,7 +132,7 @@ export function buildDashboard(say: (line: string) => void) {
   writeFileSync(stamp, digest);
 }
 
-function digestOf(paths: string[]): string {
+export function digestOf(paths: string[]): string {
   const hash = createHash("sha256");
   const visit = (path: string) => {
     if (!existsSync(path)) return;

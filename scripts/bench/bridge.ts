@@ -149,7 +149,7 @@ async function pace(lines: readonly Line[]): Promise<number[][]> {
   for (let index = 0; index < paced.events * lines.length; index++) {
     const line = lines[index % lines.length];
     sentAt[index] = performance.now();
-    line?.send({ type: "prompt.delta", promptId: line.promptId, partId: "p", kind: "text", delta: `#${index};` });
+    void line?.send({ type: "prompt.delta", promptId: line.promptId, partId: "p", kind: "text", delta: `#${index};` });
     await sleep(paced.everyMs);
   }
   for (const line of lines) {
