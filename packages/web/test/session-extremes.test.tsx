@@ -67,3 +67,15 @@ it("an answer without a word says that it has ended", async () => {
   await openSession(session({ prompts: [prompt(1)] }));
   expect(await screen.findByText("The agent ended without an answer.")).toBeTruthy();
 });
+
+it("a long word after its indentation breaks where the line ends, and numbers take the room that they need", async () => {
+  const hunks = `@@ -1,2 +1,3 @@\n a\n+    expect(store.getState().cart.quantities).toEqual({});\n+    short words wrap between them as text does\n`;
+  const files = [{ path: "a.md", change: "modified" as const, additions: 2, deletions: 0, hunks }];
+  const { user } = await openSession(
+    session({ diff: { base: "a".repeat(40), files, additions: 2, deletions: 0, isCut: false } }),
+  );
+  await user.click(await screen.findByRole("tab", { name: /^Changes/ }));
+  const rows = [...document.querySelectorAll<HTMLElement>("[data-line=added]")];
+  expect(rows.map((row) => row.lastElementChild?.classList.contains("break-all"))).toEqual([true, false]);
+  expect(rows[0]?.style.gridTemplateColumns).toBe("calc(1ch + 1rem) calc(1ch + 1rem) 1.25rem minmax(0, 1fr)");
+});

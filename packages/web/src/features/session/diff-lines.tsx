@@ -13,6 +13,9 @@ const looks: Record<DiffLine["kind"], string> = {
 };
 const signLooks: Record<DiffLine["kind"], string> = { same: "text-faint", added: "text-ok", removed: "text-bad" };
 
+/** Such a word would leave its indentation alone on a line and go on below it. */
+const beginsLong = /^\s+\S{20}/;
+
 interface DiffLinesProps {
   lines: readonly DiffLine[];
   /** a file's extension */
@@ -24,7 +27,9 @@ interface DiffLinesProps {
 
 export const DiffLines = memo(function DiffLines({ lines, language, label, isBounded = false }: DiffLinesProps) {
   const coloured = useHighlight(lines.map(({ text }) => text).join("\n"), language);
-  const isNumbered = lines.some(({ before, after }) => before !== null || after !== null);
+  const last = lines.reduce((most, { before, after }) => Math.max(most, before ?? 0, after ?? 0), 0);
+  const number = `calc(${String(last).length}ch + 1rem)`;
+  const columns = `${last === 0 ? "" : `${number} ${number} `}1.25rem minmax(0, 1fr)`;
   return (
     <section
       aria-label={label}
@@ -39,20 +44,19 @@ export const DiffLines = memo(function DiffLines({ lines, language, label, isBou
             // biome-ignore lint/suspicious/noArrayIndexKey: lines keep their places
             key={index}
             data-line={line.kind}
-            className={cn(
-              "grid",
-              isNumbered ? "grid-cols-[2.75rem_2.75rem_1.25rem_minmax(0,1fr)]" : "grid-cols-[1.25rem_minmax(0,1fr)]",
-              looks[line.kind],
-            )}
+            style={{ gridTemplateColumns: columns }}
+            className={cn("grid", looks[line.kind])}
           >
-            {isNumbered ? (
+            {last > 0 ? (
               <>
                 <LineNumber value={line.before} />
                 <LineNumber value={line.after} />
               </>
             ) : null}
             <span className={cn("select-none text-center", signLooks[line.kind])}>{signs[line.kind]}</span>
-            <span className="whitespace-pre-wrap pr-2 [overflow-wrap:anywhere]">
+            <span
+              className={cn("whitespace-pre-wrap pr-2", beginsLong.test(line.text) ? "break-all" : "[overflow-wrap:anywhere]")}
+            >
               {spans === undefined ? line.text : <CodeLineView line={spans} />}
               {line.isUnended ? <span className="select-none text-faint"> (no newline at the end)</span> : null}
             </span>
