@@ -152,8 +152,9 @@ function createLogins(env: Env, github: GitHubLogin, accounts: readonly string[]
       if (!row) return { refused: "logged_out" };
       const seen = isTokenDue(row.tokenEndsAt, Date.now()) ? await look(row) : row;
       if (seen === "out") return { refused: "logged_out" };
-      if (seen === "unavailable") return { refused: "unavailable" };
-      const tokens = await open(seen);
+      // What could not be renewed may have its last minutes still.
+      if (seen === "unavailable" && (row.tokenEndsAt ?? 0) <= Date.now()) return { refused: "unavailable" };
+      const tokens = await open(seen === "unavailable" ? row : seen);
       return tokens ? { token: tokens.access } : { refused: "logged_out" };
     },
     /** Whether GitHub's word lets them in; their tokens are kept when it does. */

@@ -113,6 +113,24 @@ it("[LI7] [PU11] a token that ends is renewed once for two requests of one perso
   expect((await github({ do: "state" })).login.refreshes).toBe(1);
 });
 
+it.each([
+  { what: "is used for its last minutes", leftMs: 120_000, by: { login: "mona", reason: null } },
+  {
+    what: "that has ended leaves it to the App",
+    leftMs: -1,
+    by: { login: null, reason: "GitHub did not renew the login of mona." },
+  },
+])("[PU11] [PU12] a token that cannot be renewed $what", async ({ leftMs, by }) => {
+  const mona = await loggedIn();
+  const { session, runtime } = await readySession();
+  const { body } = await openedAs(mona, runtime, session.id, {}, async () => {
+    passTime(8 * 3_600_000 - leftMs);
+    await github({ do: "tokens", are: "down" });
+    runtime.send({ type: "heartbeat", at: Date.now() });
+  });
+  expect(body.pullRequestBy).toEqual(by);
+});
+
 it("[LI8] [PU11] the person's token is not in the object, the sandbox or a log line", async () => {
   const lines: string[] = [];
   const spies = (["log", "warn", "error"] as const).map((level) =>
