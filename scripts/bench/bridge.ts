@@ -61,7 +61,6 @@ export async function benchBridge({ dataDir, say }: { dataDir: string; say: (lin
       log: (line) => say(line),
     });
     await until(async () => (await fetch(`${url}/api/alive-probe`).catch(() => null)) !== null, "the Worker answers");
-    const session = await startSession(url, world.fetch);
     const figures: {
       browsers: number;
       session: number;
@@ -71,6 +70,7 @@ export async function benchBridge({ dataDir, say }: { dataDir: string; say: (lin
       batchedRatio: number;
     }[] = [];
     for (const { browsers, events } of sizes) {
+      const session = await startSession(url, world.fetch);
       const [withSession, withEcho, withBatchedEcho]: [number[], number[], number[]] = [[], [], []];
       for (let round = 0; round <= rounds; round++) {
         const echoed = await flood(await openEcho(url, browsers), events);
@@ -87,8 +87,10 @@ export async function benchBridge({ dataDir, say }: { dataDir: string; say: (lin
         ...{ browsers, session: Math.round(shown), echo: Math.round(echoed), batchedEcho: Math.round(echoedTogether) },
         ...{ ratio: round2(shown / echoed), batchedRatio: round2(shown / echoedTogether) },
       });
+      session.close();
       say(`${browsers} browsers: ${JSON.stringify(figures.at(-1))}`);
     }
+    const session = await startSession(url, world.fetch);
     const [echoMs = [], sessionMs = []] = await pace([await openEcho(url, paced.browsers), await session.open(paced.browsers)]);
     session.close();
     return {
@@ -183,7 +185,7 @@ async function startSession(url: string, world: (request: Request) => Promise<Re
   const config = await until(async () => {
     const answer = await world(new Request("http://gateway.test/__control", { method: "POST", body: '{"do":"state"}' }));
     const { sandboxes } = (await answer.json()) as { sandboxes: { config: RuntimeConfig | null }[] };
-    return sandboxes.find((one) => one.config !== null)?.config ?? null;
+    return sandboxes.find((one) => one.config?.mode === "session" && one.config.sessionId === id)?.config ?? null;
   }, "a runtime is started");
   let seq = 0;
   let acked = 0;
@@ -222,12 +224,13 @@ async function startSession(url: string, world: (request: Request) => Promise<Re
       let replica: SessionReplica = emptyReplica;
       const sockets = await Promise.all(
         ends.map((end, index) =>
-          connect(`${url.replace("http", "ws")}/api/sessions/${id}/events`, (text) => {
+          connect(`${url.replace("http", "ws")}/api/sessions/${id}/events?together=1`, (text) => {
             if (index === 0) {
-              replica = followSession(replica, JSON.parse(text) as SessionEvent);
+              const said = JSON.parse(text) as SessionEvent | SessionEvent[];
+              replica = (Array.isArray(said) ? said : [said]).reduce(followSession, replica);
               line.onText?.(text);
             }
-            const isEnd = text.startsWith('{"type":"prompt"') && text.includes('"status":"done"');
+            const isEnd = text.includes('{"type":"prompt"') && text.includes('"status":"done"');
             if (isEnd && text.includes(line.promptId ?? "-")) end.resolve();
           }),
         ),

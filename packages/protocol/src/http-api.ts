@@ -142,8 +142,14 @@ export type SightingList = z.infer<typeof sightingListSchema>;
 /** The log cursor: entries after it are wanted. */
 export const logCursorQuerySchema = z.object({ after: z.coerce.number().int().nonnegative().default(0) });
 
-/** `since`: the last cursor of the session's events that was applied; without it everything is told by one `snapshot`. `after`: the last log entry. */
-export const sessionCursorQuerySchema = logCursorQuerySchema.extend({ since: z.coerce.number().int().nonnegative().optional() });
+/**
+ * `since`: the last cursor of the session's events that was applied; without it everything is told by one `snapshot`. `after`: the last log entry.
+ * `together`: events of one moment may come in one message, as a list.
+ */
+export const sessionCursorQuerySchema = logCursorQuerySchema.extend({
+  since: z.coerce.number().int().nonnegative().optional(),
+  together: z.literal("1").optional(),
+});
 
 /** `GET /builds/:id/logs?after=SEQ`. Read on with `after: next` until `complete`. */
 export const buildLogsSchema = z.object({

@@ -197,7 +197,7 @@ export type PromptHead = z.infer<typeof promptHeadSchema>;
 /**
  * `GET /sessions/:id/events?since=CURSOR&after=SEQ` (WebSocket). First everything since the cursor: either the changes, or a `snapshot` that replaces
  * what is shown, when the cursor is unknown or too old; `after` is the last log entry already seen. Then each change as it happens.
- * `cursor` rises; a browser remembers the last one it applied.
+ * `cursor` rises; a browser remembers the last one it applied. With `together=1` a message may be a list of events.
  */
 export const sessionEventSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("snapshot"), cursor: z.number().int().nonnegative(), session: sessionViewSchema }),

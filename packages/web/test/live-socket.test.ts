@@ -107,6 +107,16 @@ it("what does not parse is left out, what follows it is not", () => {
   close();
 });
 
+it("a list is its messages in order", () => {
+  vi.spyOn(console, "warn").mockImplementation(() => {});
+  const { sockets, values, close } = open();
+  sockets.all[0]?.open();
+  sockets.all[0]?.send([{ value: 1 }, { value: "no number" }, { value: 2 }]);
+  sockets.all[0]?.send({ value: 3 });
+  expect(values).toEqual([1, 2, 3]);
+  close();
+});
+
 it("closed by its owner it stays closed, even when the network comes back", () => {
   const { sockets, close } = open();
   close();

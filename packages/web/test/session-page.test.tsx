@@ -135,13 +135,13 @@ it("after a cut the socket asks for what came since, of the events and of the lo
   const { socket, sockets } = await openSession(
     session({ prompts: [prompt(1, { status: "running", parts: [text("a", "one")] })] }),
   );
-  expect(socket.path).toBe(events);
+  expect(socket.path).toBe(`${events}?together=1`);
   const delta = { type: "delta", promptId: promptId(1), partId: "a", kind: "text" };
   socket.send({ type: "log", entries: [logEntry(7, "seven\n")] });
   socket.send({ ...delta, cursor: 5, delta: " two" });
   socket.cut();
   const second = await waitFor(() => sockets.of(events), { timeout: 2_000 });
-  expect(second.path).toBe(`${events}?since=5&after=7`);
+  expect(second.path).toBe(`${events}?together=1&since=5&after=7`);
   second.open();
   second.send({ ...delta, cursor: 5, delta: " two" });
   second.send({ ...delta, cursor: 6, delta: " three" });

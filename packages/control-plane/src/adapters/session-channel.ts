@@ -1,6 +1,6 @@
 /**
- * Browsers that watch one session: hibernatable sockets, each with its person. Every event is serialised once and sent to all. It knows
- * neither what the events mean nor where they are stored.
+ * Browsers that watch one session: hibernatable sockets, each with its person. Every event is serialised once and sent to all; those who
+ * take lists get what is said in one turn as one message. It knows neither what the events mean nor where they are stored.
  */
 import { type Person, personSchema, type SessionEvent, sessionSeenSchema } from "@open-inspect/protocol";
 import { z } from "zod";
@@ -8,7 +8,7 @@ import { isTooOld, sendAway, sendText, shut } from "./sockets.ts";
 
 export interface SessionChannel {
   /** Takes a browser in: first what `begin` gives, then who watches. From then on it gets what is said to all. */
-  join(socket: WebSocket, person: Person, begin: Iterable<string>): void;
+  join(socket: WebSocket, browser: { person: Person; isTogether: boolean }, begin: Iterable<string>): void;
   /** Whether the socket is one of these; its person is not counted any more. */
   left(socket: WebSocket): boolean;
   /** Whether the socket is one of these: what it says is how much it has received. */
@@ -19,6 +19,8 @@ export interface SessionChannel {
 }
 
 const tag = "session";
+/** of sockets that take lists of events */
+const togetherTag = "session:together";
 /**
  * A browser that has not taken so many characters is sent away; it comes back with its cursor and is told the state, not each step to it.
  * The platform does not tell what waits on a socket, so browsers do.
@@ -27,6 +29,8 @@ export const unseenMax = 8 * 1024 * 1024;
 /** of whoever does not tell */
 export const unconfirmedMax = 32 * 1024 * 1024;
 export const tooSlowCode = 4008;
+/** characters after which a list is sent though its turn is not over */
+const listMax = 256 * 1024;
 
 interface Listener {
   /** as JSON */
@@ -35,6 +39,7 @@ interface Listener {
   said: number;
   seen: number;
   confirms: boolean;
+  isTogether: boolean;
 }
 
 /** sockets of an earlier version do not say when they were opened */
@@ -51,7 +56,8 @@ export function createSessionChannel(ctx: DurableObjectState): SessionChannel {
       const attachment = attachmentSchema.safeParse(socket.deserializeAttachment());
       if (!attachment.success) continue;
       const { openedAt, ...person } = attachment.data;
-      sockets.set(socket, { person: JSON.stringify(person), openedAt, said: 0, seen: 0, confirms: false });
+      const isTogether = ctx.getTags(socket).includes(togetherTag);
+      sockets.set(socket, { person: JSON.stringify(person), openedAt, said: 0, seen: 0, confirms: false, isTogether });
     }
     return sockets;
   }
@@ -62,11 +68,31 @@ export function createSessionChannel(ctx: DurableObjectState): SessionChannel {
     return JSON.stringify({ type: "presence", people } satisfies SessionEvent);
   };
 
-  function say(text: string, except: WebSocket | null = null): void {
+  /** what was said in this turn and those who take lists have not been sent yet */
+  let waiting: string[] = [];
+  let waitingLength = 0;
+
+  function say(text: string): void {
+    if (waiting.length === 0) queueMicrotask(flush);
+    waiting.push(text);
+    waitingLength += text.length;
+    send(text, (listener) => !listener.isTogether);
+    if (waitingLength > listMax) flush();
+  }
+
+  function flush(): void {
+    const texts = waiting;
+    waiting = [];
+    waitingLength = 0;
+    const [first] = texts;
+    if (first !== undefined) send(texts.length === 1 ? first : `[${texts.join(",")}]`, (listener) => listener.isTogether);
+  }
+
+  function send(text: string, isFor: (listener: Listener, socket: WebSocket) => boolean): void {
     const now = Date.now();
     let gone: WebSocket[] | null = null;
     for (const [socket, listener] of listeners()) {
-      if (socket === except) continue;
+      if (!isFor(listener, socket)) continue;
       listener.said += text.length;
       const isSlow = listener.said - listener.seen > (listener.confirms ? unseenMax : unconfirmedMax);
       const isOld = isTooOld(listener.openedAt, now);
@@ -86,14 +112,16 @@ export function createSessionChannel(ctx: DurableObjectState): SessionChannel {
   }
 
   return {
-    join(socket, person, begin) {
+    join(socket, { person, isTogether }, begin) {
+      // What was said before is in its beginning.
+      flush();
       const before = presence();
-      ctx.acceptWebSocket(socket, [tag]);
+      ctx.acceptWebSocket(socket, isTogether ? [tag, togetherTag] : [tag]);
       const { name, email, login } = person;
       const shown: Person = { name, email, login };
       const openedAt = Date.now();
       socket.serializeAttachment({ ...shown, openedAt });
-      const listener = { person: JSON.stringify(shown), openedAt, said: 0, seen: 0, confirms: false };
+      const listener = { person: JSON.stringify(shown), openedAt, said: 0, seen: 0, confirms: false, isTogether };
       listeners().set(socket, listener);
       for (const text of begin) {
         sendText(socket, text);
@@ -103,7 +131,7 @@ export function createSessionChannel(ctx: DurableObjectState): SessionChannel {
       listener.seen = listener.said;
       const after = presence();
       sendText(socket, after);
-      if (after !== before) say(after, socket);
+      if (after !== before) send(after, (_, other) => other !== socket);
     },
     left,
     heard(socket, data) {
@@ -118,7 +146,7 @@ export function createSessionChannel(ctx: DurableObjectState): SessionChannel {
       return true;
     },
     isWatched: () => listeners().size > 0,
-    say: (text) => say(text),
+    say,
   };
 }
 

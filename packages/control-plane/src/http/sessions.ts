@@ -51,10 +51,11 @@ export const sessions = new Hono<App>()
   .get("/:id/events", async (c) => {
     requireUpgrade(c);
     const id = idOf(c);
-    const { since, after } = readSince(c);
+    const { since, after, isTogether } = readSince(c);
     const object = c.env.SESSIONS.getByName(id);
     if (!(await object.view())) throw notFound(id);
     const query = new URLSearchParams({ after: `${after}`, person: JSON.stringify(personOf(c)) });
     if (since !== null) query.set("since", `${since}`);
+    if (isTogether) query.set("together", "1");
     return object.fetch(upgradeRequest(`/events?${query}`));
   });

@@ -12,14 +12,11 @@ export function requireUpgrade(c: Context): void {
 /** The log cursor of `?after=`. */
 export const readAfter = (c: Context): number => parse(logCursorQuerySchema, { after: c.req.query("after") }, "query").after;
 
-/** The cursors of `?since=` and `?after=`; without `since` the whole view is wanted. */
-export const readSince = (c: Context): { since: number | null; after: number } => {
-  const { since = null, after } = parse(
-    sessionCursorQuerySchema,
-    { since: c.req.query("since"), after: c.req.query("after") },
-    "query",
-  );
-  return { since, after };
+/** The cursors of `?since=` and `?after=`; without `since` the whole view is wanted. `?together=`: whether lists of events are taken. */
+export const readSince = (c: Context): { since: number | null; after: number; isTogether: boolean } => {
+  const asked = { since: c.req.query("since"), after: c.req.query("after"), together: c.req.query("together") };
+  const { since = null, after, together } = parse(sessionCursorQuerySchema, asked, "query");
+  return { since, after, isTogether: together !== undefined };
 };
 
 /** An upgrade request for an object: no headers of the caller but the upgrade itself. */

@@ -323,7 +323,7 @@ export class SessionObject extends DurableObject<Env> {
     return this.isLive(attempt);
   }
 
-  /** Upgrades, checked by the Worker: `/bridge/<attempt>`, or `/events?since=&after=&person=`. */
+  /** Upgrades, checked by the Worker: `/bridge/<attempt>`, or `/events?since=&after=&person=&together=`. */
   override async fetch(request: Request): Promise<Response> {
     const url = new URL(request.url);
     const state = this.runner.state();
@@ -336,7 +336,9 @@ export class SessionObject extends DurableObject<Env> {
     const since = url.searchParams.get("since");
     const person = personSchema.parse(JSON.parse(url.searchParams.get("person") ?? "null"));
     const after = Number(url.searchParams.get("after") ?? 0);
-    return acceptSocket((socket) => this.channel.join(socket, person, this.begin(since === null ? null : Number(since), after)));
+    const isTogether = url.searchParams.has("together");
+    const begin = this.begin(since === null ? null : Number(since), after);
+    return acceptSocket((socket) => this.channel.join(socket, { person, isTogether }, begin));
   }
 
   override webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): void {

@@ -15,6 +15,7 @@ import {
   sessionEventSchema,
 } from "@open-inspect/protocol";
 import { vi } from "vitest";
+import { z } from "zod";
 import { type FakeSandbox, type GatewayOrder, type GatewayState } from "../fakes/gateway.ts";
 import { type GitHubOrder, type GitHubState } from "../fakes/github.ts";
 import { type HookOrder, type ReceivedHook } from "../fakes/hooks.ts";
@@ -123,19 +124,23 @@ export async function connectRuntime(
 }
 
 /** Watches like a browser: follows every event from `since` on. */
-export async function watchSession(id: string, from: SessionReplica & { after?: number } = emptyReplica) {
-  const query = new URLSearchParams({ after: `${from.after ?? 0}` });
+export async function watchSession(id: string, from: SessionReplica & { after?: number } = emptyReplica, isTogether = false) {
+  const query = new URLSearchParams({ after: `${from.after ?? 0}`, ...(isTogether ? { together: "1" } : {}) });
   if (from.cursor !== null) query.set("since", `${from.cursor}`);
   const response = await exports.default.fetch(`${origin}/api/sessions/${id}/events?${query}`, {
     headers: { upgrade: "websocket", origin },
   });
   const socket = response.webSocket;
   if (!socket) throw new Error(`no upgrade: ${response.status} ${await response.text()}`);
-  const browser = { messages: [] as SessionEvent[], socket, replica: from as SessionReplica, closed: null as number | null };
+  const replica: SessionReplica = from;
+  const browser = { messages: [] as SessionEvent[], lists: 0, socket, replica, closed: null as number | null };
   socket.addEventListener("message", ({ data }) => {
-    const message = sessionEventSchema.parse(JSON.parse(String(data)));
-    browser.messages.push(message);
-    browser.replica = followSession(browser.replica, message);
+    const said: unknown = JSON.parse(String(data));
+    if (Array.isArray(said)) browser.lists += 1;
+    for (const message of z.array(sessionEventSchema).parse(Array.isArray(said) ? said : [said])) {
+      browser.messages.push(message);
+      browser.replica = followSession(browser.replica, message);
+    }
   });
   socket.addEventListener("close", ({ code }) => {
     browser.closed = code;

@@ -187,6 +187,7 @@ for (const seed of [1, 7, 42, 1009, 31_337, 77_003, 271_828, 512_927]) {
     const agent = createAgent(promptId, random, isVerbose);
     const sender = createSender(config, runtime, random);
     const steady = await watchSession(body.id);
+    const together = await watchSession(body.id, emptyReplica, true);
     let restless = await watchSession(body.id);
     const slow = await createSlowBrowser(body.id);
     for (let step = 0; step < steps; step++) {
@@ -197,7 +198,7 @@ for (const seed of [1, 7, 42, 1009, 31_337, 77_003, 271_828, 512_927]) {
       else if (dice < 0.05 && !isVerbose) await sleepNow(body.id);
       else if (dice < 0.1) {
         restless.socket.close(1000, "away");
-        restless = await watchSession(body.id, restless.replica);
+        restless = await watchSession(body.id, restless.replica, random() < 0.5);
       } else if (dice < 0.3) await new Promise((resolve) => setTimeout(resolve, random() * 8));
       else if (dice < 0.35) sender.again();
       else if (dice < 0.4) sender.readAll();
@@ -215,11 +216,13 @@ for (const seed of [1, 7, 42, 1009, 31_337, 77_003, 271_828, 512_927]) {
     const late = () => slow.replica().view?.prompts[0]?.parts;
     await eventually(async () => {
       await slow.read();
-      return same(steady) && same(restless) && JSON.stringify(late()) === JSON.stringify(inOrder(agent.parts));
+      return same(steady) && same(restless) && same(together) && JSON.stringify(late()) === JSON.stringify(inOrder(agent.parts));
     }, "all show it").catch(() => {});
     expect(late(), "who read late").toEqual(agent.parts);
     if (isVerbose) expect(slow.timesAway(), "it was sent away").toBeGreaterThan(0);
     expect(shown(steady), "who watched all the time").toEqual(agent.parts);
+    expect(shown(together), "who takes lists").toEqual(agent.parts);
+    expect(together.lists).toBeGreaterThan(0);
     expect(shown(restless), "who came and went").toEqual(agent.parts);
     for (const event of [...agent.wholes(), { type: "prompt.finished", promptId, outcome: "done", error: null } as const])
       sender.push(event);

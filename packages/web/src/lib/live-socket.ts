@@ -1,4 +1,4 @@
-/** A WebSocket that comes back: parses each message, reconnects with backoff and jitter. Knows no React and no message's meaning. */
+/** A WebSocket that comes back: parses each message or list of them, reconnects with backoff and jitter. Knows no React and no message's meaning. */
 import { type ZodType } from "zod";
 
 /** What of the browser's WebSocket is used. Tests hand in their own. */
@@ -97,8 +97,7 @@ export function openLiveSocket<T>(options: LiveSocketOptions<T>): () => void {
         told = received;
         current.send(JSON.stringify(options.receipt.message(received)));
       }
-      const message = parseMessage(options.schema, event.data);
-      if (message !== null) options.onMessage(message);
+      for (const message of parseMessages(options.schema, event.data)) options.onMessage(message);
     };
     current.onclose = () => {
       if (!hasOpened) options.onRefused?.();
@@ -134,16 +133,18 @@ export function openLiveSocket<T>(options: LiveSocketOptions<T>): () => void {
   return finish;
 }
 
-/** A message that does not parse is from a newer server: it is left out, and said so in the console. */
-function parseMessage<T>(schema: ZodType<T>, data: unknown): T | null {
+/** One message, or a list of them. What does not parse is from a newer server: it is left out, and said so in the console. */
+function parseMessages<T>(schema: ZodType<T>, data: unknown): T[] {
   let raw: unknown = null;
   try {
     raw = typeof data === "string" ? JSON.parse(data) : null;
   } catch {
     // Falls through to the schema, which refuses null.
   }
-  const parsed = schema.safeParse(raw);
-  if (parsed.success) return parsed.data;
-  console.warn("A message was left out: it is not what the protocol says.", parsed.error);
-  return null;
+  return (Array.isArray(raw) ? raw : [raw]).flatMap((one) => {
+    const parsed = schema.safeParse(one);
+    if (parsed.success) return [parsed.data];
+    console.warn("A message was left out: it is not what the protocol says.", parsed.error);
+    return [];
+  });
 }

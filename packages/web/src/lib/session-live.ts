@@ -64,11 +64,11 @@ export function useLiveSession(id: string): LiveSession {
           events.flush();
           heard.current += 1;
           const cursor = queryClient.getQueryData<SessionReplica>(key)?.cursor ?? null;
-          const query = new URLSearchParams();
+          const query = new URLSearchParams({ together: "1" });
           if (cursor !== null) query.set("since", String(cursor));
           const after = log.after();
           if (after !== null) query.set("after", String(after));
-          return `/sessions/${id}/events${query.size === 0 ? "" : `?${query}`}`;
+          return `/sessions/${id}/events?${query}`;
         },
     schema: sessionEventSchema,
     receipt,
