@@ -3,7 +3,7 @@ import { screen, waitFor, within } from "@testing-library/react";
 import { expect, it } from "vitest";
 import { readReturn } from "../src/lib/login.ts";
 import { ok, openDashboard, openSession, refuse } from "./dashboard.tsx";
-import { diff, me, session, sessionId, summary } from "./fixtures.ts";
+import { diff, me, prompt, session, sessionId, summary } from "./fixtures.ts";
 
 const nobody = me({ person: null, via: null, canLogIn: true });
 const mona = me({ person: { name: "Mona Lisa", email: null, login: "mona" }, via: "github", canLogIn: true });
@@ -36,7 +36,7 @@ it("who is logged in is named, and logs out by keyboard; nothing of them stays i
   expect(asked.some(({ method, path }) => method === "POST" && path === "/api/auth/logout")).toBe(true);
   expect(router.state.location.pathname).toBe("/login");
   expect(queryClient.getQueryCache().findAll({ queryKey: ["sessions"] })).toHaveLength(0);
-  expect(Object.keys(localStorage)).toEqual([]);
+  await waitFor(() => expect(Object.keys(localStorage)).toEqual([]));
   expect(feed.isClosed()).toBe(true);
 });
 
@@ -61,6 +61,17 @@ it("Escape folds the menu and gives the focus back to its button", async () => {
   await user.keyboard("{Escape}");
   expect(button.getAttribute("aria-expanded")).toBe("false");
   expect(document.activeElement).toBe(button);
+});
+
+it("Escape folds the menu without stopping the answer, wherever the focus is", async () => {
+  const running = prompt(1, { status: "running", finishedAt: null });
+  const { user, count } = await openSession(session({ isWorking: true, prompts: [running] }), { "GET /api/me": ok(mona) });
+  const button = await account("Mona Lisa");
+  await user.click(button);
+  button.blur();
+  await user.keyboard("{Escape}");
+  expect(button.getAttribute("aria-expanded")).toBe("false");
+  expect(count("POST", `/api/sessions/${sessionId(1)}/prompts/${running.id}/stop`)).toBe(0);
 });
 
 it("whoever is on this machine may log in with GitHub and comes back to where they were", async () => {
@@ -193,4 +204,15 @@ it("a pull request of a session without a sandbox asks to resume it first", asyn
   expect(asked.some(({ path }) => path.endsWith("/resume"))).toBe(true);
   socket.send({ type: "snapshot", cursor: 2, session: { ...view, status: "ready" } });
   await waitFor(() => expect(create.disabled).toBe(false));
+});
+
+it("what somebody has sent is theirs before the server has it", async () => {
+  const view = session();
+  const { user } = await openSession(view, {
+    "GET /api/me": ok(mona),
+    [`POST /api/sessions/${view.id}/prompts`]: () => new Promise(() => {}),
+  });
+  await account("Mona Lisa");
+  await user.type(await screen.findByRole("textbox", { name: "Prompt" }), "Fix it{Enter}");
+  await waitFor(() => expect(document.querySelector("[data-prompt]")?.textContent).toContain("Mona Lisa"));
 });

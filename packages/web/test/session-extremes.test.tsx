@@ -63,6 +63,26 @@ it("a prompt that a failed start kept from the agent is not called taken back, a
   await waitFor(() => expect(asked.find(({ method }) => method === "POST")?.body).toMatchObject({ text: "Fix the cart" }));
 });
 
+it("the focus stays where somebody works when what had it goes", async () => {
+  const waiting = prompt(2, { status: "queued", text: "Then test it", startedAt: null, finishedAt: null });
+  const view = session({ prompts: [prompt(1, { status: "running", finishedAt: null }), waiting] });
+  const address = `/api/sessions/${view.id}/prompts/${waiting.id}`;
+  const { user, asked } = await openSession(view, { [`PATCH ${address}`]: ok(waiting), [`DELETE ${address}`]: ok(waiting) });
+  const focused = () => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.id;
+  await user.click(await screen.findByRole("button", { name: "Edit this prompt" }));
+  await user.keyboard("{Escape}");
+  await waitFor(() => expect(focused()).toBe("Edit this prompt"));
+  await user.click(screen.getByRole("button", { name: "Edit this prompt" }));
+  await user.keyboard(" twice{Enter}");
+  await waitFor(() => expect(asked.find(({ method }) => method === "PATCH")?.body).toEqual({ text: "Then test it twice" }));
+  await waitFor(() => expect(focused()).toBe("Edit this prompt"));
+  await user.click(screen.getByRole("button", { name: "Rename" }));
+  await user.keyboard("{Escape}");
+  await waitFor(() => expect(focused()).toBe("Rename"));
+  await user.click(screen.getByRole("button", { name: "Take this prompt back" }));
+  await waitFor(() => expect(focused()).toBe("content"));
+});
+
 it("an answer without a word says that it has ended", async () => {
   await openSession(session({ prompts: [prompt(1)] }));
   expect(await screen.findByText("The agent ended without an answer.")).toBeTruthy();

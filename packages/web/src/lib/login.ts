@@ -24,12 +24,13 @@ export function readReturn(value: unknown): string {
 /** Where the browser leaves for GitHub. @param back the path to return to */
 export const loginAddress = (back: string): string => `/api/auth/github?${new URLSearchParams({ return: readReturn(back) })}`;
 
-/** Ends the login and forgets what this browser holds of the person: drafts and choices at once, answers when the page that shows them is gone. */
+/** Ends the login and forgets what this browser holds of the person: answers, drafts and choices. */
 export async function logOut(api: Api, queryClient: QueryClient, leave: () => Promise<void>): Promise<void> {
   await api.logOut();
+  await leaveAsNobody(queryClient, leave);
+  // Not before: a page that is still there would remember anew.
   dropAllDrafts();
   forgetRemembered();
-  await leaveAsNobody(queryClient, leave);
 }
 
 /** @param leave leads to the login page, which must not greet whoever was logged in before */

@@ -22,21 +22,25 @@ export function Menu({ label, trigger, triggerClassName, panelClassName, childre
     const onPointerDown = (event: PointerEvent) => {
       if (!(event.target instanceof Node) || root.current?.contains(event.target) !== true) setOpen(false);
     };
+    // Before the page's own keys, wherever the focus is: some browsers give it to no button that is pressed.
+    const onKeyDown = (event: KeyboardEvent) => {
+      if (event.key !== "Escape") return;
+      event.preventDefault();
+      setOpen(false);
+      button.current?.focus();
+    };
     addEventListener("pointerdown", onPointerDown);
-    return () => removeEventListener("pointerdown", onPointerDown);
+    addEventListener("keydown", onKeyDown, { capture: true });
+    return () => {
+      removeEventListener("pointerdown", onPointerDown);
+      removeEventListener("keydown", onKeyDown, { capture: true });
+    };
   }, [open]);
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: it hears what happens to the button and to the panel
+    // biome-ignore lint/a11y/noStaticElementInteractions: it only hears that the focus has left
     <div
       ref={root}
       className="relative"
-      onKeyDown={(event) => {
-        if (!open || event.key !== "Escape") return;
-        event.preventDefault();
-        event.stopPropagation();
-        setOpen(false);
-        button.current?.focus();
-      }}
       onBlur={(event) => {
         if (event.relatedTarget !== null && root.current?.contains(event.relatedTarget) !== true) setOpen(false);
       }}

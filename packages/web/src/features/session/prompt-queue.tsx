@@ -2,6 +2,7 @@
 import { type PromptView, promptMaxLength } from "@open-inspect/protocol";
 import { Check, CircleAlert, Clock, Paperclip, Pencil, RotateCw, Trash2, X } from "lucide-react";
 import { type KeyboardEvent, useState } from "react";
+import { focusNext } from "../../lib/focus.ts";
 import { type SessionActions } from "../../lib/session-actions.ts";
 import { type Outgoing, type Sender } from "../../lib/session-sender.ts";
 import { Button } from "../../ui/button.tsx";
@@ -92,7 +93,15 @@ function QueuedPrompt({ prompt, actions }: { prompt: PromptView; actions: Sessio
 export function QueuedActions({ prompt, actions, onEdit }: { prompt: PromptView; actions: SessionActions; onEdit: () => void }) {
   return (
     <span className="flex shrink-0">
-      <Button look="ghost" size="icon" className="size-7" aria-label="Edit this prompt" title="Edit" onClick={onEdit}>
+      <Button
+        look="ghost"
+        size="icon"
+        className="size-7"
+        aria-label="Edit this prompt"
+        title="Edit"
+        data-edit={prompt.id}
+        onClick={onEdit}
+      >
         <Pencil aria-hidden="true" />
       </Button>
       <Button
@@ -102,7 +111,7 @@ export function QueuedActions({ prompt, actions, onEdit }: { prompt: PromptView;
         aria-label="Take this prompt back"
         title="Take back"
         disabled={actions.cancelPrompt.isPending}
-        onClick={() => actions.cancelPrompt.mutate(prompt.id)}
+        onClick={() => actions.cancelPrompt.mutate(prompt.id, { onSuccess: () => focusNext(() => null) })}
       >
         <Trash2 aria-hidden="true" />
       </Button>
@@ -110,8 +119,20 @@ export function QueuedActions({ prompt, actions, onEdit }: { prompt: PromptView;
   );
 }
 
-export function PromptEditor({ prompt, actions, onDone }: { prompt: PromptView; actions: SessionActions; onDone: () => void }) {
+export function PromptEditor({
+  prompt,
+  actions,
+  onDone: onEnd,
+}: {
+  prompt: PromptView;
+  actions: SessionActions;
+  onDone: () => void;
+}) {
   const [text, setText] = useState(prompt.text);
+  const onDone = () => {
+    onEnd();
+    focusNext(() => document.querySelector<HTMLElement>(`[data-edit="${prompt.id}"]`));
+  };
   const { changePrompt } = actions;
 
   function save(): void {
@@ -134,6 +155,8 @@ export function PromptEditor({ prompt, actions, onDone }: { prompt: PromptView; 
         // biome-ignore lint/a11y/noAutofocus: it was opened to be written in
         autoFocus
         rows={1}
+        // Who changes a text goes on at its end.
+        onFocus={({ target }) => target.setSelectionRange(target.value.length, target.value.length)}
         maxLength={promptMaxLength}
         value={text}
         onChange={(event) => setText(event.target.value)}

@@ -2,7 +2,8 @@
 import { type Person, type SessionView } from "@open-inspect/protocol";
 import { Link } from "@tanstack/react-router";
 import { Archive, ArchiveRestore, CircleStop, CornerLeftUp, LoaderCircle, Pencil } from "lucide-react";
-import { type KeyboardEvent, useState } from "react";
+import { type KeyboardEvent, useRef, useState } from "react";
+import { focusNext } from "../../lib/focus.ts";
 import { type LiveState } from "../../lib/live-socket.ts";
 import { useMedia } from "../../lib/media.ts";
 import { type SessionActions } from "../../lib/session-actions.ts";
@@ -75,6 +76,7 @@ export function SessionHeader({ session, people, live, actions }: SessionHeaderP
 
 function Title({ session, actions }: { session: SessionView; actions: SessionActions }) {
   const [text, setText] = useState<string | null>(null);
+  const rename = useRef<HTMLButtonElement>(null);
   const save = () => {
     const title = text?.trim() ?? "";
     if (title !== "" && title !== session.title) actions.rename.mutate(title);
@@ -86,6 +88,7 @@ function Title({ session, actions }: { session: SessionView; actions: SessionAct
     else return;
     event.preventDefault();
     event.stopPropagation();
+    focusNext(() => rename.current);
   }
   if (text !== null) {
     return (
@@ -108,6 +111,7 @@ function Title({ session, actions }: { session: SessionView; actions: SessionAct
         {session.title}
       </h1>
       <Button
+        ref={rename}
         look="ghost"
         size="icon"
         className="size-7"

@@ -3,6 +3,7 @@ import { type PromptView, type SessionView } from "@open-inspect/protocol";
 import { useNavigate } from "@tanstack/react-router";
 import { type RefObject, useCallback, useEffect, useMemo, useRef } from "react";
 import { useTitle } from "../../lib/clock.ts";
+import { useMe } from "../../lib/login.ts";
 import { rememberModels } from "../../lib/remembered.ts";
 import { useServices } from "../../lib/services.tsx";
 import { type SessionActions, useSessionActions } from "../../lib/session-actions.ts";
@@ -51,11 +52,12 @@ function SessionFrame({ live, session }: { live: LiveSession; session: SessionVi
     if (session.models.length > 0) rememberModels(session.models);
   }, [session.models]);
 
+  const person = useMe()?.person ?? null;
   const underWay = sender.outgoing.filter(({ error }) => error === null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: `outgoing` is new exactly when something of it is
   const { shown, queue } = useMemo(
-    () => arrangePrompts([...session.prompts, ...underWay.map((each) => toPromptView(each))]),
-    [session.prompts, sender.outgoing],
+    () => arrangePrompts([...session.prompts, ...underWay.map((each) => toPromptView(each, person))]),
+    [session.prompts, sender.outgoing, person],
   );
   // The same function throughout: a row that has not changed is not drawn anew.
   const latestSender = useRef(sender);
