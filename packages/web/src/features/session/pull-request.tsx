@@ -68,7 +68,7 @@ export function PullRequestControl({ session, actions }: { session: SessionView;
           ) : (
             <GitPullRequest aria-hidden="true" />
           )}
-          <span className="max-sm:sr-only">
+          <span className="max-md:sr-only">
             {doing === null
               ? isUpdate
                 ? "Push changes"

@@ -161,7 +161,7 @@ function StopButton({ session, actions: { stop } }: { session: SessionView; acti
         onClick={() => stop.mutate()}
       >
         {stop.isPending ? <LoaderCircle aria-hidden="true" className="animate-spin" /> : <CircleStop aria-hidden="true" />}
-        <span className="max-sm:sr-only">Stop session</span>
+        <span className="max-md:sr-only">Stop session</span>
       </Button>
     </>
   );
