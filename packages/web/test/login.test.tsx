@@ -216,3 +216,18 @@ it("what somebody has sent is theirs before the server has it", async () => {
   await user.type(await screen.findByRole("textbox", { name: "Prompt" }), "Fix it{Enter}");
   await waitFor(() => expect(document.querySelector("[data-prompt]")?.textContent).toContain("Mona Lisa"));
 });
+
+it("a logout in one window ends the others: nothing of the person stays on a screen", async () => {
+  const { router, queryClient, sockets } = openDashboard("/", {
+    "GET /api/me": ok(mona),
+    "GET /api/sessions": ok({ sessions: [summary(1)], next: null }),
+  });
+  await screen.findByText("Session 1");
+  const feed = sockets.of("/api/feed");
+  dispatchEvent(new StorageEvent("storage", { key: "open-inspect.theme", newValue: "dark" }));
+  expect(router.state.location.pathname).toBe("/");
+  dispatchEvent(new StorageEvent("storage", { key: "open-inspect.left", newValue: "1" }));
+  await waitFor(() => expect(router.state.location.pathname).toBe("/login"));
+  await waitFor(() => expect(queryClient.getQueryCache().findAll({ queryKey: ["sessions"] })).toHaveLength(0));
+  expect(feed.isClosed()).toBe(true);
+});

@@ -7,7 +7,7 @@ import { useEffect, useRef, useState } from "react";
 import { repositoriesKey } from "../lib/feed.ts";
 import { useFileDrop } from "../lib/file-drop.ts";
 import { type LiveState } from "../lib/live-socket.ts";
-import { leaveAsNobody } from "../lib/login.ts";
+import { isLogoutElsewhere, leaveAsNobody } from "../lib/login.ts";
 import { useLiveChannel, useServices } from "../lib/services.tsx";
 import { imageWords } from "../lib/words.ts";
 import { Button } from "../ui/button.tsx";
@@ -163,7 +163,16 @@ function useWayToLogin(): void {
   const { href } = useLocation();
   useEffect(() => {
     const search = href === "/" ? {} : { return: href };
-    return api.onLoginWanted(() => void leaveAsNobody(queryClient, () => navigate({ to: "/login", search, replace: true })));
+    const leave = () => void leaveAsNobody(queryClient, () => navigate({ to: "/login", search, replace: true }));
+    const onStorage = (event: StorageEvent) => {
+      if (isLogoutElsewhere(event)) leave();
+    };
+    addEventListener("storage", onStorage);
+    const ignore = api.onLoginWanted(leave);
+    return () => {
+      removeEventListener("storage", onStorage);
+      ignore();
+    };
   }, [api, queryClient, navigate, href]);
 }
 

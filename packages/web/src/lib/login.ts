@@ -31,7 +31,23 @@ export async function logOut(api: Api, queryClient: QueryClient, leave: () => Pr
   // Not before: a page that is still there would remember anew.
   dropAllDrafts();
   forgetRemembered();
+  tellOtherWindows();
 }
+
+/** Changes for a moment when somebody logs out: every other window of this browser hears of it. */
+const leftKey = "open-inspect.left";
+
+function tellOtherWindows(): void {
+  try {
+    localStorage.setItem(leftKey, String(Date.now()));
+    localStorage.removeItem(leftKey);
+  } catch {
+    // Storage is switched off: another window learns of it by its next request.
+  }
+}
+
+/** Whether somebody has logged out in another window. */
+export const isLogoutElsewhere = ({ key, newValue }: StorageEvent): boolean => key === leftKey && newValue !== null;
 
 /** @param leave leads to the login page, which must not greet whoever was logged in before */
 export async function leaveAsNobody(queryClient: QueryClient, leave: () => Promise<void>): Promise<void> {
