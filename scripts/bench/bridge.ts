@@ -28,10 +28,10 @@ import { freePort } from "./tick-world.ts";
 /** what one sandbox sends in a round, for so many browsers */
 const sizes = [
   { browsers: 1, events: 6_000 },
-  { browsers: 10, events: 2_000 },
+  { browsers: 10, events: 4_000 },
   { browsers: 100, events: 600 },
 ];
-const rounds = 3;
+const rounds = 5;
 const paced = { events: 400, everyMs: 5, browsers: 10 };
 /** as in the runtime's outbox */
 const windowEvents = 512;

@@ -65,6 +65,8 @@ const fault = (code: Fault["code"], reason: string): Fault => ({ code, reason })
 const heardStepMs = 5_000;
 /** Events that are applied together at most: the sandbox may send more when it knows of these. A part of what it has in flight. */
 const batchMax = 256;
+/** above what a busy machine delays a timer by */
+const batchLostMs = 500;
 /** frames with a gap before them that are passed over until the missing one comes; above what a runtime has in flight */
 const skippedMax = 2_048;
 
@@ -84,9 +86,10 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
     skipped: number | null;
   };
   const peers = new Map<string, Peer>();
-  /** events that wait for the end of their batch */
+  /** Events that wait for the end of their batch. */
   let inbox: { socket: WebSocket; attempt: string; peer: Peer; seq: number; event: RuntimeEvent; at: number }[] = [];
-  let batch: ReturnType<typeof setTimeout> | null = null;
+  /** when the batch under way is to end; null: there is none */
+  let batchEndsAt: number | null = null;
   let appliedAt = 0;
 
   function peerOf(attempt: string): Peer | null {
@@ -157,16 +160,20 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
 
   /** At once after a quiet while, else with what comes soon after. */
   function applySoon(): void {
-    if (batch !== null) return;
-    const sinceMs = now() - appliedAt;
-    if (sinceMs < 0 || sinceMs >= deadlines.bridgeBatchMs) applyInbox();
-    else {
-      // A timer costs as much as some events: the one that runs serves whatever has come by then.
-      batch = setTimeout(() => {
-        batch = null;
-        applyInbox();
-      }, deadlines.bridgeBatchMs);
-    }
+    const at = now();
+    // A timer that has not fired long after its time will not fire any more.
+    if (batchEndsAt !== null && Math.abs(at - batchEndsAt) < batchLostMs) return;
+    const sinceMs = at - appliedAt;
+    if (sinceMs < 0 || sinceMs >= deadlines.bridgeBatchMs) return void applyInbox();
+    // A timer costs as much as some events: the one that runs serves whatever has come by then. Waited for, it outlives the event that set it.
+    batchEndsAt = at + deadlines.bridgeBatchMs;
+    const over = Promise.withResolvers<void>();
+    setTimeout(() => {
+      batchEndsAt = null;
+      over.resolve();
+      applyInbox();
+    }, deadlines.bridgeBatchMs);
+    ctx.waitUntil(over.promise);
   }
 
   function currentSocket(attempt: string): WebSocket | null {
