@@ -1,6 +1,6 @@
 /** The way in and the way out: the account menu, the login page, what a 401 and a refused socket lead to, in whose name things are done. */
 import { screen, waitFor, within } from "@testing-library/react";
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import { readReturn } from "../src/lib/login.ts";
 import { ok, openDashboard, openSession, refuse } from "./dashboard.tsx";
 import { diff, me, prompt, session, sessionId, summary } from "./fixtures.ts";
@@ -230,4 +230,16 @@ it("a logout in one window ends the others: nothing of the person stays on a scr
   await waitFor(() => expect(router.state.location.pathname).toBe("/login"));
   await waitFor(() => expect(queryClient.getQueryCache().findAll({ queryKey: ["sessions"] })).toHaveLength(0));
   expect(feed.isClosed()).toBe(true);
+});
+
+it("a server that was away when the page began is asked again who is there", async () => {
+  vi.useFakeTimers({ shouldAdvanceTime: true, advanceTimeDelta: 20 });
+  let isAway = true;
+  openDashboard("/", { "GET /api/me": () => (isAway ? refuse(503, "internal", "Away.", "") : ok(mona)) });
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(screen.queryByRole("button", { name: /^Account/ })).toBeNull();
+  isAway = false;
+  await vi.advanceTimersByTimeAsync(10_000);
+  await account("Mona Lisa");
+  vi.useRealTimers();
 });

@@ -2,17 +2,27 @@
 import { type LoginError, type Me } from "@open-inspect/protocol";
 import { type QueryClient, useQuery } from "@tanstack/react-query";
 import { useEffect } from "react";
-import { type Api } from "./api.ts";
+import { type Api, ApiError } from "./api.ts";
 import { forgetRemembered } from "./remembered.ts";
 import { useServices } from "./services.tsx";
 import { dropAllDrafts } from "./session-drafts.ts";
 
 const meKey = ["me"] as const;
 
+const askAgainMs = 5_000;
+
 /** Who asks; undefined until it is known, and where the server does not tell. It changes with a new page alone. */
 export function useMe(): Me | undefined {
   const { api } = useServices();
-  return useQuery({ queryKey: meKey, queryFn: ({ signal }) => api.readMe(signal), staleTime: Number.POSITIVE_INFINITY }).data;
+  const read = useQuery({
+    queryKey: meKey,
+    queryFn: ({ signal }) => api.readMe(signal),
+    staleTime: Number.POSITIVE_INFINITY,
+    // A server that was away when the page began; one that refuses says the same each time.
+    refetchInterval: ({ state: { error } }) =>
+      error instanceof ApiError && (error.status === 0 || error.status >= 500) ? askAgainMs : false,
+  });
+  return read.data;
 }
 
 /** A path of ours that somebody came from; anything else is the first page. */
