@@ -3,36 +3,38 @@
  * `N passed, N failed`. `npm test -- unit` and `npm test -- e2e` run one half.
  */
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { runChecks } from "./check.ts";
+import { onInterruption } from "./interruption.ts";
 import { buildDashboard } from "./prepared.ts";
 import { checkNode, ensurePrograms, root } from "./prerequisites.ts";
+import { createScratch } from "./scratch.ts";
 
 const [half] = process.argv.slice(2);
-const results = mkdtempSync(join(tmpdir(), "open-inspect-results-"));
+const scratch = createScratch();
+onInterruption(() => process.exit(130));
 const totals = { passed: 0, failed: 0, skipped: 0 };
 
 try {
   checkNode();
   ensurePrograms(["git", "bwrap", "tini", "rg", "chromium"], ["git", "tini", "chromium"], console.log);
   buildDashboard(console.log);
-  if (half !== "e2e") await vitest("sandboxes", ["modal-client", "sandbox-runtime", "emulators"], 3);
-  // End-to-end tests wait more than they compute: the others fill the gaps.
-  await Promise.all([half === "e2e" ? null : checksThenWorker(), half === "unit" ? null : vitest("end to end", ["scripts"], 2)]);
+  // End-to-end tests wait more than they compute: the others fill the gaps. Many small files come last, so that no core idles at the end.
+  await Promise.all([half === "unit" ? null : vitest("end to end", ["scripts"], 2), half === "e2e" ? null : allOthers()]);
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   totals.failed++;
 } finally {
-  rmSync(results, { recursive: true, force: true });
+  scratch.remove();
 }
 console.log(`\n${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
 process.exit(totals.failed === 0 && totals.passed > 0 ? 0 : 1);
 
-async function checksThenWorker() {
+async function allOthers() {
   await check();
   await vitest("workerd and browser", ["protocol", "control-plane", "web"], 1);
+  await vitest("sandboxes", ["modal-client", "sandbox-runtime", "emulators"], 2);
 }
 
 async function check() {
@@ -42,20 +44,32 @@ async function check() {
 }
 
 /** Runs projects in one vitest process and prints its output in one piece, so that groups do not mix. */
-async function vitest(name: string, projects: string[], workers: number | null) {
-  const outputFile = join(results, `${name.replaceAll(" ", "-")}.json`);
-  const args = workers === null ? [] : [`--max-workers=${workers}`];
+async function vitest(name: string, projects: string[], workers: number) {
+  const outputFile = join(scratch.folder, `${name.replaceAll(" ", "-")}.json`);
   const selection = projects.flatMap((project) => ["--project", project]);
   const child = spawn(
     process.execPath,
     [
       join(root, "node_modules/vitest/vitest.mjs"),
-      ...["run", ...selection, ...args, "--reporter=default", "--reporter=json", `--outputFile.json=${outputFile}`],
+      ...[
+        "run",
+        ...selection,
+        `--max-workers=${workers}`,
+        "--reporter=default",
+        "--reporter=json",
+        `--outputFile.json=${outputFile}`,
+      ],
     ],
     {
       cwd: root,
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, NO_COLOR: "1", WRANGLER_SEND_METRICS: "false", CLOUDFLARE_CF_FETCH_ENABLED: "false" },
+      env: {
+        ...process.env,
+        TMPDIR: scratch.folder,
+        NO_COLOR: "1",
+        WRANGLER_SEND_METRICS: "false",
+        CLOUDFLARE_CF_FETCH_ENABLED: "false",
+      },
     },
   );
   const output: Buffer[] = [];
