@@ -258,7 +258,14 @@ async function startSession(url: string, world: (request: Request) => Promise<Re
         },
         async finish() {
           sandbox.send(frame({ type: "prompt.finished", promptId, outcome: "done", error: null }));
-          await within(Promise.all(ends.map((one) => one.promise)), "every browser shows the end");
+          let ended = 0;
+          for (const end of ends) void end.promise.then(() => ended++);
+          const all = within(Promise.all(ends.map((one) => one.promise)), "every browser shows the end");
+          await all.catch((error: Error) => {
+            const open = sockets.filter((one) => one.readyState === WebSocket.OPEN).length;
+            const told = `${ended} of ${count} do, ${open} are connected, ${acked} of ${seq} events are acknowledged`;
+            throw new Error(`${error.message}: ${told}; ${closed ?? "the bridge is open"}`);
+          });
           await until(async () => acked === seq, "everything is acknowledged");
           const shown = replica.view?.prompts.find((one) => one.id === promptId)?.parts;
           if (JSON.stringify(shown) !== JSON.stringify(playBack(sent)))
