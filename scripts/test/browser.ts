@@ -12,6 +12,8 @@ export function launchBrowser(): Promise<Browser> {
     args: [
       "--no-sandbox",
       "--disable-gpu",
+      // Without a graphics card every frame of a spinner is painted by the processor.
+      "--force-prefers-reduced-motion",
       "--disable-quic",
       "--no-first-run",
       "--disable-background-networking",
