@@ -125,6 +125,14 @@ test("what a prompt costs is told, its sub-agents included", async () => {
   expect(usage?.costUsd).toBeCloseTo(((usage?.inputTokens ?? 0) * 3 + (usage?.outputTokens ?? 0) * 15) / 1e6, 5);
 });
 
+test("a conversation that is too long for the model fails with that, and the next prompt is answered", async () => {
+  const tooLong = ask(session.bridge, scripted({ status: 400, message: "prompt is too long: 210000 tokens > 200000 maximum" }));
+  const end = await tooLong.end();
+  expect(end).toMatchObject({ outcome: "failed" });
+  expect(end.error).toMatch(/too large|too long/i);
+  expect(await ask(session.bridge, scripted({ text: "Here." })).end()).toMatchObject({ outcome: "done" });
+});
+
 test("the agent's to-do list is told as a whole", async () => {
   const todos = [
     { content: "look", status: "completed", priority: "high" },

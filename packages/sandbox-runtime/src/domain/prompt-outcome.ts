@@ -21,15 +21,19 @@ export function decideOutcome(input: {
   lastError: AgentError | null;
 }): PromptOutcome {
   const asked = input.snapshot.findIndex(({ info }) => info.id === input.messageId);
-  const last = input.snapshot
-    .slice(asked + 1)
-    .filter(({ info }) => info.role === "assistant" && !info.summary)
-    .at(-1)?.info;
+  const said = input.snapshot.slice(asked + 1).filter(({ info }) => info.role === "assistant");
+  const newest = said.at(-1)?.info;
+  // A conversation too long for the model, which the agent could not shorten either: the answer itself carries no error.
+  if (asked >= 0 && newest?.summary && newest.error) return failedWith(newest.error);
+  const last = said.findLast(({ info }) => !info.summary)?.info;
   // A session that was compacted, or a long answer, may not show the prompt itself any more.
   const answer = last && (asked >= 0 || last.parentID === input.messageId) ? last : undefined;
-  if (answer?.error) return isAborted(answer.error) ? { kind: "aborted" } : { kind: "failed", error: errorText(answer.error) };
+  if (answer?.error) return failedWith(answer.error);
   if (answer?.time.completed !== undefined && answer.finish !== "tool-calls") return { kind: "done" };
   if (input.abortRequested) return { kind: "aborted" };
   if (!answer && input.lastError) return { kind: "failed", error: errorText(input.lastError) };
   return { kind: "unfinished" };
 }
+
+const failedWith = (error: AgentError): PromptOutcome =>
+  isAborted(error) ? { kind: "aborted" } : { kind: "failed", error: errorText(error) };
