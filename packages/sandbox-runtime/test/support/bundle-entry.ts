@@ -24,7 +24,7 @@ export default async function bundleEntry(project: TestProject): Promise<() => v
     target: "node22",
     format: "esm",
     define: await defineAgentPlugin(),
-    sourcemap: "inline",
+    sourcemap: "linked",
     logLevel: "warning",
   });
   project.provide("runtimeEntry", outfile);
