@@ -84,7 +84,7 @@ const checks: [string, () => Promise<void>][] = [
       if (breaches.length > 0) throw new Error(breaches.join("\n"));
     },
   ],
-  ["dead code (knip)", () => tool("knip", "--no-progress", "--cache")],
+  ["dead code (knip)", () => tool("knip", "--no-progress")],
 ];
 
 /** Runs all checks, two at a time, and returns how many passed and failed. */

@@ -26,8 +26,6 @@ export const inFlight = <Prompt extends QueuedPrompt>(prompts: readonly Prompt[]
 export const isQueueFull = (prompts: readonly QueuedPrompt[]): boolean =>
   prompts.filter((one) => one.status === "queued").length >= promptQueueMax;
 
-export const isOver = (status: PromptStatus): boolean => status !== "queued" && status !== "running";
-
 /** What stopping comes to: one that waits never runs, one that runs is asked to end, one that is over stays what it is. */
 export function decideStop(prompt: QueuedPrompt): "cancel" | "abort" | "nothing" {
   if (prompt.status === "queued") return "cancel";
