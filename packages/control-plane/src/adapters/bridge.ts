@@ -88,9 +88,8 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
   const peers = new Map<string, Peer>();
   /** Events that wait for the end of their batch. */
   let inbox: { socket: WebSocket; attempt: string; peer: Peer; seq: number; event: RuntimeEvent; at: number }[] = [];
-  /** when the batch under way is to end; null: there is none */
-  let batchEndsAt: number | null = null;
-  let appliedAt = 0;
+  /** until when events are gathered; null: it was quiet, the next one is applied at once */
+  let restEndsAt: number | null = null;
 
   function peerOf(attempt: string): Peer | null {
     const known = peers.get(attempt);
@@ -141,7 +140,6 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
 
   function applyInbox(): void {
     if (inbox.length === 0) return;
-    appliedAt = now();
     const taken = inbox;
     inbox = [];
     // No await in here: the events' effects and their numbers reach the disk together.
@@ -158,21 +156,29 @@ export function createBridge(ctx: DurableObjectState, handlers: BridgeHandlers, 
     }
   }
 
-  /** At once after a quiet while, else with what comes soon after. */
+  /**
+   * At once after a quiet while, else with what comes soon after. What is applied is told to every browser: where that takes longer than the
+   * rest after it, what has piled up is still applied together.
+   */
   function applySoon(): void {
-    const at = now();
     // A timer that has not fired long after its time will not fire any more.
-    if (batchEndsAt !== null && Math.abs(at - batchEndsAt) < batchLostMs) return;
-    const sinceMs = at - appliedAt;
-    if (sinceMs < 0 || sinceMs >= deadlines.bridgeBatchMs) return void applyInbox();
-    // A timer costs as much as some events: the one that runs serves whatever has come by then. Waited for, it outlives the event that set it.
-    batchEndsAt = at + deadlines.bridgeBatchMs;
+    if (restEndsAt !== null && Math.abs(now() - restEndsAt) < batchLostMs) return;
+    applyInbox();
+    rest(false);
+  }
+
+  /** @param isCalm nothing was applied in the turn that it begins in, so that it really takes its time */
+  function rest(isCalm: boolean): void {
+    restEndsAt = now() + deadlines.bridgeBatchMs;
     const over = Promise.withResolvers<void>();
     setTimeout(() => {
-      batchEndsAt = null;
-      over.resolve();
+      const isQuiet = inbox.length === 0;
       applyInbox();
+      if (isQuiet && isCalm) restEndsAt = null;
+      else rest(isQuiet);
+      over.resolve();
     }, deadlines.bridgeBatchMs);
+    // Waited for, it outlives the event that set it.
     ctx.waitUntil(over.promise);
   }
 
