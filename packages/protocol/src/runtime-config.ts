@@ -91,3 +91,6 @@ export const runtimeConfigSchema = z.discriminatedUnion("mode", [
   }),
 ]);
 export type RuntimeConfig = z.infer<typeof runtimeConfigSchema>;
+
+/** How node is started for the runtime's program: output that floods it must not make its young generation grow, which is 4 MiB then. */
+export const runtimeNodeArgs = ["--max-semi-space-size=4"] as const;

@@ -4,7 +4,7 @@
  * The config is one line on standard input and stays in memory: `read` and `printf` are the shell's own, so it is in no
  * argument list, no environment and no file. (A here-document would be a file in some shells.)
  */
-import { sandboxPaths } from "@open-inspect/protocol";
+import { runtimeNodeArgs, sandboxPaths } from "@open-inspect/protocol";
 
 const { stateDir, runtimeBundle, runtimeLog } = sandboxPaths;
 
@@ -50,7 +50,7 @@ umask 077
 : >${runtimeLog} || fail 24
 umask 022
 cd /
-printf '%s\\n' "$config" 2>/dev/null | setsid tini -s -- node ${runtimeBundle} >>${runtimeLog} 2>&1 &
+printf '%s\\n' "$config" 2>/dev/null | setsid tini -s -- node ${runtimeNodeArgs.join(" ")} ${runtimeBundle} >>${runtimeLog} 2>&1 &
 pid=$!
 config=
 printf '%s\\n' "$pid" >"$lock/pid"

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createId, type RuntimeConfig } from "@open-inspect/protocol";
+import { createId, type RuntimeConfig, runtimeNodeArgs } from "@open-inspect/protocol";
 import { inject } from "vitest";
 import { type TestBridge } from "./bridge-server.ts";
 
@@ -52,7 +52,7 @@ export function createSandbox(options: { agentCommand?: string; env?: NodeJS.Pro
     stateDir: paths.stateDir,
     cgroupDir,
     run(config) {
-      const child = spawn(process.execPath, [inject("runtimeEntry"), optionsPath], {
+      const child = spawn(process.execPath, [...runtimeNodeArgs, inject("runtimeEntry"), optionsPath], {
         env: { PATH: process.env.PATH, ...options.env },
         stdio: ["pipe", "pipe", "pipe"],
       });
