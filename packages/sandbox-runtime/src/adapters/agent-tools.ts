@@ -1,8 +1,8 @@
 /** Answers the agent's tools over a unix socket. Knows what they may ask, not who answers it. */
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type AgentSessionRequest, agentSessionRequestSchema } from "@open-inspect/protocol";
 import { type AgentSessions } from "./bridge-socket.ts";
+import { closeSocket, listenPrivately } from "./private-socket.ts";
 
 const questionMaxBytes = 1024 * 1024;
 
@@ -46,21 +46,11 @@ export async function startAgentTools(options: {
     });
     request.on("end", () => void answer(text).then((reply) => response.end(reply)));
   });
-  await rm(socketPath, { force: true });
-  const previous = process.umask(0o177);
-  try {
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(socketPath, resolve);
-    });
-  } finally {
-    process.umask(previous);
-  }
+  await listenPrivately(server, socketPath);
   return {
     async close() {
       server.closeAllConnections();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
-      await rm(socketPath, { force: true });
+      await closeSocket(server, socketPath);
     },
   };
 }

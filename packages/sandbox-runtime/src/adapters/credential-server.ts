@@ -6,6 +6,7 @@ import { rm, writeFile } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { type Credential, CredentialRefused } from "./bridge-socket.ts";
+import { closeSocket, listenPrivately } from "./private-socket.ts";
 
 /** Git starts this with `get`, `store` or `erase`; it carries git's question to us and our answer back. */
 const helperSource = `const { connect } = require("node:net");
@@ -97,23 +98,13 @@ export async function startCredentialServer(options: {
       void answer(operation, question).then((reply) => connection.end(reply));
     });
   });
-  await Promise.all([rm(socketPath, { force: true }), writeFile(helperPath, helperSource, { mode: 0o600 })]);
-  const previous = process.umask(0o177);
-  try {
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(socketPath, resolve);
-    });
-  } finally {
-    process.umask(previous);
-  }
+  await Promise.all([listenPrivately(server, socketPath), writeFile(helperPath, helperSource, { mode: 0o600 })]);
   return {
     helper: `!${[process.execPath, helperPath, socketPath].map(shellQuote).join(" ")}`,
     refusal: () => refusal,
     async close() {
       for (const connection of open) connection.destroy();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
-      await Promise.all([rm(socketPath, { force: true }), rm(helperPath, { force: true })]);
+      await Promise.all([closeSocket(server, socketPath), rm(helperPath, { force: true })]);
     },
   };
 }
