@@ -21,10 +21,14 @@ import { z } from "zod";
 import { fitsFrame } from "../adapters/bridge.ts";
 import { createAttachmentStore } from "../adapters/sqlite/attachment-store.ts";
 import { createCursor } from "../adapters/sqlite/cursor.ts";
+import { createFactStore } from "../adapters/sqlite/fact-store.ts";
 import { createPartStore } from "../adapters/sqlite/part-store.ts";
 import { createPromptStore, type StoredPrompt } from "../adapters/sqlite/prompt-store.ts";
 import { deadlines } from "../domain/deadlines.ts";
 import { decideLoss, decideStop, endOf, inFlight, isHeard, isQueueFull, nextToSend } from "../domain/prompt-queue.ts";
+import { createAnswerWriter } from "./answer-writer.ts";
+import { eventsSince } from "./conversation-history.ts";
+import { createUnheardPrompts } from "./unheard-prompts.ts";
 
 export interface PromptOrder {
   id: string;
@@ -66,15 +70,6 @@ const factSchemas = { todos: z.array(todoSchema), diff: workspaceDiffSchema };
 const readyKey = "conversation:ready";
 const openKey = "conversation:open";
 const activeKey = "conversation:activeAt";
-const unheardKey = "conversation:unheard";
-/** of prompts that ended without the sandbox's word, so many are remembered */
-const unheardMax = 20;
-
-/** Prompts that were ended here, and of whose end their sandbox has not told: it may not know. */
-interface Unheard {
-  attempt: string;
-  promptIds: string[];
-}
 
 export function createConversation(ports: ConversationPorts) {
   const { storage, say, send, now } = ports;
@@ -83,15 +78,15 @@ export function createConversation(ports: ConversationPorts) {
   const prompts = createPromptStore(sql);
   const parts = createPartStore(sql);
   const attachments = createAttachmentStore(sql);
-  sql.exec("CREATE TABLE IF NOT EXISTS session_facts (key TEXT PRIMARY KEY, cursor INTEGER NOT NULL, json TEXT NOT NULL)");
+  const facts = createFactStore(sql);
+  const answers = createAnswerWriter(parts, cursor, say);
+  const unheard = createUnheardPrompts(kv);
 
   /** the prompt in flight, kept beside its row because each word of the answer asks for it */
   let running: StoredPrompt | null | undefined;
   let activeAt = kv.get<number>(activeKey) ?? null;
   let usageTold = 0;
   let usageTimer: ReturnType<typeof setTimeout> | null = null;
-  /** what grew or changed last and is not stored yet; never outlives the turn */
-  let growing: GrowingPart | null = null;
 
   const current = (): StoredPrompt | null => {
     if (running === undefined) running = inFlight(prompts.open());
@@ -114,58 +109,27 @@ export function createConversation(ports: ConversationPorts) {
     say(JSON.stringify({ type: "prompt", cursor: prompt.cursor, prompt: prompt.head } satisfies SessionEvent));
   }
 
-  function flush(): void {
-    if (!growing) return;
-    const { promptId, partId, kind, delta, part } = growing;
-    growing = null;
-    const at = cursor.next();
-    if (part) {
-      const json = JSON.stringify(part);
-      parts.put(promptId, part, json, at);
-      say(`{"type":"part","cursor":${at},"promptId":"${promptId}","part":${json}}`);
-    } else {
-      parts.grow(promptId, partId, kind, delta, at);
-      say(JSON.stringify({ type: "delta", cursor: at, promptId, partId, kind, delta } satisfies SessionEvent));
-    }
-  }
-
-  function takeBack(promptId: string, which: "growing" | "all"): void {
-    const at = cursor.next();
-    for (const part of parts.takeBack(promptId, which, at)) {
-      say(JSON.stringify({ type: "part", cursor: at, promptId, part } satisfies SessionEvent));
-    }
-  }
-
   function finish(
     prompt: StoredPrompt,
     status: "done" | "stopped" | "failed" | "cancelled",
     error: string | null,
     at: number,
   ): void {
-    flush();
+    answers.flush();
     if (usageTimer !== null && prompt.status === "running") {
       clearTimeout(usageTimer);
       usageTimer = null;
     }
-    if (status === "done") takeBack(prompt.id, "growing");
+    if (status === "done") answers.takeBack(prompt.id, "growing");
     else parts.settle(prompt.id, cursor.next());
     active(at);
     tell({ ...prompt, status, stopBy: null, head: { ...prompt.head, error, finishedAt: at } });
     ports.schedule();
   }
 
-  const unheardOf = (attempt: string): string[] => {
-    const known = kv.get<Unheard>(unheardKey);
-    return known?.attempt === attempt ? known.promptIds : [];
-  };
-  const noteUnheard = (attempt: string, promptIds: string[]): void => {
-    if (promptIds.length === 0) kv.delete(unheardKey);
-    else kv.put<Unheard>(unheardKey, { attempt, promptIds: promptIds.slice(-unheardMax) });
-  };
-
   /** Ends a running prompt without its sandbox's word. */
   function endUnheard(prompt: StoredPrompt, status: "stopped" | "failed", error: string | null, at: number): void {
-    if (prompt.sentTo !== null) noteUnheard(prompt.sentTo, [...unheardOf(prompt.sentTo), prompt.id]);
+    if (prompt.sentTo !== null) unheard.add(prompt.sentTo, prompt.id);
     finish(prompt, status, error, at);
   }
 
@@ -204,17 +168,14 @@ export function createConversation(ports: ConversationPorts) {
 
   function fact<K extends keyof typeof factSchemas>(key: K): z.output<(typeof factSchemas)[K]> | null;
   function fact(key: keyof typeof factSchemas): Todo[] | WorkspaceDiff | null {
-    const [row] = sql.exec<{ json: string }>("SELECT json FROM session_facts WHERE key = ?", key).toArray();
-    return row ? factSchemas[key].parse(JSON.parse(row.json)) : null;
+    const json = facts.read(key);
+    return json === null ? null : factSchemas[key].parse(JSON.parse(json));
   }
 
   /** Stores and tells it, unless it is what was told last. */
   function state(type: "todos" | "diff" | "session", json: string): void {
-    const [old] = sql.exec<{ same: number }>("SELECT json = ? AS same FROM session_facts WHERE key = ?", json, type).toArray();
-    if (old?.same === 1) return;
-    const at = cursor.next();
-    sql.exec("INSERT OR REPLACE INTO session_facts (key, cursor, json) VALUES (?, ?, ?)", type, at, json);
-    say(`{"type":"${type}","cursor":${at},"${type}":${json}}`);
+    const at = facts.put(type, json, cursor.next);
+    if (at !== null) say(`{"type":"${type}","cursor":${at},"${type}":${json}}`);
   }
 
   function tellUsage(): void {
@@ -237,21 +198,13 @@ export function createConversation(ports: ConversationPorts) {
       case "prompt.delta": {
         const prompt = current();
         if (!isHeard(prompt, attempt) || prompt.id !== event.promptId) return true;
-        const { promptId, partId, kind, delta } = event;
-        if (growing && !growing.part && growing.partId === partId && growing.promptId === promptId) growing.delta += delta;
-        else {
-          flush();
-          growing = { promptId, partId, kind, delta, part: null };
-        }
+        answers.grow(event.promptId, event.partId, event.kind, event.delta);
         return true;
       }
       case "prompt.part": {
         const prompt = current();
         if (!isHeard(prompt, attempt) || prompt.id !== event.promptId) return true;
-        const { promptId, part } = event;
-        // Only the newest of what one part said in this turn is told, unless its place would be lost.
-        if (!growing?.part || growing.partId !== part.id || growing.promptId !== promptId) flush();
-        growing = { promptId, partId: part.id, kind: "text", delta: "", part };
+        answers.put(event.promptId, event.part);
         return true;
       }
       case "prompt.started": {
@@ -263,13 +216,7 @@ export function createConversation(ports: ConversationPorts) {
       case "prompt.finished": {
         const prompt = current();
         if (isHeard(prompt, attempt) && prompt.id === event.promptId) ended(prompt, event, now());
-        const unheard = unheardOf(attempt);
-        if (unheard.includes(event.promptId)) {
-          noteUnheard(
-            attempt,
-            unheard.filter((id) => id !== event.promptId),
-          );
-        }
+        unheard.heard(attempt, event.promptId);
         return true;
       }
       case "prompt.usage": {
@@ -297,7 +244,7 @@ export function createConversation(ports: ConversationPorts) {
     take,
     /** The end of a turn in which events were taken. */
     settle(): void {
-      flush();
+      answers.flush();
       if (current()) active(now(), deadlines.activeStepMs);
     },
     add(order: PromptOrder, at: number): PromptAnswer {
@@ -360,7 +307,7 @@ export function createConversation(ports: ConversationPorts) {
     goOn: (): void => pump(),
     /** The attempt has greeted again: what it was told may be lost. */
     greeted(attempt: string): void {
-      for (const promptId of unheardOf(attempt)) send(attempt, { type: "abort", promptId });
+      for (const promptId of unheard.of(attempt)) send(attempt, { type: "abort", promptId });
       if (kv.get<string>(openKey) === attempt) pump(true);
     },
     /** The attempt's start is proved: what its agent does from now on may have changed files. */
@@ -375,10 +322,10 @@ export function createConversation(ports: ConversationPorts) {
      */
     lost(attempt: string): void {
       if (kv.get<string>(openKey) === attempt) kv.delete(openKey);
-      flush();
+      answers.flush();
       const prompt = current();
       if (!prompt || prompt.sentTo !== attempt || decideLoss(prompt, kv.get<string>(readyKey) === attempt) !== "wait") return;
-      takeBack(prompt.id, "all");
+      answers.takeBack(prompt.id, "all");
       const head: PromptHead = { ...prompt.head, startedAt: null, usage: null };
       tell({ ...prompt, status: "queued", sentTo: null, hasBegun: false, head });
       ports.changed();
@@ -420,42 +367,10 @@ export function createConversation(ports: ConversationPorts) {
     diff: () => fact("diff"),
     /** Tells the session's state, unless it is what was told last. @param json serialised */
     tellState: (json: string): void => state("session", json),
-    /**
-     * What a browser is told first. With a cursor of this session that is everything since, each thing whole and in the order in which it began;
-     * only the last of these events has the new cursor, so that a cut in between loses nothing. Else the view as a snapshot.
-     */
-    *since(known: number | null, view: () => SessionView): Generator<string> {
-      flush();
-      const upTo = cursor.now();
-      if (known === null || known === 0 || known > upTo) {
-        yield JSON.stringify({ type: "snapshot", cursor: upTo, session: view() } satisfies SessionEvent);
-        return;
-      }
-      const events: ((at: number) => string)[] = [];
-      for (const prompt of prompts.list()) {
-        const isChanged = prompt.cursor > known;
-        if (!isChanged && prompt.status !== "running") continue;
-        const { head } = prompt;
-        if (isChanged) events.push((at) => JSON.stringify({ type: "prompt", cursor: at, prompt: head } satisfies SessionEvent));
-        for (const part of parts.changed(prompt.id, known)) {
-          events.push((at) => JSON.stringify({ type: "part", cursor: at, promptId: prompt.id, part } satisfies SessionEvent));
-        }
-      }
-      for (const { key, json } of sql.exec<{ key: string; json: string }>(
-        "SELECT key, json FROM session_facts WHERE cursor > ?",
-        known,
-      )) {
-        events.push((at) => `{"type":"${key}","cursor":${at},"${key}":${json}}`);
-      }
-      for (const [place, event] of events.entries()) yield event(place === events.length - 1 ? upTo : known);
+    /** What a browser is told first. @param known the cursor that it has, or null */
+    since(known: number | null, view: () => SessionView): Generator<string> {
+      answers.flush();
+      return eventsSince(known, cursor.now(), { prompts, parts, facts }, view);
     },
   };
-}
-
-interface GrowingPart {
-  promptId: string;
-  partId: string;
-  kind: "text" | "reasoning";
-  delta: string;
-  part: Extract<RuntimeEvent, { type: "prompt.part" }>["part"] | null;
 }

@@ -1,23 +1,13 @@
 /** One object per session: a switchboard between requests, sockets, the alarm and the pure machine in `domain/session.ts`. */
 import { DurableObject } from "cloudflare:workers";
-import {
-  type Attachment,
-  imageScopeOf,
-  personSchema,
-  type RuntimeEvent,
-  type SessionEvent,
-  type SessionView,
-} from "@open-inspect/protocol";
-import { createBridge } from "../adapters/bridge.ts";
+import { type Attachment, imageScopeOf, personSchema, type SessionView } from "@open-inspect/protocol";
 import { createSessions } from "../adapters/d1/sessions.ts";
 import { createLog } from "../adapters/log.ts";
 import { createSessionChannel } from "../adapters/session-channel.ts";
 import { acceptSocket } from "../adapters/sockets.ts";
 import { createEffectStore } from "../adapters/sqlite/effect-store.ts";
-import { createLogStore } from "../adapters/sqlite/log-store.ts";
 import { createSubSessionStore } from "../adapters/sqlite/sub-session-store.ts";
 import { dataPlaneOf, gitHubOf } from "../compose.ts";
-import { limits } from "../domain/deadlines.ts";
 import { type PullFound } from "../domain/ports.ts";
 import { pushInFlight } from "../domain/pull-request.ts";
 import { isSessionEffectWanted, nextSessionWakeAt, type SessionInput, stepSession } from "../domain/session.ts";
@@ -29,9 +19,10 @@ import { type Env, readConfig } from "../env.ts";
 import { tokenOf } from "../logins.ts";
 import { setAlarm } from "./alarm.ts";
 import { createConversation, type PromptAnswer, type PromptOrder } from "./conversation.ts";
-import { createWriteCredentials, gitCredential } from "./credentials.ts";
+import { createWriteCredentials } from "./credentials.ts";
 import { createPullRequests, type PullDemand, type PullRefusal } from "./pull-requests.ts";
 import { createRunner, type Runner } from "./runner.ts";
+import { createSessionBridge } from "./session-bridge.ts";
 import {
   deriveSessionRecords,
   type OwedSessionEffect,
@@ -40,14 +31,11 @@ import {
   sessionAddress,
   sessionPolicy,
 } from "./session-effects.ts";
+import { createSessionLog } from "./session-log.ts";
 import { createSubSessions } from "./sub-sessions.ts";
 
 const now = () => Date.now();
 const settleMs = 1_000;
-const logPageBytes = 512 * 1024;
-/** the log of a session has one owner */
-const logOwner = "session";
-const retired = "The session has left this sandbox.";
 
 /** What is asked of a reserved sandbox before it is kept or claimed. */
 export interface ReservedFor {
@@ -68,11 +56,8 @@ export type FirstPrompt = PromptOrder;
 export class SessionObject extends DurableObject<Env> {
   private readonly log = createLog({ object: "session", id: this.ctx.id.toString() });
   private readonly config = readConfig(this.env);
-  private readonly logs = createLogStore(this.ctx.storage.sql, {
-    headBytes: limits.logHeadBytes,
-    tailBytes: limits.logTailBytes,
-  });
   private readonly channel = createSessionChannel(this.ctx);
+  private readonly sessionLog = createSessionLog(this.ctx.storage.sql, this.channel);
   private readonly conversation = createConversation({
     storage: this.ctx.storage,
     say: (text) => this.channel.say(text),
@@ -84,35 +69,19 @@ export class SessionObject extends DurableObject<Env> {
   });
   private toldWork = "";
 
-  private readonly bridge = createBridge(
-    this.ctx,
-    {
-      hello: (attempt, { runtimeVersion, revision: runtimeRevision = 1, protocol }) => {
-        const after = this.runner.dispatch({ type: "runtime.connected", attempt, runtimeVersion, runtimeRevision, protocol });
-        return liveAttemptOf(after) === attempt;
-      },
-      event: (attempt, event, at) => this.take(attempt, event, at),
-      applied: () => this.conversation.settle(),
-      welcomed: (attempt) => {
-        this.conversation.greeted(attempt);
-        this.runner.schedule();
-      },
-      closed: (attempt) => void this.runner.dispatch({ type: "bridge.closed", attempt }),
-      credential: async (attempt, pushId) => {
-        if (!this.isLive(attempt)) return { refused: retired };
-        const repository = this.runner.state()?.repository ?? null;
-        if (repository && pushId !== undefined) return this.writing.give(attempt, pushId, repository);
-        return gitCredential(gitHubOf(this.config), repository, this.log);
-      },
-      sessions: async (attempt, id, request) => {
-        if (!this.isLive(attempt)) return { refused: retired };
-        if (request.call === "start" && !this.mayWork())
-          return { refused: "This session is being stopped: it begins no others." };
-        return this.subSessions.answer(id, request);
-      },
-    },
+  private readonly bridge = createSessionBridge(this.ctx, {
+    state: () => this.runner.state(),
+    dispatch: (input) => this.runner.dispatch(input),
+    schedule: () => this.runner.schedule(),
+    mayWork: () => this.mayWork(),
+    conversation: () => this.conversation,
+    sessionLog: this.sessionLog,
+    writing: () => this.writing,
+    subSessions: () => this.subSessions,
+    github: () => gitHubOf(this.config),
+    log: this.log,
     now,
-  );
+  });
 
   private readonly runner: Runner<SessionState | null, SessionInput> = createRunner<
     SessionState | null,
@@ -142,7 +111,7 @@ export class SessionObject extends DurableObject<Env> {
         github: gitHubOf(config),
         tokenOf: (githubId) => tokenOf(env, githubId),
         send: (attempt, message) => this.bridge.send(attempt, message),
-        lastLines: () => this.logs.lastLines(logOwner),
+        lastLines: () => this.sessionLog.lastLines(),
         creating: () => this.noteCreateSent(),
         shutdown: (attempt, reason) => void this.bridge.send(attempt, { type: "shutdown", reason }),
         sync: (attempt, branch) => this.bridge.send(attempt, { type: "sync", branch }),
@@ -159,7 +128,7 @@ export class SessionObject extends DurableObject<Env> {
     clock: (state) => ({
       type: "clock",
       heardAt: state && this.bridge.heardAt(state.attempt),
-      lastLines: this.logs.lastLines(logOwner),
+      lastLines: this.sessionLog.lastLines(),
     }),
     setAlarm: setAlarm(this.ctx),
     background: (work) => this.ctx.waitUntil(work),
@@ -394,28 +363,6 @@ export class SessionObject extends DurableObject<Env> {
     return state;
   }
 
-  private take(attempt: string, event: RuntimeEvent, at: number): void {
-    if (!this.isLive(attempt)) return;
-    switch (event.type) {
-      case "log":
-        this.print({ at, phase: event.phase, stream: event.stream, text: event.text });
-        break;
-      case "agent.restarted":
-        this.print({
-          at,
-          phase: "agent",
-          stream: "system",
-          text: `The agent was restarted (${event.attempt}): ${event.reason}\n`,
-        });
-        break;
-      default:
-        if (this.conversation.take(attempt, event)) return;
-        this.runner.dispatch({ type: "runtime.event", attempt, event });
-        if (event.type === "agent.ready") this.conversation.open(attempt);
-        if (event.type === "session.ready") this.conversation.ready(attempt);
-    }
-  }
-
   /** Whoever decides about the sandbox is told when there is more or less to do for it. */
   private tellWork(): void {
     const work = this.conversation.work();
@@ -423,11 +370,6 @@ export class SessionObject extends DurableObject<Env> {
     if (told === this.toldWork || !this.runner.state()) return;
     this.toldWork = told;
     this.runner.dispatch({ type: "work", work });
-  }
-
-  private print(entry: Parameters<typeof this.logs.append>[1]): void {
-    const stored = this.logs.append(logOwner, entry);
-    if (this.channel.isWatched()) this.channel.say(JSON.stringify({ type: "log", entries: [stored] } satisfies SessionEvent));
   }
 
   /** The first create call's time is the one that counts: it is what the person waited for. */
@@ -438,7 +380,7 @@ export class SessionObject extends DurableObject<Env> {
     const at = now();
     kv.put("createSentAt", at);
     const text = `The sandbox was asked for ${at - state.acceptedAt} ms after the session was accepted.\n`;
-    this.print({ at, phase: "sandbox", stream: "system", text });
+    this.sessionLog.print({ at, phase: "sandbox", stream: "system", text });
   }
 
   private controlPlaneMs(): number | null {
@@ -463,12 +405,7 @@ export class SessionObject extends DurableObject<Env> {
   /** What a browser is told first: the view or what has changed since its cursor, then the log after its last entry. */
   private *begin(since: number | null, after: number): Generator<string> {
     yield* this.conversation.since(since, () => this.viewOf(this.existing()));
-    for (let cursor = after; ; ) {
-      const { entries, next, end } = this.logs.read(logOwner, cursor, logPageBytes);
-      if (entries.length > 0) yield JSON.stringify({ type: "log", entries } satisfies SessionEvent);
-      if (end) return;
-      cursor = next;
-    }
+    yield* this.sessionLog.since(after);
   }
 }
 
