@@ -59,12 +59,13 @@ test.each([
 });
 
 test.each([".config", ".local", ".cache"])(
-  "a folder of the agent that cannot be written, %s, is named in the cause",
+  "a folder of the agent that cannot be written, %s, is named in the cause, without a start in vain",
   async (name) => {
     const { bridge, run } = await begin("true", { prepare: ({ home }) => writeFileSync(join(home, name), "in the way") });
     const { failure } = await bridge.waitFor("failed");
     expect(failure).toMatchObject({ code: "agent_failed", phase: "agent" });
     expect([failure.message, ...failure.lines].join("\n")).toContain(name);
+    expect(bridge.all("agent.restarted")).toEqual([]);
     expect(await run.exit).toBe(1);
   },
 );

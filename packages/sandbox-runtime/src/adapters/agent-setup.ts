@@ -30,7 +30,7 @@ export function prepareAgent(options: {
   const tokenPath = join(stateDir, "model-token");
   const modelsPath = join(stateDir, "models.json");
   const instructionsPath = join(stateDir, "instructions.md");
-  mkdirSync(join(home, ".config", "opencode"), { recursive: true });
+  for (const folder of agentFolders(home, options.env)) mkdirSync(folder, { recursive: true });
   writeFileSync(instructionsPath, options.instructions);
   writeFileSync(tokenPath, agent.modelToken, { mode: 0o600 });
   // An empty catalogue: what may be used is declared below, and the bundled catalogue costs memory and time.
@@ -74,6 +74,15 @@ export function prepareAgent(options: {
     ...lateOptimization,
   };
 }
+
+/** Where OpenCode keeps its things. Without one of them it ends at each start: made here, what is wrong is known before the first. */
+const agentFolders = (home: string, env: NodeJS.ProcessEnv): string[] =>
+  [
+    join(home, ".config"),
+    env.XDG_DATA_HOME || join(home, ".local/share"),
+    env.XDG_STATE_HOME || join(home, ".local/state"),
+    env.XDG_CACHE_HOME || join(home, ".cache"),
+  ].map((folder) => join(folder, "opencode"));
 
 /**
  * OpenCode's start runs much code a few times each. Its engine would spend a fifth of the start's processor time on optimizing that,

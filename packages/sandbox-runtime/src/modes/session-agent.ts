@@ -73,7 +73,7 @@ export function startSessionAgent(
       // Most often a home that setup left unusable.
       const reason = error instanceof Error ? error.message : String(error);
       phase.finish("failed", reason);
-      throw new RuntimeFailure(explainAgent(`its configuration could not be written (${reason})`, []));
+      throw new RuntimeFailure(explainAgent(`its folders and configuration could not be written (${reason})`, []));
     }
   };
   const env = prepare();
