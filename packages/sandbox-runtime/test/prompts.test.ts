@@ -1,11 +1,11 @@
-/** What comes with a prompt and what comes of it besides text, with the real agent. Each test goes on in the same session. */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+/** A session from the base with the real agent: its start, what comes with prompts and of them, its end. Each test goes on in it. */
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ModelEmulator, startModelEmulator } from "@open-inspect/emulators/model";
 import { type Attachment, type Person } from "@open-inspect/protocol";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { git, startGitServer, type TestGitServer } from "./support/git-server.ts";
-import { ask, bash, beginSession, endSession, type Session, scripted } from "./support/session.ts";
+import { ask, bash, beginSession, endSession, pidsOf, type Session, script, scripted } from "./support/session.ts";
 
 let server: TestGitServer;
 let model: ModelEmulator;
@@ -13,7 +13,12 @@ let session: Session;
 beforeAll(async () => {
   server = await startGitServer();
   model = await startModelEmulator();
-  session = await beginSession({ server, model }, {});
+  const files = {
+    "AGENTS.md": "The secret word of this repository is heliotrope.",
+    ".openinspect/setup.sh": script("mkdir made; echo from-setup > made/file"),
+    ".openinspect/start.sh": script("cat made/file; sleep 3 &"),
+  };
+  session = await beginSession({ server, model }, files);
   await session.bridge.waitFor("session.ready");
 });
 afterAll(async () => {
@@ -32,6 +37,38 @@ const pixel = Buffer.from(
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
   "base64",
 );
+
+test("clone, setup, start, agent; ready with proof; prompts one after the other", async () => {
+  const { bridge, sandbox, sha, run } = session;
+  expect(bridge.all("session.ready")).toEqual([
+    { type: "session.ready", sha, setupRan: true, agentVersion: expect.stringMatching(/^\d+\.\d+\.\d+$/) },
+  ]);
+  const outcomes = Object.fromEntries(bridge.all("phase.finished").map(({ phase, outcome }) => [phase, outcome]));
+  expect(outcomes).toEqual({ clone: "done", setup: "done", start: "done", agent: "done" });
+  expect(bridge.all("log").filter(({ phase }) => phase === "start")).toMatchObject([{ stream: "stdout", text: "from-setup\n" }]);
+
+  const first = ask(
+    bridge,
+    scripted({ text: "I look." }, bash("cat made/file; git rev-parse HEAD"), { text: "All done, dear." }),
+  );
+  const second = ask(bridge, scripted({ text: "Second." }));
+  bridge.send(first.prompt);
+  expect(await first.end()).toMatchObject({ outcome: "done", error: null });
+  expect(first.parts()).toEqual(["I look."]);
+  expect(await second.end()).toMatchObject({ outcome: "done" });
+  expect(second.parts()).toEqual(["Second."]);
+  expect(bridge.all("prompt.started").map(({ promptId }) => promptId)).toEqual([first.promptId, second.promptId]);
+
+  const third = ask(bridge, scripted(bash("cat made/file; git rev-parse HEAD"), { text: "All done, dear." }));
+  expect(await third.end()).toMatchObject({ outcome: "done" });
+  expect(third.parts()).toEqual([`bash:completed:from-setup\n${sha}`, "All done, dear."]);
+
+  expect(lastRequest()).toContain("heliotrope");
+  expect(statSync(join(sandbox.stateDir, "model-token")).mode & 0o777).toBe(0o600);
+  const agents = pidsOf("opencode", run.child.pid);
+  expect(agents).toHaveLength(1);
+  for (const pid of agents) expect(readFileSync(`/proc/${pid}/environ`, "utf8")).not.toContain("sandbox-model-token");
+});
 
 describe("attachments", () => {
   test("images and texts reach the model with their prompt, in order", async () => {
@@ -180,7 +217,8 @@ describe("a prompt that is stopped ends within a second", () => {
 
   test("while a command runs, which ends with everything that it has started", async () => {
     const marker = join(session.sandbox.workspace, "made/late");
-    const before = session.sandbox.processes();
+    const before = new Set(session.sandbox.processes());
+    const started = () => session.sandbox.processes().filter((pid) => !before.has(pid));
     const children =
       "sleep 60 & (sleep 61 | cat) & nohup sleep 62 >/dev/null 2>&1 & bash -c 'trap \"\" TERM; sleep 63; sleep 64' &";
     const prompt = ask(
@@ -188,10 +226,10 @@ describe("a prompt that is stopped ends within a second", () => {
       scripted(bash(`${children} echo started; sleep 2; mkdir -p made; touch ${marker}; sleep 60`), { text: "never" }),
     );
     await session.bridge.waitFor("prompt.part", ({ part }) => part.kind === "tool" && part.output.includes("started"));
-    expect(session.sandbox.processes().length).toBeGreaterThanOrEqual(before.length + 5);
+    expect(started().length).toBeGreaterThanOrEqual(5);
     expect(await stop(prompt)).toBeLessThan(1_000);
     expect(prompt.parts()).toEqual([expect.stringMatching(/^bash:(error|interrupted|completed):/)]);
-    await vi.waitFor(() => expect(session.sandbox.processes()).toEqual(before), { timeout: 5_000, interval: 50 });
+    await vi.waitFor(() => expect(started()).toEqual([]), { timeout: 5_000, interval: 50 });
     await new Promise((resolve) => setTimeout(resolve, 2_000));
     expect(existsSync(marker)).toBe(false);
   });
@@ -217,4 +255,13 @@ describe("a prompt that is stopped ends within a second", () => {
     expect(await prompt.end()).toMatchObject({ outcome: "done" });
     expect(prompt.parts()).toEqual(["Here again."]);
   });
+});
+
+test("ends when told to, with its agent", async () => {
+  const { bridge, run } = session;
+  const [agent] = pidsOf("opencode", run.child.pid);
+  expect(existsSync(`/proc/${agent}`)).toBe(true);
+  bridge.send({ type: "shutdown", reason: "stopped" });
+  expect(await run.exit).toBe(0);
+  expect(existsSync(`/proc/${agent}`)).toBe(false);
 });

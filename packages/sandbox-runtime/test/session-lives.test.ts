@@ -12,6 +12,8 @@ import { ask, bash, beginSession, endSession, type Session, scripted } from "./s
 let server: TestGitServer;
 let model: ModelEmulator;
 let session: Session;
+/** what the first life has answered */
+let answered: ReturnType<typeof ask>;
 const sessionId = createId("session", Date.now(), crypto.getRandomValues(new Uint8Array(16)));
 beforeAll(async () => {
   server = await startGitServer();
@@ -92,10 +94,12 @@ test("what only the agent's own start is to know is not in the environment of it
   expect(names).not.toMatch(/OPEN_INSPECT_BOOT|npm_config_fetch_retries|BUN_JSC/);
 });
 
-test("stopped and begun again from its snapshot: the work is as it was, and the second life knows what was said in the first", async () => {
+test("stopped and begun again from its snapshot the work is as it was", async () => {
   const { sandbox, repository, sha } = session;
   const said = ask(session.bridge, "My favourite colour is vermilion.");
   await said.end();
+  answered = ask(session.bridge, scripted({ text: "Only once." }));
+  await answered.end();
   const first = session.bridge;
   const inWorkspace = (...args: string[]) => git(sandbox.workspace, ...args);
   writeFileSync(join(sandbox.workspace, "README.md"), "stashed\n");
@@ -123,30 +127,21 @@ test("stopped and begun again from its snapshot: the work is as it was, and the 
   expect(bridge.all("workspace.synced")).toEqual([]);
   const { diff } = await bridge.waitFor("workspace.diff");
   expect(diff).toMatchObject({ base: sha, files: [{ path: "README.md" }, { path: "untracked.txt" }] });
+});
 
+test("a prompt that was answered in the life before is answered again from what is there, without the model", async () => {
+  const before = model.requests().length;
+  const { prompt, promptId } = answered;
+  const again = ask(session.bridge, prompt.text, promptId, null, { createdAt: prompt.createdAt });
+  expect(await again.end()).toMatchObject({ outcome: "done" });
+  expect(again.parts()).toEqual(["Only once."]);
+  expect(model.requests()).toHaveLength(before);
+});
+
+test("the second life knows what was said in the first", async () => {
+  const { bridge, sandbox } = session;
   const prompt = ask(bridge, scripted({ recall: "favourite colour is (\\w+)" }));
   expect(await prompt.end()).toMatchObject({ outcome: "done" });
   expect(prompt.parts()).toEqual(["vermilion"]);
   expect(readFileSync(join(sandbox.workspace, "README.md"), "utf8")).toBe("edited\n");
-});
-
-test("a prompt that was answered in the life before is answered again from what is there, without the model", async () => {
-  const { bridge, sandbox, repository } = session;
-  const prompt = ask(bridge, scripted({ text: "Only once." }));
-  await prompt.end();
-  bridge.close(bridgeCloseCodes.ended);
-  await session.run.exit;
-  await bridge.stop();
-  const next = await startBridge();
-  session = {
-    ...session,
-    bridge: next,
-    run: sandbox.run(sessionConfig(next, repository.url, model.url, { startFrom: "snapshot", sessionId, gitTimeoutMs: 60_000 })),
-  };
-  await next.waitFor("agent.ready", undefined, 40_000);
-  const before = model.requests().length;
-  const again = ask(next, prompt.prompt.text, prompt.promptId, null, { createdAt: prompt.prompt.createdAt });
-  expect(await again.end()).toMatchObject({ outcome: "done" });
-  expect(again.parts()).toEqual(["Only once."]);
-  expect(model.requests()).toHaveLength(before);
 });

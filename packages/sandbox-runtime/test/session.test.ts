@@ -1,5 +1,5 @@
 /** Session mode as the control plane sees it: the real program, the real agent, a scripted model, a real git server. */
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ModelEmulator, startModelEmulator } from "@open-inspect/emulators/model";
@@ -36,63 +36,27 @@ type TailOf<F extends (first: never, ...rest: never) => unknown> = F extends (fi
   ? R
   : never;
 
-describe("a session", () => {
-  test("from the base: clone, setup, start, agent; ready with proof; prompts one after the other; ends when told to", async () => {
-    const { bridge, sandbox, sha, run } = await begin({
-      "AGENTS.md": "The secret word of this repository is heliotrope.",
-      ".openinspect/setup.sh": script("mkdir made; echo from-setup > made/file"),
-      ".openinspect/start.sh": script("cat made/file; sleep 3 &"),
-    });
-    expect(await bridge.waitFor("session.ready")).toEqual({
-      type: "session.ready",
-      sha,
-      setupRan: true,
-      agentVersion: expect.stringMatching(/^\d+\.\d+\.\d+$/),
-    });
-    const outcomes = Object.fromEntries(bridge.all("phase.finished").map(({ phase, outcome }) => [phase, outcome]));
-    expect(outcomes).toEqual({ clone: "done", setup: "done", start: "done", agent: "done" });
-    expect(bridge.all("log").filter(({ phase }) => phase === "start")).toMatchObject([
-      { stream: "stdout", text: "from-setup\n" },
-    ]);
-
-    const first = ask(
-      bridge,
-      scripted({ text: "I look." }, bash("cat made/file; git rev-parse HEAD"), { text: "All done, dear." }),
-    );
-    const second = ask(bridge, scripted({ text: "Second." }));
-    bridge.send(first.prompt);
-    expect(await first.end()).toMatchObject({ outcome: "done", error: null });
-    expect(first.parts()).toEqual(["I look."]);
-    expect(await second.end()).toMatchObject({ outcome: "done" });
-    expect(second.parts()).toEqual(["Second."]);
-    expect(bridge.all("prompt.started").map(({ promptId }) => promptId)).toEqual([first.promptId, second.promptId]);
-
-    const third = ask(bridge, scripted(bash("cat made/file; git rev-parse HEAD"), { text: "All done, dear." }));
-    expect(await third.end()).toMatchObject({ outcome: "done" });
-    expect(third.parts()).toEqual([`bash:completed:from-setup\n${sha}`, "All done, dear."]);
-
-    expect(JSON.stringify(model.requests())).toContain("heliotrope");
-    expect(statSync(join(sandbox.stateDir, "model-token")).mode & 0o777).toBe(0o600);
-    const agents = pidsOf("opencode", run.child.pid);
-    expect(agents).toHaveLength(1);
-    for (const pid of agents) expect(readFileSync(`/proc/${pid}/environ`, "utf8")).not.toContain("sandbox-model-token");
-    bridge.send({ type: "shutdown", reason: "stopped" });
-    expect(await run.exit).toBe(0);
-    expect(pidsOf("opencode", run.child.pid)).toEqual([]);
-  });
-});
-
 /** Each test goes on in the session of the one before, as its person would. */
 describe("a session from an image", () => {
   let session: Session;
   let when: string;
   let bakedSha: string;
+  const answering = Promise.withResolvers<void>();
+  // The agent adds a missing `$schema` to a configuration that it reads.
+  const settings = '{"$schema":"https://opencode.ai/config.json","theme":"x"}';
   const whenMade = () => readFileSync(join(session.sandbox.workspace, "made/when"), "utf8");
+  const isRunning = (promptId: string, tool: string) =>
+    session.bridge.waitFor("prompt.part", (event) => {
+      const { part } = event;
+      return event.promptId === promptId && part.kind === "tool" && part.tool === tool && part.status === "running";
+    });
 
   beforeAll(async () => {
     const repository = newRepository(server);
     bakedSha = repository.commit({
-      "README.md": "hello",
+      "README.md": "old\n",
+      "other.txt": "hello",
+      "opencode.json": "{}",
       ".gitignore": "made/\n",
       "AGENTS.md": "Old word: amaranth.",
       ".openinspect/setup.sh": script("mkdir made; date +%N > made/when"),
@@ -105,14 +69,58 @@ describe("a session from an image", () => {
     await build.exit;
     await building.stop();
 
-    writeFileSync(join(sandbox.workspace, "README.md"), "dirty");
-    const sha = repository.commit({ "AGENTS.md": "New word: periwinkle." });
+    writeFileSync(join(sandbox.workspace, "other.txt"), "dirty");
+    const sha = repository.commit({
+      "README.md": "new\n",
+      "opencode.json": `${settings}\n`,
+      "AGENTS.md": "New word: periwinkle.",
+    });
+    server.hold = answering.promise;
     const bridge = await startBridge();
-    const run = sandbox.run(sessionConfig(bridge, repository.url, model.url, { startFrom: "image" }));
+    const run = sandbox.run(sessionConfig(bridge, repository.url, model.url, { startFrom: "image", gitTimeoutMs: 120_000 }));
     session = { bridge, sandbox, repository, sha, run };
     when = whenMade();
   });
-  afterAll(() => endSession(session));
+  afterAll(async () => {
+    answering.resolve();
+    server.hold = null;
+    await endSession(session);
+  });
+
+  test("while the server is silent the agent reads and answers; its commands wait, end with their prompt, and run on the new head", async () => {
+    const { bridge, sandbox, sha } = session;
+    const marker = join(sandbox.workspace, "zombie");
+    expect(await bridge.waitFor("agent.ready")).toMatchObject({ gate: "closed" });
+
+    const read = { tool: { name: "read", args: { filePath: join(sandbox.workspace, "README.md") } } };
+    const reading = ask(bridge, scripted(read, { text: "I have read." }));
+    expect(await reading.end()).toMatchObject({ outcome: "done" });
+    expect(reading.parts()[0]).toMatch(/^read:completed:.*old/s);
+    expect(bridge.all("session.ready")).toEqual([]);
+
+    const stopped = ask(bridge, scripted(bash(`touch ${marker}`), { text: "never" }));
+    await isRunning(stopped.promptId, "bash");
+    bridge.send({ type: "abort", promptId: stopped.promptId });
+    expect(await stopped.end()).toMatchObject({ outcome: "aborted" });
+
+    const waiting = ask(bridge, scripted(bash("cat README.md opencode.json; git rev-parse HEAD"), { text: "Done." }));
+    await isRunning(waiting.promptId, "bash");
+    expect(bridge.all("workspace.changed")).toEqual([]);
+    answering.resolve();
+    // The agent's own configuration has changed: its instance begins anew in the middle of the prompt, which goes on.
+    expect(await waiting.end()).toMatchObject({ outcome: "done" });
+    const shown = waiting.parts().join("\n");
+    const repeated = ask(bridge, scripted(bash("cat README.md opencode.json; git rev-parse HEAD"), { text: "Done." }));
+    expect(await repeated.end()).toMatchObject({ outcome: "done" });
+    expect(repeated.parts()).toEqual([`bash:completed:new\n${settings}\n${sha}`, "Done."]);
+    expect(shown).toContain("Done.");
+    expect(bridge.all("workspace.changed")).toEqual([
+      { type: "workspace.changed", files: ["AGENTS.md", "README.md", "opencode.json"] },
+    ]);
+    expect(await bridge.waitFor("session.ready")).toMatchObject({ sha });
+    expect(bridge.all("agent.ready")).toHaveLength(1);
+    expect(existsSync(marker)).toBe(false);
+  });
 
   test("brings the workspace to the new head and keeps what setup made, without running it again", async () => {
     const { bridge, sandbox, sha } = session;
@@ -120,14 +128,14 @@ describe("a session from an image", () => {
     expect(bridge.all("workspace.synced")).toEqual([{ type: "workspace.synced", sha, bakedSha }]);
     expect(bridge.all("phase.finished").find(({ phase }) => phase === "setup")).toMatchObject({ outcome: "skipped" });
     expect(whenMade()).toBe(when);
-    expect(readFileSync(join(sandbox.workspace, "README.md"), "utf8")).toBe("hello");
+    expect(readFileSync(join(sandbox.workspace, "other.txt"), "utf8")).toBe("hello");
   });
 
   test("has an agent that reads the repository at its new head; the bridge may drop in the middle of an answer", async () => {
     const { bridge } = session;
     const long = "word ".repeat(300);
     const prompt = ask(bridge, scripted({ text: long, chunk: 5, delayMs: 5 }));
-    await bridge.waitFor("prompt.delta");
+    await bridge.waitFor("prompt.delta", ({ promptId }) => promptId === prompt.promptId);
     bridge.cut();
     expect(await prompt.end()).toMatchObject({ outcome: "done" });
     expect(prompt.parts()).toEqual([long]);
