@@ -32,31 +32,34 @@ function toJsonSchema(schema: unknown): unknown {
   return nullable === true ? { anyOf: [converted, { type: "null" }] } : converted;
 }
 
-const ajv = new Ajv({ strict: false, allErrors: true, validateFormats: true });
+// Each component is compiled once, as a function of its own, whatever refers to it; code that runs a few times is not worth optimizing.
+const options = { strict: false, allErrors: true, validateFormats: true, inlineRefs: false, code: { optimize: false } };
+const ajv = new Ajv(options);
 formats.default(ajv);
 ajv.addFormat("uri-template", true);
 ajv.addFormat("repo.nwo", true);
-/** The converted schema, its references turned to `$defs`, and the names of the components that it refers to. */
-function localize(schema: unknown, refersTo: Set<string>): unknown {
-  if (Array.isArray(schema)) return schema.map((entry) => localize(entry, refersTo));
-  if (!isObject(schema)) return schema;
-  if (typeof schema.$ref === "string") {
-    const name = schema.$ref.replace("#/components/schemas/", "");
-    refersTo.add(name);
-    return { $ref: `#/$defs/${name}` };
+const defined = new Set<string>();
+/** The name by which a schema finds this component, which is made known with all that it refers to. */
+function define(name: string): string {
+  const id = `https://api.github.com/components/${name}`;
+  if (!defined.has(name)) {
+    defined.add(name);
+    ajv.addSchema({ allOf: [localize(toJsonSchema(document.components.schemas?.[name]))] }, id);
   }
-  return Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, localize(value, refersTo)]));
+  return id;
+}
+/** The converted schema, its references turned to names of components. */
+function localize(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(localize);
+  if (!isObject(schema)) return schema;
+  if (typeof schema.$ref === "string") return { $ref: define(schema.$ref.replace("#/components/schemas/", "")) };
+  return Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, localize(value)]));
 }
 const compiled = new Map<string, ValidateFunction>();
 function check(key: string, schema: unknown, body: unknown): void {
   let validate = compiled.get(key);
   if (validate === undefined) {
-    const wanted = new Set<string>();
-    const own = localize(toJsonSchema(schema), wanted);
-    // A Set being walked goes on to what is added meanwhile: the closure over all references.
-    const definitions: Record<string, unknown> = {};
-    for (const name of wanted) definitions[name] = localize(toJsonSchema(document.components.schemas?.[name]), wanted);
-    validate = ajv.compile({ allOf: [own], $defs: definitions });
+    validate = ajv.compile({ allOf: [localize(toJsonSchema(schema))] });
     compiled.set(key, validate);
   }
   if (!validate(body)) throw new Error(`${key}: ${ajv.errorsText(validate.errors, { separator: "\n" })}`);
