@@ -7,9 +7,6 @@ import { type GuestProcess } from "./engine/engine.ts";
 import { createOutputLog, type OutputLog } from "./output-log.ts";
 import { fail } from "./rpc.ts";
 
-/** What is kept of each output stream of a process. */
-const retainedOutputBytes = 64 * 1024 * 1024;
-
 export interface ExecProcess {
   readonly stdout: OutputLog;
   readonly stderr: OutputLog;
@@ -32,9 +29,10 @@ export interface OutputRouting {
   stderr: "stdout" | "stderr" | null;
 }
 
-export function createExecProcess(process: GuestProcess, routing: OutputRouting): ExecProcess {
-  const stdout = createOutputLog(retainedOutputBytes);
-  const stderr = createOutputLog(retainedOutputBytes);
+/** @param keptBytes of each output stream */
+export function createExecProcess(process: GuestProcess, routing: OutputRouting, keptBytes: number): ExecProcess {
+  const stdout = createOutputLog(keptBytes);
+  const stderr = createOutputLog(keptBytes);
   let exitCode: number | null = null;
   let written = 0;
   let closed = false;

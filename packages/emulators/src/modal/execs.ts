@@ -17,7 +17,8 @@ export interface Execs {
   clear(): void;
 }
 
-export function createExecs(guest: Guest, onChange: () => void): Execs {
+/** @param keptBytes of each output stream of a process */
+export function createExecs(guest: Guest, keptBytes: number, onChange: () => void): Execs {
   const byId = new Map<string, Promise<ExecProcess>>();
   const finished: { id: string; process: ExecProcess }[] = [];
   let runningCount = 0;
@@ -42,7 +43,7 @@ export function createExecs(guest: Guest, onChange: () => void): Execs {
       runningCount -= 1;
       throw cause;
     }
-    const process = createExecProcess(raw, routing);
+    const process = createExecProcess(raw, routing, keptBytes);
     onChange();
     void process.exit.then(() => {
       runningCount -= 1;

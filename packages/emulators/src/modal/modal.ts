@@ -26,6 +26,7 @@ const tokenLifeMs = 60 * 60 * 1000;
 const sweepEveryMs = 5_000;
 const largestMessageBytes = 100 * 1024 * 1024;
 const flowControlWindowBytes = 16 * 1024 * 1024;
+const keptOutputBytes = 64 * 1024 * 1024;
 
 export interface ModalEmulatorOptions {
   /** of the gRPC services; 0 or missing: any free one */
@@ -40,6 +41,8 @@ export interface ModalEmulatorOptions {
   credentials?: Credentials;
   /** what the SDK is told to dial for exec, `https://127.0.0.1:PORT`; missing: the emulator's own port */
   routerUrl?: string;
+  /** of each output stream of a process; missing: 64 MiB */
+  keptOutputBytes?: number;
   now?: () => number;
 }
 
@@ -72,7 +75,10 @@ export async function startModalEmulator(options: ModalEmulatorOptions): Promise
   await images.adopt();
   const builder = createImageBuilder({ engine, images, salt: store.state.salt, now, log });
   const certificate = await makeTunnelCertificate(stateDir, now());
-  const sandboxes = createSandboxes({ engine, identity: certificate, now, log });
+  const sandboxes = createSandboxes({
+    ...{ engine, identity: certificate, now, log },
+    keptOutputBytes: options.keptOutputBytes ?? keptOutputBytes,
+  });
   const secrets = createSecrets();
   const faults = createFaults();
   // the same after a restart: clients hold on to their tokens

@@ -55,6 +55,8 @@ export interface Sandbox {
   snapshot(id: string, take: (guestId: string) => Promise<string>): Promise<string>;
   /** The first reason stays. Resolves at `ended`. */
   end(result: WireResult): Promise<void>;
+  /** Lets go of its processes' output. It has ended, and nobody will read it. */
+  forget(): void;
 }
 
 export const endings = {
@@ -71,7 +73,16 @@ const exited = (code: number): WireResult => ({
   exception: code === 0 ? "" : `The sandbox's command ended with code ${code}.`,
 });
 
-export async function startSandbox(engine: SandboxEngine, spec: SandboxSpec, identity: TlsIdentity): Promise<Sandbox> {
+export interface SandboxPorts {
+  engine: SandboxEngine;
+  /** of encrypted tunnels */
+  identity: TlsIdentity;
+  /** of each output stream of a process */
+  keptOutputBytes: number;
+}
+
+export async function startSandbox(ports: SandboxPorts, spec: SandboxSpec): Promise<Sandbox> {
+  const { engine, identity, keptOutputBytes } = ports;
   const guest = await engine.createGuest({ ...spec.guest, id: spec.id });
   let tunnels: Tunnels = { open: [], close: async () => {} };
   let entrypoint: ExecProcess | null = null;
@@ -79,7 +90,7 @@ export async function startSandbox(engine: SandboxEngine, spec: SandboxSpec, ide
     tunnels = await openTunnels(guest, spec.ports, identity);
     if (spec.command.length > 0) {
       const process = await guest.exec({ argv: spec.command, env: {}, workdir: null, timeoutMs: null, pty: spec.pty });
-      entrypoint = createExecProcess(process, { stdout: "stdout", stderr: "stderr" });
+      entrypoint = createExecProcess(process, { stdout: "stdout", stderr: "stderr" }, keptOutputBytes);
     }
   } catch (cause) {
     await tunnels.close();
@@ -99,7 +110,7 @@ export async function startSandbox(engine: SandboxEngine, spec: SandboxSpec, ide
     if (spec.idleTimeoutMs === null || state.status !== "running" || execs.runningCount > 0) return;
     idleTimer = setTimeout(() => void end(endings.idle), spec.idleTimeoutMs);
   }
-  const execs = createExecs(guest, touch);
+  const execs = createExecs(guest, keptOutputBytes, touch);
 
   async function end(result: WireResult): Promise<void> {
     if (state.status === "running") {
@@ -150,5 +161,6 @@ export async function startSandbox(engine: SandboxEngine, spec: SandboxSpec, ide
       return taken;
     },
     end,
+    forget,
   };
 }

@@ -1,9 +1,7 @@
 /** All sandboxes of the emulator: unique names, lookups, lists, bounded memory of ended ones. Knows nothing of gRPC messages. */
 import { Status } from "nice-grpc";
-import { type SandboxEngine } from "./engine/engine.ts";
 import { fail } from "./rpc.ts";
-import { endings, type Sandbox, type SandboxSpec, startSandbox } from "./sandbox.ts";
-import { type TlsIdentity } from "./tunnels.ts";
+import { endings, type Sandbox, type SandboxPorts, type SandboxSpec, startSandbox } from "./sandbox.ts";
 import { within } from "./waiting.ts";
 
 const keptEnded = 500;
@@ -31,15 +29,12 @@ export interface Sandboxes {
   endAll(): Promise<void>;
 }
 
-export interface SandboxesDeps {
-  engine: SandboxEngine;
-  /** of encrypted tunnels */
-  identity: TlsIdentity;
+export interface SandboxesDeps extends SandboxPorts {
   now: () => number;
   log: (line: string) => void;
 }
 
-export function createSandboxes({ engine, identity, now, log }: SandboxesDeps): Sandboxes {
+export function createSandboxes({ now, log, ...ports }: SandboxesDeps): Sandboxes {
   const byId = new Map<string, Sandbox>();
   const byTask = new Map<string, Sandbox>();
   const names = new Set<string>();
@@ -66,7 +61,7 @@ export function createSandboxes({ engine, identity, now, log }: SandboxesDeps): 
     }
     if (held !== null) names.add(held);
     lastCreatedAt = Math.max(now() / 1000, lastCreatedAt + 0.000_01);
-    const start = startSandbox(engine, { ...given, createdAt: lastCreatedAt }, identity);
+    const start = startSandbox(ports, { ...given, createdAt: lastCreatedAt });
     starting.add(start);
     try {
       const sandbox = await start;
@@ -108,6 +103,7 @@ export function createSandboxes({ engine, identity, now, log }: SandboxesDeps): 
       await Promise.allSettled(starting);
       const ended = Promise.all([...byId.values()].map((sandbox) => sandbox.end(endings.terminated)));
       await within(ended, endLimitMs, new AbortController().signal);
+      for (const sandbox of byId.values()) sandbox.forget();
     },
   };
 }

@@ -59,10 +59,10 @@ function refillFifos() {
 }
 
 // A FIFO whose writer has gone blocks whoever opens it again, so `cat /dev/stdin` after the end of input would hang. Input
-// therefore gets anonymous pipes. Node cannot make one, but it can open those that a shell makes for its pipelines.
+// therefore gets anonymous pipes. Node cannot make one, but it can open those that a shell makes for its here-documents.
 const inputs = [];
-const INPUT_STOCK = 6;
-const PIPE_MAKER = `exec 3<&0 0</dev/null; ${": | { exec 4<&0; read -r pid _ </proc/self/stat; echo $pid; read -r _ <&3; } & ".repeat(INPUT_STOCK)} wait`;
+const PIPE_FDS = [4, 5, 6, 7, 8, 9];
+const PIPE_MAKER = `exec ${PIPE_FDS.map((fd) => `${fd}<<"E"`).join(" ")}\n${"\nE\n".repeat(PIPE_FDS.length)}echo; read -r _`;
 let makingInputs = false;
 function refillInputs() {
   if (makingInputs || inputs.length > 2) return;
@@ -74,16 +74,17 @@ function refillInputs() {
   maker.on("error", done);
   maker.on("exit", done);
   maker.stdin.on("error", () => {});
-  let said = "";
-  maker.stdout.on("data", (chunk) => {
-    said += chunk;
-    const pids = said.split("\n").slice(0, -1);
-    if (pids.length < INPUT_STOCK) return;
-    for (const pid of pids) {
+  maker.stdout.once("data", () => {
+    for (const fd of PIPE_FDS) {
       try {
-        const end = `/proc/${pid}/fd/4`;
+        const end = `/proc/${maker.pid}/fd/${fd}`;
+        // Some shells keep a here-document in a file.
+        if (!fs.statSync(end).isFIFO()) continue;
         const inner = fs.openSync(end, fs.constants.O_RDONLY);
-        inputs.push({ inner, outer: fs.openSync(end, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK) });
+        const outer = fs.openSync(end, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK);
+        // The empty line of the document: for an empty document some shells make no pipe.
+        fs.readSync(inner, Buffer.alloc(1));
+        inputs.push({ inner, outer });
       } catch {}
     }
     maker.stdin.end();
