@@ -2,39 +2,65 @@
 import { type Browser, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { textOf, until, untilAnswered, untilReady } from "../../api.ts";
-import { launchBrowser } from "../browser.ts";
+import { pushCommit } from "../../person.ts";
+import { openPage } from "../browser.ts";
 import { type TestSystem } from "../support.ts";
 import { script } from "./verification.ts";
 
-/** @param system the one that runs; at the end no sandbox is left */
-export function conversation(system: () => TestSystem) {
-  const repository = "acme/notes-api";
+/** The session, once it is ready. */
+export interface Shared {
+  repository: string;
+  sessionId: string;
+}
+
+/**
+ * @param system the one that runs; at the end no sandbox is left
+ * @param besides tests that need nothing but the session, and leave it ready
+ */
+export function conversation(system: () => TestSystem, browser: () => Browser, besides: (session: () => Shared) => void) {
+  const repository = "acme/shared";
   let running: TestSystem;
-  let browser: Browser;
   let sessionId: string;
   const pages: Page[] = [];
 
-  const slowText = (words: number) =>
-    script({ text: Array.from({ length: words }, (_, index) => `word${index}`).join(" "), chunk: 8, delayMs: 40 });
+  /** @param pieceMs pause after each two or three words: long where nobody waits for the end */
+  const slowText = (words: number, pieceMs = 100) =>
+    script({
+      text: Array.from({ length: words }, (_, index) => `word${index}`).join(" "),
+      chunk: 24,
+      delayMs: pieceMs,
+    });
   const say = (text: string) => running.api.prompt(sessionId, { text });
 
   const answerOn = (page: Page, id: string) => page.locator(`[data-prompt="${id}"]`).getByRole("region", { name: "Answer" });
 
-  describe("a conversation", () => {
+  describe("a session that people share", () => {
     beforeAll(async () => {
       running = system();
-      browser = await launchBrowser();
+      await running.createRepository("shared");
+      await pushCommit(running.system, `${running.dataDir}/person`, repository, "First", { "README.md": { content: "First\n" } });
+      await fetch(`${running.system.url}/api/repositories?sync=force`);
       sessionId = (await untilReady(running.api, (await running.api.startSession({ repository })).id, 90_000)).id;
+    });
+    afterAll(async () => {
+      await running.api.stopSession(sessionId);
+      await running.untilNoSandboxes();
+    });
+
+    describe("a conversation", talk);
+    besides(() => ({ repository, sessionId }));
+  });
+
+  function talk() {
+    beforeAll(async () => {
       for (let index = 0; index < 2; index++) {
-        const page = await browser.newPage();
+        const page = await openPage(browser());
         await page.goto(`${running.system.url}/sessions/${sessionId}`);
         pages.push(page);
       }
     });
     afterAll(async () => {
-      await browser?.close();
-      await running.api.stopSession(sessionId);
-      await running.untilNoSandboxes();
+      for (const page of pages) await page.context().close();
     });
 
     it("streams the same answer to everybody who watches, and a reload shows it whole in the middle of it", async () => {
@@ -57,10 +83,12 @@ export function conversation(system: () => TestSystem) {
         const shown = await answerOn(page, id).textContent();
         for (const word of ["word0 ", "word60 ", "word119"]) expect(shown?.split(word).length, word).toBe(2);
       }
+      // From here on one goes on watching.
+      await pages.pop()?.context().close();
     });
 
     it("queues what is asked while the agent works; what waits can be changed and taken back, what runs cannot", async () => {
-      const first = await say(`One. ${slowText(60)}`);
+      const first = await say(`One. ${slowText(80)}`);
       const second = await say(`Two. ${script({ text: "Old words." })}`);
       const third = await say(`Three. ${script({ text: "Never said." })}`);
       await running.api.changePrompt(sessionId, second.id, { text: `Two, changed. ${script({ text: "New words." })}` });
@@ -73,7 +101,7 @@ export function conversation(system: () => TestSystem) {
     });
 
     it("stops within a second, keeps what was said, and goes on with the next prompt", async () => {
-      const { id } = await say(`Long. ${slowText(2_000)}`);
+      const { id } = await say(`Long. ${slowText(200, 400)}`);
       await until("some words", 30_000, async () => {
         const prompt = (await running.api.session(sessionId)).prompts.find((one) => one.id === id);
         return prompt && textOf(prompt).includes("word5") ? prompt : null;
@@ -106,7 +134,7 @@ export function conversation(system: () => TestSystem) {
     });
 
     it("goes on after it was stopped and kept in the middle of an answer: what was said is there, and known to the agent", async () => {
-      const { id } = await say(`Note that the animal is a quokka. ${slowText(2_000)}`);
+      const { id } = await say(`Note that the animal is a quokka. ${slowText(200, 400)}`);
       await until("some words", 30_000, async () => {
         const prompt = (await running.api.session(sessionId)).prompts.find((one) => one.id === id);
         return prompt && textOf(prompt).includes("word5") ? prompt : null;
@@ -164,5 +192,5 @@ export function conversation(system: () => TestSystem) {
       const asked = await say(`Which number? ${script({ recall: "the number is (\\d+)" })}`);
       expect(textOf(await untilAnswered(running.api, sessionId, asked.id))).toBe("4711");
     });
-  });
+  }
 }

@@ -3,10 +3,10 @@ import { type Browser, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { meSchema, type PullRequestRequest, promptViewSchema, sessionViewSchema } from "../../../packages/protocol/src/index.ts";
-import { untilAnswered, untilReady } from "../../api.ts";
-import { pushCommit } from "../../person.ts";
-import { launchBrowser } from "../browser.ts";
+import { untilAnswered } from "../../api.ts";
+import { openPage } from "../browser.ts";
 import { type TestSystem } from "../support.ts";
+import { type Shared } from "./conversation.ts";
 import { script } from "./verification.ts";
 
 const pullSchema = z.object({
@@ -16,12 +16,14 @@ const pullSchema = z.object({
 });
 const commitSchema = z.object({ commit: z.object({ author: z.object({ name: z.string(), email: z.string() }) }) });
 
-/** @param system the one that runs; at the end no sandbox is left */
-export function login(system: () => TestSystem) {
-  const repository = "acme/signed";
+/**
+ * @param system the one that runs
+ * @param session one that is ready, and is so again at the end
+ */
+export function login(system: () => TestSystem, browser: () => Browser, session: () => Shared) {
   let running: TestSystem;
-  let browser: Browser;
   let page: Page;
+  let repository: string;
   let sessionId: string;
 
   const me = async () => meSchema.parse(await (await page.request.get("/api/me")).json());
@@ -45,24 +47,10 @@ export function login(system: () => TestSystem) {
   describe("the login with GitHub", () => {
     beforeAll(async () => {
       running = system();
-      await running.createRepository("signed");
-      await pushCommit(running.system, `${running.dataDir}/person`, repository, "First", { "README.md": { content: "First\n" } });
-      await fetch(`${running.system.url}/api/repositories?sync=force`);
-      const prompt = `Add a page ${script(write("page.txt"), { text: "Added." })}`;
-      const [session] = await Promise.all([running.api.startSession({ repository, prompt }), open()]);
-      sessionId = session.id;
-      await untilReady(running.api, sessionId, 90_000);
-      await untilAnswered(running.api, sessionId, session.prompts[0]?.id ?? "");
+      ({ repository, sessionId } = session());
+      page = await openPage(browser(), { baseURL: running.system.url });
     });
-    async function open(): Promise<void> {
-      browser = await launchBrowser();
-      page = await (await browser.newContext({ baseURL: running.system.url })).newPage();
-    }
-    afterAll(async () => {
-      await browser?.close();
-      for (const one of (await running.api.sessions()).sessions) await running.api.stopSession(one.id);
-      await running.untilNoSandboxes();
-    });
+    afterAll(() => page?.context().close());
 
     it("[LI1] [LI3] who has no access, or says no, is told so and is nobody new; who has is back where they came from", async () => {
       await logIn("stranger");

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { untilImageOf } from "../../api.ts";
 import { pushCommit } from "../../person.ts";
 import { root } from "../../prerequisites.ts";
-import { launchBrowser } from "../browser.ts";
+import { launchBrowser, openPage } from "../browser.ts";
 import { type TestSystem } from "../support.ts";
 
 const repository = "acme/notes-api";
@@ -19,17 +19,6 @@ export function mainFlow(system: () => TestSystem) {
   let browser: Browser;
   let page: Page;
   const errors: string[] = [];
-
-  beforeAll(async () => {
-    running = system();
-    browser = await launchBrowser();
-    // Drawing spinners without a graphics card costs more than all else that the page does.
-    page = await browser.newPage({ reducedMotion: "reduce" });
-    page.setDefaultTimeout(20_000);
-    page.on("pageerror", (error) => errors.push(error.message));
-    page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
-  });
-  afterAll(() => browser?.close());
 
   const row = () => page.locator(`[data-repository="${repository}"]`);
   const badge = () => row().locator("[data-status]").first();
@@ -47,6 +36,16 @@ export function mainFlow(system: () => TestSystem) {
   }
 
   describe("main flow", () => {
+    beforeAll(async () => {
+      running = system();
+      browser = await launchBrowser();
+      page = await openPage(browser);
+      page.setDefaultTimeout(20_000);
+      page.on("pageerror", (error) => errors.push(error.message));
+      page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+    });
+    afterAll(() => browser?.close());
+
     it("lists every repository of the installation as Disabled, and one without a branch cannot be switched on", async () => {
       await page.goto(`${running.system.url}/settings/images`);
       await row().waitFor();

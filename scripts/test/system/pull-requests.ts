@@ -81,10 +81,8 @@ export function pullRequests(system: () => TestSystem) {
       await pushCommit(running.system, `${running.dataDir}/person`, repository, "First", { "README.md": { content: "First\n" } });
       await fetch(`${running.system.url}/api/repositories?sync=force`);
       await running.changeGithub("PUT", "/webhook", { url: `${running.system.url}/api/webhooks/github` });
-      const started = await running.api.startSession({
-        repository,
-        prompt: `Add a page SCRIPT=${JSON.stringify([write("page.txt", "one\n"), { text: "Added." }])}`,
-      });
+      const prompt = `Add a page SCRIPT=${JSON.stringify([{ text: "Which one?" }])}`;
+      const started = await running.api.startSession({ repository, prompt });
       sessionId = started.id;
       await untilReady(running.api, sessionId, 90_000);
       await untilDone(sessionId, started.prompts[0]?.id ?? "");
@@ -94,6 +92,10 @@ export function pullRequests(system: () => TestSystem) {
       await running.changeGithub("PUT", "/webhook", { url: null });
       for (const one of (await running.api.sessions()).sessions) await running.api.stopSession(one.id);
       await running.untilNoSandboxes();
+    });
+
+    it("[PU8] a session that has changed nothing has nothing to push", async () => {
+      expect(await refused(sessionId)).toMatchObject({ status: 409, code: "nothing_to_push" });
     });
 
     it("[PU4] the sandbox itself may not push: what it has reads", async () => {
@@ -109,6 +111,7 @@ export function pullRequests(system: () => TestSystem) {
     });
 
     it("[PU3] what the agent wrote is committed as the person, pushed to a branch of its own and proposed as the App", async () => {
+      await say(sessionId, "A page of one line.", write("page.txt", "one\n"), { text: "Added." });
       const { pullRequest } = await opened(sessionId, { draft: true });
       expect(pullRequest).toMatchObject({ number: 1, state: "draft", branch: expect.stringMatching(/^openinspect\/add-a-page/) });
       const [pull] = await pulls();
@@ -143,13 +146,6 @@ export function pullRequests(system: () => TestSystem) {
       await running.faultGithub({ match: `rest:/repos/${repository}/pulls`, kind: "status", code: 503, times: 1 });
       await opened(sessionId);
       expect((await pulls())[0]?.headSha).not.toBe(before);
-    });
-
-    it("[PU8] a session that has changed nothing has nothing to push", async () => {
-      const { id } = await running.api.startSession({ repository });
-      await untilReady(running.api, id, 60_000);
-      expect(await refused(id)).toMatchObject({ status: 409, code: "nothing_to_push" });
-      await running.api.stopSession(id);
     });
 
     it("[PU6] what people do at GitHub is shown: ready for review, then merged", async () => {

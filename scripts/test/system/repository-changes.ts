@@ -87,53 +87,61 @@ export function repositoryChanges(system: () => TestSystem) {
       await api.setImage("initech/handed-over", false);
     });
 
-    it("[TK14] archived: it says so and is not built; taken out again, it is", async () => {
-      const { repository } = await withImage("put-away");
-      await webhooks(true);
-      await running.changeGithub("PATCH", `/repositories/${repository}`, { archived: true });
-      await untilChecked(repository, "archived");
-      await webhooks(false);
-      const builds = await lengthOf("builds", repository);
-      // A commit that came while it could be written to.
-      await running.changeGithub("PATCH", `/repositories/${repository}`, { archived: false });
-      const sha = await push(repository, "two\n");
-      await running.changeGithub("PATCH", `/repositories/${repository}`, { archived: true });
-      await running.system.tick();
-      const seen = await until("the tick's look", 20_000, async () => {
-        const { lastCheck } = await api.image(repository);
-        return lastCheck?.sha === sha ? lastCheck : null;
+    // Each leaves it with an image that serves, but for the last.
+    describe("one repository", () => {
+      let repository: string;
+      let sha: string;
+      beforeAll(async () => {
+        ({ repository, sha } = await withImage("put-away"));
       });
-      expect(seen.outcome).toBe("archived");
-      const all = await api.builds(repository);
-      expect(all.filter((build) => build.status !== "skipped")).toHaveLength(builds);
-      await running.changeGithub("PATCH", `/repositories/${repository}`, { archived: false });
-      await running.system.tick();
-      await untilImageOf(api, repository, sha, 60_000);
-      await api.setImage(repository, false);
-    });
 
-    it("[TK14] deleted: it leaves the list and the tick, by webhook and found by the tick", async () => {
-      const told = await withImage("deleted-told");
-      const found = await withImage("deleted-found");
-      await webhooks(true);
-      await running.changeGithub("DELETE", `/repositories/${told.repository}`);
-      await untilListed(told.repository, false);
-      await webhooks(false);
-      await running.changeGithub("DELETE", `/repositories/${found.repository}`);
-      await running.system.tick();
-      await untilListed(found.repository, false);
-      expect(await lengthOf("images", found.repository)).toBe(1);
-    });
+      it("[TK14] taken from the app, and given back: it leaves the list, and comes back with its image", async () => {
+        await webhooks(true);
+        await running.changeGithub("PATCH", `/repositories/${repository}`, { granted: false });
+        await untilListed(repository, false);
+        await running.changeGithub("PATCH", `/repositories/${repository}`, { granted: true });
+        await untilListed(repository, true);
+        expect((await api.image(repository)).active).toMatchObject({ sha });
+      });
 
-    it("[TK14] taken from the app, and given back: it leaves the list, and comes back with its image", async () => {
-      const { repository, sha } = await withImage("lent");
-      await webhooks(true);
-      await running.changeGithub("PATCH", `/repositories/${repository}`, { granted: false });
-      await untilListed(repository, false);
-      await running.changeGithub("PATCH", `/repositories/${repository}`, { granted: true });
-      await untilListed(repository, true);
-      expect((await api.image(repository)).active).toMatchObject({ sha });
-      await api.setImage(repository, false);
+      it("[TK14] archived: it says so and is not built; taken out again, it is", async () => {
+        await webhooks(true);
+        await running.changeGithub("PATCH", `/repositories/${repository}`, { archived: true });
+        await untilChecked(repository, "archived");
+        await webhooks(false);
+        const builds = await lengthOf("builds", repository);
+        // A commit that came while it could be written to.
+        await running.changeGithub("PATCH", `/repositories/${repository}`, { archived: false });
+        sha = await push(repository, "two\n");
+        await running.changeGithub("PATCH", `/repositories/${repository}`, { archived: true });
+        await running.system.tick();
+        const seen = await until("the tick's look", 20_000, async () => {
+          const { lastCheck } = await api.image(repository);
+          return lastCheck?.sha === sha ? lastCheck : null;
+        });
+        expect(seen.outcome).toBe("archived");
+        const all = await api.builds(repository);
+        expect(all.filter((build) => build.status !== "skipped")).toHaveLength(builds);
+        await running.changeGithub("PATCH", `/repositories/${repository}`, { archived: false });
+        await running.system.tick();
+        await untilImageOf(api, repository, sha, 60_000);
+      });
+
+      it("[TK14] deleted: it leaves the list and the tick, by webhook and found by the tick", async () => {
+        const told = await running.createRepository("deleted-told");
+        await push(told, "one\n");
+        await untilListed(told, true);
+        await webhooks(true);
+        await running.changeGithub("DELETE", `/repositories/${told}`);
+        await untilListed(told, false);
+        await webhooks(false);
+        const images = await lengthOf("images", repository);
+        expect(images).toBeGreaterThanOrEqual(1);
+        await running.changeGithub("DELETE", `/repositories/${repository}`);
+        await running.system.tick();
+        await untilListed(repository, false);
+        expect(await lengthOf("images", repository)).toBe(images);
+      });
     });
 
     it("[TK11] a lost installation: its checks are unavailable, what it has goes on serving, and it is taken up again", async () => {

@@ -76,31 +76,6 @@ export function resilience(system: () => TestSystem) {
       });
     });
 
-    it("setup that turns git's settings against us: sessions from its image are on the server's head all the same", async () => {
-      const { repository, sha } = await repositoryWith(
-        "misled",
-        [
-          "echo made > made.txt",
-          'git config --global url."ssh://git@elsewhere/".insteadOf "http://"',
-          "git config core.bare true",
-          "git config core.worktree /tmp",
-          "git remote remove origin",
-          "touch .git/index.lock",
-        ].join("\n"),
-      );
-      await running.api.setImage(repository, true);
-      await untilImageOf(running.api, repository, sha, 60_000);
-      const head = await pushCommit(running.system, join(running.dataDir, "person"), repository, "Next", {
-        "next.txt": { content: "x" },
-      });
-      const session = await untilReady(running.api, (await running.api.startSession({ repository })).id, 60_000);
-      expect(session).toMatchObject({ startedFrom: "image", syncedSha: head });
-      expect(await running.witness.head(session.id)).toBe(head);
-      expect(await running.witness.hasFile(session.id, "next.txt")).toBe(true);
-      expect(await running.witness.hasFile(session.id, "made.txt")).toBe(true);
-      await running.api.stopSession(session.id);
-    });
-
     it("setup that removes the repository: the build fails with that cause, and the image before goes on serving", async () => {
       const repository = "acme/toggled";
       const { active } = await running.api.image(repository);
@@ -116,21 +91,49 @@ export function resilience(system: () => TestSystem) {
       await running.untilNoSandboxes();
     });
 
-    it("a gateway killed while a session starts and its prompt waits: the session is ready and the prompt is answered", async () => {
-      const session = await running.api.startSession({
-        repository: "acme/misled",
-        prompt: 'Go SCRIPT=[{"text":"answered"}]',
+    describe("a session from an image whose setup turns git's settings against us, with a gateway that is killed while it starts", () => {
+      let head: string;
+      let sessionId: string;
+      beforeAll(async () => {
+        const { repository, sha } = await repositoryWith(
+          "misled",
+          [
+            "echo made > made.txt",
+            'git config --global url."ssh://git@elsewhere/".insteadOf "http://"',
+            "git config core.bare true",
+            "git config core.worktree /tmp",
+            "git remote remove origin",
+            "touch .git/index.lock",
+          ].join("\n"),
+        );
+        await running.api.setImage(repository, true);
+        await untilImageOf(running.api, repository, sha, 60_000);
+        head = await pushCommit(running.system, join(running.dataDir, "person"), repository, "Next", {
+          "next.txt": { content: "x" },
+        });
+        const prompt = 'Go SCRIPT=[{"text":"answered"}]';
+        sessionId = (await running.api.startSession({ repository, prompt })).id;
+        process.kill(-running.system.part("gateway").pid, "SIGKILL");
+        await running.system.restart("gateway");
       });
-      process.kill(-running.system.part("gateway").pid, "SIGKILL");
-      await running.system.restart("gateway");
-      await untilReady(running.api, session.id, 60_000);
-      const prompt = await until("the answer", 30_000, async () => {
-        const [only] = (await running.api.session(session.id)).prompts;
-        return only && only.finishedAt !== null ? only : null;
+      afterAll(() => running.api.stopSession(sessionId));
+
+      it("is ready, and its prompt, which waited, is answered", async () => {
+        await untilReady(running.api, sessionId, 60_000);
+        const prompt = await until("the answer", 30_000, async () => {
+          const [only] = (await running.api.session(sessionId)).prompts;
+          return only && only.finishedAt !== null ? only : null;
+        });
+        expect(prompt).toMatchObject({ status: "done", parts: [{ text: "answered" }] });
       });
-      expect(prompt).toMatchObject({ status: "done", parts: [{ text: "answered" }] });
-      await running.api.stopSession(session.id);
-      await running.untilNoSandboxes();
+
+      it("is on the server's head all the same", async () => {
+        const session = await untilReady(running.api, sessionId, 60_000);
+        expect(session).toMatchObject({ startedFrom: "image", syncedSha: head });
+        expect(await running.witness.head(sessionId)).toBe(head);
+        expect(await running.witness.hasFile(sessionId, "next.txt")).toBe(true);
+        expect(await running.witness.hasFile(sessionId, "made.txt")).toBe(true);
+      });
     });
   });
 }

@@ -1,25 +1,23 @@
 /** kill -9 of each part in the middle of a prompt: the prompt ends with its answer or with a named failure, and the next prompt works. */
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { textOf, until, untilAnswered, untilImageOf, untilReady } from "../../api.ts";
-import { pushCommit } from "../../person.ts";
+import { beforeAll, describe, expect, it } from "vitest";
+import { textOf, until, untilAnswered } from "../../api.ts";
 import { type TestSystem } from "../support.ts";
 import { script } from "./verification.ts";
 
-type Victim = "agent" | "supervisor" | "sandbox" | "gateway" | "worker";
-const victims: Victim[] = ["agent", "supervisor", "sandbox", "gateway", "worker"];
+/** What becomes of the prompt when the agent is killed is among the verification criteria. */
+type Victim = "supervisor" | "sandbox" | "gateway" | "worker";
+const victims: Victim[] = ["supervisor", "sandbox", "gateway", "worker"];
 
-/** @param system the one that runs; at the end no image is switched on and no sandbox is left */
-export function sessionKills(system: () => TestSystem) {
-  const repository = "acme/interrupted";
+/**
+ * @param system the one that runs
+ * @param session one that is ready, and is so again at the end
+ */
+export function sessionKills(system: () => TestSystem, session: () => string) {
   let running: TestSystem;
   let sessionId: string;
 
   async function kill(victim: Victim) {
     switch (victim) {
-      case "agent":
-        await running.witness.run(sessionId, "pkill -9 -f 'opencode serve'");
-        return;
       case "supervisor":
         await running.witness.run(sessionId, "pkill -9 -f runtime.mjs");
         return;
@@ -36,20 +34,9 @@ export function sessionKills(system: () => TestSystem) {
   }
 
   describe("killed in the middle of a prompt", () => {
-    beforeAll(async () => {
+    beforeAll(() => {
       running = system();
-      await running.createRepository("interrupted");
-      const sha = await pushCommit(running.system, join(running.dataDir, "person"), repository, "Begin", {
-        "README.md": { content: "Begin\n" },
-      });
-      await running.api.setImage(repository, true);
-      await untilImageOf(running.api, repository, sha, 60_000);
-      sessionId = (await untilReady(running.api, (await running.api.startSession({ repository })).id, 30_000)).id;
-    });
-    afterAll(async () => {
-      await running.api.setImage(repository, false);
-      await running.api.stopSession(sessionId);
-      await running.untilNoSandboxes();
+      sessionId = session();
     });
 
     for (const victim of victims) {

@@ -14,25 +14,30 @@ const run = promisify(execFile);
 /** What the scripted model is to do, as a prompt carries it. */
 export const script = (...steps: unknown[]) => `SCRIPT=${JSON.stringify(steps)}`;
 
-/** @param system the one that runs; at the end no image is switched on and no sandbox is left */
-export function verification(system: () => TestSystem) {
+/**
+ * @param system the one that runs; at the end no image is switched on and no sandbox is left
+ * @param besides tests that need nothing but the session, ready, and leave it ready
+ */
+export function verification(system: () => TestSystem, besides: (sessionId: () => string) => void) {
   const repository = "acme/verified";
   let running: TestSystem;
   let sessionId: string;
   let head: string;
   const agentPid = async () => (await running.witness.run(sessionId, "pgrep -f 'opencode serve' | head -1")).text;
 
-  describe("verification criteria", () => {
+  describe("a session from an image", () => {
     beforeAll(async () => {
       running = system();
       await running.createRepository("verified");
       const sha = await push({ "README.md": { content: "First\n" } });
       await running.api.setImage(repository, true);
       await untilImageOf(running.api, repository, sha, 60_000);
+      head = await push({ "README.md": { content: "Second\n" } });
+      sessionId = (await untilReady(running.api, (await running.api.startSession({ repository })).id, 30_000)).id;
     });
     afterAll(async () => {
       await running.api.setImage(repository, false);
-      for (const one of (await running.api.sessions()).sessions) await running.api.stopSession(one.id);
+      await running.api.stopSession(sessionId);
       await running.untilNoSandboxes();
     });
     const push = (files: Record<string, { content: string; executable?: boolean }>) =>
@@ -42,6 +47,11 @@ export function verification(system: () => TestSystem) {
         ...files,
       });
 
+    describe("verification criteria", criteria);
+    besides(() => sessionId);
+  });
+
+  function criteria() {
     it("app deploys: the bundle that `wrangler deploy` would upload builds", async () => {
       const outDir = await mkdtemp(join(tmpdir(), "open-inspect-deploy-"));
       try {
@@ -67,12 +77,10 @@ export function verification(system: () => TestSystem) {
     });
 
     it("sandbox starts from snapshot: the start is from the image, and each of its phases is timed", async () => {
-      head = await push({ "README.md": { content: "Second\n" } });
-      const session = await untilReady(running.api, (await running.api.startSession({ repository })).id, 30_000);
-      sessionId = session.id;
-      expect(session.receipt).toMatchObject({ startedFrom: "image", setupRanInSession: false });
+      const { receipt } = await running.api.session(sessionId);
+      expect(receipt).toMatchObject({ startedFrom: "image", setupRanInSession: false });
       for (const phase of ["sandbox", "connect", "sync", "agent"] as const)
-        expect(session.receipt?.phases[phase], phase).toBeGreaterThan(0);
+        expect(receipt?.phases[phase], phase).toBeGreaterThan(0);
       expect(await running.witness.hasFile(sessionId, "made.txt")).toBe(true);
     });
 
@@ -92,28 +100,6 @@ export function verification(system: () => TestSystem) {
       expect(text).toMatch(/^401 .*"healthy":true/);
     });
 
-    it("snapshot preserves state: what the agent wrote is there after a stop and a start, uncommitted as it was", async () => {
-      const write = { tool: { name: "write", args: { filePath: "/workspace/repo/kept.txt", content: "kept\n" } } };
-      const first = await running.api.prompt(sessionId, { text: `Write a file. ${script(write, { text: "Written." })}` });
-      expect((await untilAnswered(running.api, sessionId, first.id)).status).toBe("done");
-      await running.api.stopSession(sessionId);
-      const stopped = await until("the session is stopped", 30_000, async () => {
-        const session = await running.api.session(sessionId);
-        return session.status === "stopped" ? session : null;
-      });
-      expect(stopped.snapshot).not.toBeNull();
-      await running.untilNoSandboxes();
-      const again = await running.api.prompt(sessionId, { text: `Go on. ${script({ text: "Here again." })}` });
-      expect(textOf(await untilAnswered(running.api, sessionId, again.id))).toBe("Here again.");
-      const session = await running.api.session(sessionId);
-      expect(session.receipt?.startedFrom).toBe("snapshot");
-      const { text } = await running.witness.run(
-        sessionId,
-        "cd /workspace/repo && cat kept.txt && git -c safe.directory='*' status --short",
-      );
-      expect(text).toBe("kept\n?? kept.txt");
-    });
-
     it("crash recovery works: OpenCode is killed in the middle of a prompt, comes back, and the prompt is answered", async () => {
       const before = await agentPid();
       const slow = { tool: { name: "bash", args: { command: "sleep 3; echo slept", description: "Sleeps" } } };
@@ -127,17 +113,44 @@ export function verification(system: () => TestSystem) {
       expect(answered).toMatchObject({ status: "done", error: null });
       expect(textOf(answered)).toBe("Still here.");
       expect(await agentPid()).not.toBe(before);
+      const { prompts } = await running.api.session(sessionId);
+      expect(prompts.filter((one) => one.finishedAt === null)).toEqual([]);
     });
 
-    it("session persists: the second prompt knows the first, also over a stop in between", async () => {
+    it("session persists: the second prompt knows the first", async () => {
       const told = await running.api.prompt(sessionId, { text: `Note that the colour is teal. ${script({ text: "Noted." })}` });
       await untilAnswered(running.api, sessionId, told.id);
-      const recall = `Which one was it? ${script({ recall: "the colour is (\\w+)" })}`;
-      const asked = await running.api.prompt(sessionId, { text: recall });
-      expect(textOf(await untilAnswered(running.api, sessionId, asked.id))).toBe("teal");
-      await running.api.stopSession(sessionId);
-      const later = await running.api.prompt(sessionId, { text: recall });
-      expect(textOf(await untilAnswered(running.api, sessionId, later.id))).toBe("teal");
+      expect(await recalled("colour")).toBe("teal");
     });
-  });
+
+    it("snapshot preserves state: what the agent wrote is there after a stop and a start, uncommitted as it was, and what it was told", async () => {
+      const write = { tool: { name: "write", args: { filePath: "/workspace/repo/kept.txt", content: "kept\n" } } };
+      const first = await running.api.prompt(sessionId, {
+        text: `Write a file. Note that the size is large. ${script(write, { text: "Written." })}`,
+      });
+      expect((await untilAnswered(running.api, sessionId, first.id)).status).toBe("done");
+      await running.api.stopSession(sessionId);
+      const stopped = await until("the session is stopped", 30_000, async () => {
+        const session = await running.api.session(sessionId);
+        return session.status === "stopped" ? session : null;
+      });
+      expect(stopped.snapshot).not.toBeNull();
+      await running.untilNoSandboxes();
+      expect(await recalled("size")).toBe("large");
+      const session = await running.api.session(sessionId);
+      expect(session.receipt?.startedFrom).toBe("snapshot");
+      const { text } = await running.witness.run(
+        sessionId,
+        "cd /workspace/repo && cat kept.txt && git -c safe.directory='*' status --short",
+      );
+      expect(text).toBe("kept\n?? kept.txt");
+    });
+  }
+
+  /** What the agent remembers to have been told of something. */
+  async function recalled(what: string): Promise<string> {
+    const text = `Which one was it? ${script({ recall: `the ${what} is (\\w+)` })}`;
+    const { id } = await running.api.prompt(sessionId, { text });
+    return textOf(await untilAnswered(running.api, sessionId, id));
+  }
 }

@@ -5,15 +5,14 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type PoolView, poolViewSchema, type SessionSettings } from "../../../packages/protocol/src/index.ts";
 import { textOf, until, untilAnswered, untilImageOf, untilReady } from "../../api.ts";
 import { pushCommit } from "../../person.ts";
-import { launchBrowser } from "../browser.ts";
+import { openPage } from "../browser.ts";
 import { type TestSystem } from "../support.ts";
 import { script } from "./verification.ts";
 
 /** @param system the one that runs; at the end no image is switched on and no sandbox is left */
-export function warmSandboxes(system: () => TestSystem) {
+export function warmSandboxes(system: () => TestSystem, browser: () => Browser) {
   const repository = "acme/warm";
   let running: TestSystem;
-  let browser: Browser;
 
   const push = (text: string) =>
     pushCommit(running.system, join(running.dataDir, "person"), repository, text, { "README.md": { content: `${text}\n` } });
@@ -39,7 +38,6 @@ export function warmSandboxes(system: () => TestSystem) {
   describe("warm sandboxes", () => {
     beforeAll(async () => {
       running = system();
-      browser = await launchBrowser();
       await running.createRepository("warm");
       const sha = await push("First");
       await running.api.setImage(repository, true);
@@ -50,12 +48,11 @@ export function warmSandboxes(system: () => TestSystem) {
     afterAll(async () => {
       await pool({ poolSize: 0 });
       await running.api.setImage(repository, false);
-      await browser?.close();
       await running.untilNoSandboxes();
     });
 
     it("typing in the New session box reserves a sandbox, and the session that follows answers from it, on the newest commit", async () => {
-      const page = await browser.newPage();
+      const page = await openPage(browser());
       await page.goto(`${running.system.url}/sessions/new?repository=${encodeURIComponent(repository)}`);
       // Until the page knows the repository there is nothing to reserve a sandbox of.
       await page.getByLabel("Branch").locator("option", { hasText: "main" }).waitFor({ state: "attached" });
@@ -76,7 +73,7 @@ export function warmSandboxes(system: () => TestSystem) {
       expect(await running.witness.head(id)).toBe(head);
       const [prompt] = session.prompts;
       expect(textOf(await untilAnswered(running.api, id, prompt?.id ?? ""))).toBe("Here I am.");
-      await page.close();
+      await page.context().close();
       await stop(id);
     });
 
