@@ -235,6 +235,27 @@ describe("clone", () => {
     expect(inWorkspace("rev-parse", "origin/main")).toBe(head);
   });
 
+  test("of a branch with a name that is special in git's settings", async () => {
+    const name = 'we"ird#1;/new';
+    git(repository.work, "branch", "-m", "main", name);
+    const { sha } = await bring("clone", { branch: name });
+    expect(inWorkspace("status", "--porcelain=v2", "--branch").split("\n")).toEqual([
+      `# branch.oid ${sha}`,
+      `# branch.head ${name}`,
+      `# branch.upstream origin/${name}`,
+      "# branch.ab +0 -0",
+    ]);
+  });
+
+  test("on a machine whose template for repositories has another origin", async () => {
+    mkdirSync(join(root, "template"));
+    writeFileSync(join(root, "template/config"), '[remote "origin"]\n\turl = http://127.0.0.1:1/other.git\n');
+    writeFileSync(join(root, ".gitconfig"), `[init]\n\ttemplateDir = ${join(root, "template")}\n`);
+    const { sha } = await bring("clone");
+    expect(inWorkspace("config", "--get-all", "remote.origin.url")).toBe(repository.url);
+    expectAtHead(sha);
+  });
+
   test("into a folder that holds files already", async () => {
     mkdirSync(workspace, { recursive: true });
     writeFileSync(join(workspace, "a.txt"), "in the way");

@@ -1,5 +1,5 @@
 /** How our git works in a workspace that anybody may have changed: what it is told, and what must not be left there. Knows no phases. */
-import { readdir, rm } from "node:fs/promises";
+import { appendFile, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type CommandResult } from "./processes.ts";
 
@@ -56,6 +56,33 @@ export function trackingConfig(cloneUrl: string, branch: string): [key: string, 
     [`branch.${branch}.merge`, `refs/heads/${branch}`],
   ];
 }
+
+/**
+ * Writes `trackingConfig` into a repository that was just made, where a run of git for each setting would take longer than all else
+ * but the fetch. False, and nothing was done, when a template of the machine has put settings of its own there.
+ */
+export async function appendTracking(gitDir: string, settings: readonly [key: string, value: string][]): Promise<boolean> {
+  const file = join(gitDir, "config");
+  const text = await readFile(file, "utf8");
+  if (/^\s*\[\s*(remote|branch|include)/im.test(text) || !/^\tbare = false$/m.test(text)) return false;
+  const quote = (value: string) => `"${value.replace(/["\\]/g, "\\$&")}"`;
+  const lines = settings.flatMap(([key, value]) => {
+    const [, section = "", name = "", variable = ""] = /^(remote|branch)\.(.+)\.(\w+)$/.exec(key) ?? [];
+    return section === "" ? [] : [`[${section} ${quote(name)}]\n\t${variable} = ${quote(value)}\n`];
+  });
+  await appendFile(file, lines.join(""));
+  return true;
+}
+
+/** What the last fetch of one branch brought; null where that is not plain to see. */
+export async function readFetched(gitDir: string): Promise<string | null> {
+  const text = await readFile(join(gitDir, "FETCH_HEAD"), "utf8").catch(() => "");
+  return /^([0-9a-f]{40}|[0-9a-f]{64})\t[^\n]*\n$/.exec(text)?.[1] ?? null;
+}
+
+/** Whether HEAD is this branch. False also where that is not plain to see. */
+export const isOnBranch = async (gitDir: string, branch: string): Promise<boolean> =>
+  (await readFile(join(gitDir, "HEAD"), "utf8").catch(() => "")) === `ref: refs/heads/${branch}\n`;
 
 /** The repository's own settings, as far as we care. */
 export async function readConfig(git: (args: readonly string[]) => Promise<CommandResult>) {

@@ -10,7 +10,17 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { branchSchema, repositoryPathSchema } from "@open-inspect/protocol";
 import { classifyGit, explainGit, type GitOutcome, RuntimeFailure } from "../domain/failures.ts";
 import { type CredentialCache, startCredentialServer } from "./credential-server.ts";
-import { gitEnvironment, gitSettings, hidesChanges, readConfig, removeLeftovers, trackingConfig } from "./git-settings.ts";
+import {
+  appendTracking,
+  gitEnvironment,
+  gitSettings,
+  hidesChanges,
+  isOnBranch,
+  readConfig,
+  readFetched,
+  removeLeftovers,
+  trackingConfig,
+} from "./git-settings.ts";
 import { type CommandResult, captureBytes, runCommand } from "./processes.ts";
 
 /** Deep enough for log, blame and merge bases of everyday work; a full history can take minutes. */
@@ -109,7 +119,7 @@ export async function bringToHead(options: {
     for (let attempt = 0; ; attempt++) {
       const refspec = `+refs/heads/${branch}:refs/remotes/origin/${branch}`;
       const result = await git(["fetch", "--no-recurse-submodules", ...depth, "--", origin, refspec], deadline - Date.now());
-      if (result.exitCode === 0) return must(["rev-parse", "--verify", "FETCH_HEAD^{commit}"]);
+      if (result.exitCode === 0) return (await readFetched(gitDir)) ?? must(["rev-parse", "--verify", "FETCH_HEAD^{commit}"]);
       const kind = classifyGit({ ...result, timeoutMs: options.timeoutMs });
       const other = kind === "no_ref" && mayFollow ? await defaultBranch() : null;
       mayFollow = false;
@@ -144,8 +154,11 @@ export async function bringToHead(options: {
       }
     }
   };
+  const takeBranch = async () => {
+    if (!(await isOnBranch(gitDir, branch))) await must(["symbolic-ref", "HEAD", `refs/heads/${branch}`]);
+  };
   const reset = async (sha: string) => {
-    await must(["symbolic-ref", "HEAD", `refs/heads/${branch}`]);
+    await takeBranch();
     await resetHard(sha);
   };
 
@@ -175,12 +188,12 @@ export async function bringToHead(options: {
     options.onChanged?.(files);
     if (from !== to && (await git([...merge, from, to], deadline - Date.now())).exitCode !== 0) return false;
     await must(["update-ref", `refs/heads/${branch}`, to]);
-    await must(["symbolic-ref", "HEAD", `refs/heads/${branch}`]);
+    await takeBranch();
     return true;
   };
 
-  const track = async () => {
-    for (const [key, value] of trackingConfig(cloneUrl, branch)) await must(["config", key, value]);
+  const track = async (settings: readonly [key: string, value: string][]) => {
+    for (const [key, value] of settings) await must(["config", key, value]);
   };
 
   const update = async (): Promise<{ sha: string; bakedSha: string | null }> => {
@@ -204,7 +217,7 @@ export async function bringToHead(options: {
       await reset(sha);
       await must(["clean", "-ffd", "--quiet"]);
     }
-    if (!trackingConfig(cloneUrl, branch).every(config.has)) await track();
+    await track(trackingConfig(cloneUrl, branch).filter((setting) => !config.has(setting)));
     return { sha, bakedSha };
   };
 
@@ -214,7 +227,8 @@ export async function bringToHead(options: {
     const sha = await fetchHead(true);
     await reset(sha);
     if (phase === "sync") await must(["clean", "-ffd", "--quiet"]);
-    await track();
+    const settings = trackingConfig(cloneUrl, branch);
+    if (!(await appendTracking(gitDir, settings))) await track(settings);
     return { sha, bakedSha: null };
   };
 
