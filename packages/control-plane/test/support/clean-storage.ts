@@ -1,0 +1,62 @@
+/** Empties what a test left in objects and in the database, before the next one. Knows nothing of what they hold. */
+import { applyD1Migrations, reset, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { BuildSlotsObject, FeedObject, ImageObject, PoolObject, SessionObject } from "../../src/worker.ts";
+import { rememberResolvedPaths } from "./main-module.ts";
+
+// This module is loaded once for all files; the file with the hooks is loaded anew for each.
+rememberResolvedPaths();
+
+/** objects that had a life since they were emptied, each with what wakes it */
+const lived = new Map<string, () => Promise<void>>();
+
+/** Puts one more class between an object's and the runtime's: every life passes through its constructor. */
+function noteLives<T extends Rpc.DurableObjectBranded>(
+  objectClass: abstract new (ctx: DurableObjectState, env: never) => T,
+  namespace: DurableObjectNamespace<T>,
+): void {
+  const base: new (ctx: DurableObjectState, env: never) => object = Object.getPrototypeOf(objectClass);
+  const noting = class extends base {
+    constructor(ctx: DurableObjectState, bindings: never) {
+      super(ctx, bindings);
+      const id = ctx.id.toString();
+      // An alarm that fires while its object is emptied would begin a life with the old rows.
+      const still = () =>
+        runInDurableObject(namespace.get(namespace.idFromString(id)), (_, { storage }) => storage.deleteAlarm());
+      lived.set(id, still);
+    }
+  };
+  Object.setPrototypeOf(objectClass, noting);
+}
+noteLives(ImageObject, env.IMAGES);
+noteLives(SessionObject, env.SESSIONS);
+noteLives(FeedObject, env.FEED);
+noteLives(BuildSlotsObject, env.BUILD_SLOTS);
+noteLives(PoolObject, env.POOLS);
+
+/**
+ * `reset` empties what is in memory. An object that its test killed, or that nobody asked for ten seconds, would keep its rows and
+ * its alarm and meet the next test with them: it is woken first. So is the database, which is such an object, too.
+ */
+export async function cleanStorage(): Promise<void> {
+  await Promise.all([env.DB.prepare("SELECT 1").run(), ...[...lived.values()].map((still) => still())]);
+  lived.clear();
+  await reset();
+  await createTables();
+}
+
+/** what the migrations come to, as one text */
+let tables: string | null = null;
+
+/** Thirteen migrations are many statements, and most of them change what an earlier one made. Once is enough to know the outcome. */
+async function createTables(): Promise<void> {
+  if (tables !== null) {
+    await env.DB.prepare(tables).run();
+    return;
+  }
+  await applyD1Migrations(env.DB, env.TEST_MIGRATIONS);
+  const { results } = await env.DB.prepare(
+    "SELECT sql FROM sqlite_schema WHERE sql NOT NULL AND name NOT GLOB 'sqlite_*' AND name NOT GLOB '_cf_*' ORDER BY type <> 'table', rowid",
+  ).all<{ sql: string }>();
+  tables = results.map(({ sql }) => sql).join(";\n");
+}
