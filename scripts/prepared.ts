@@ -106,6 +106,9 @@ function keepCopy(from: string, to: string) {
   }
 }
 
+/** Where the dashboard's build is. */
+export const dashboard = join(root, "packages/web/dist");
+
 /** Builds the dashboard unless the last build was made of the same sources. */
 export function buildDashboard(say: (line: string) => void) {
   const web = join(root, "packages/web");
@@ -119,7 +122,7 @@ export function buildDashboard(say: (line: string) => void) {
     join(root, "pnpm-lock.yaml"),
   ]);
   const stamp = join(cache, "dashboard.sha256");
-  if (existsSync(join(web, "dist/index.html")) && existsSync(stamp) && readFileSync(stamp, "utf8") === digest) return;
+  if (existsSync(join(dashboard, "index.html")) && existsSync(stamp) && readFileSync(stamp, "utf8") === digest) return;
   say("Building the dashboard");
   const done = spawnSync(process.execPath, [join(root, "node_modules/vite/bin/vite.js"), "build", "--logLevel", "warn"], {
     cwd: web,

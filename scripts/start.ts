@@ -6,7 +6,8 @@ import { onInterruption } from "./interruption.ts";
 import { migrationsPending } from "./prepared.ts";
 import { root } from "./prerequisites.ts";
 import { cronUrl, startSystem } from "./system.ts";
-import { probePath, watchWorker } from "./worker-watch.ts";
+import { watchWorkerSources } from "./worker-bundle.ts";
+import { watchWorker } from "./worker-watch.ts";
 
 const usage = "npm start -- [--repo PATH]… [--port N] [--data DIR] [--reset] [--base local|debian] [--no-webhooks]";
 
@@ -59,7 +60,7 @@ try {
     webhooks: !options["no-webhooks"],
     log: (line, part) => {
       if (part === null) console.log(line);
-      else if (!line.includes(probePath)) appendFileSync(logFile, `${part}: ${line}\n`);
+      else appendFileSync(logFile, `${part}: ${line}\n`);
     },
   });
   const running = join(options.dataDir, "system.json");
@@ -68,6 +69,7 @@ try {
   const stopWatch = watchWorker({
     url: system.url,
     migrationsPending: () => migrationsPending(options.dataDir),
+    sourcesChanged: watchWorkerSources(),
     restart: () => system.restart("worker"),
     log: (line) => appendFileSync(logFile, `start: ${line}\n`),
   });

@@ -3,14 +3,15 @@
  * Worker. Only base URLs and secrets differ from production.
  */
 import { randomInt } from "node:crypto";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { type Credentials, loadCredentials } from "./credentials.ts";
-import { applyMigrations, buildDashboard, inheritedEnv, quietWrangler, wrangler } from "./prepared.ts";
+import { applyMigrations, buildDashboard, dashboard, inheritedEnv } from "./prepared.ts";
 import { checkNode, ensurePrograms, root } from "./prerequisites.ts";
 import { createProcessKeeper, type RunningProcess } from "./processes.ts";
 import { type SandboxIngress, startSandboxIngress } from "./sandbox-ingress.ts";
+import { bundleWorker, type WorkerSettings } from "./worker-bundle.ts";
 
 export interface SystemOptions {
   dataDir: string;
@@ -55,7 +56,7 @@ export type PartName = "emulators" | "gateway" | "worker";
 
 const readyDeadlineMs = 120_000;
 const stopGraceMs = 8_000;
-export const cronUrl = (url: string) => `${url}/cdn-cgi/handler/scheduled?cron=${encodeURIComponent("*/30 * * * *")}`;
+export const cronUrl = (url: string) => `${url}/cdn-cgi/local/scheduled?cron=${encodeURIComponent("*/30 * * * *")}`;
 
 export async function startSystem(options: SystemOptions): Promise<System> {
   checkNode();
@@ -75,6 +76,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   const { promise: failed, resolve: reportFailure } = Promise.withResolvers<PartName>();
 
   const baseEnv = inheritedEnv();
+  let bundle = "";
   const commands: Record<PartName, { command: string[]; env: Record<string, string> }> = {
     emulators: {
       command: [
@@ -115,15 +117,8 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       },
     },
     worker: {
-      command: [
-        node,
-        wrangler,
-        "dev",
-        ...["--config", join(root, "wrangler.toml"), "--ip", "127.0.0.1", "--port", `${worker}`, "--inspector-port", "0"],
-        ...["--persist-to", join(dataDir, "worker"), "--env-file", join(dataDir, "worker.env")],
-        ...["--show-interactive-dev-session=false", "--log-level", "log"],
-      ],
-      env: { ...baseEnv, ...quietWrangler(dataDir) },
+      command: [node, join(root, "scripts/worker.ts"), join(dataDir, "worker.json")],
+      env: { ...baseEnv, TMPDIR: join(dataDir, "worker-tmp") },
     },
   };
   const realModelKey = process.env.ANTHROPIC_API_KEY ?? "";
@@ -164,8 +159,13 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       await launch("gateway").readyLine((line) => (line.startsWith('{"gateway"') ? line : null), readyDeadlineMs);
     },
     worker: async () => {
+      const folders = { persistTo: join(dataDir, "worker"), dashboard: join(dataDir, "dashboard") };
+      writeWorkerSettings(dataDir, { bundle, port: worker, vars: workerVars, ...folders });
+      rmSync(folders.dashboard, { recursive: true, force: true });
+      cpSync(dashboard, folders.dashboard, { recursive: true });
       applyMigrations(dataDir);
       const part = launch("worker");
+      await part.readyLine((line) => (line.startsWith('{"worker"') ? line : null), readyDeadlineMs);
       await untilAnswering(`${at(worker)}/api/health`, part);
     },
   };
@@ -178,13 +178,12 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   };
   try {
     ingress = await startSandboxIngress(ingressPort, worker);
-    await ready.emulators();
+    [, bundle] = await Promise.all([ready.emulators(), bundleWorker()]);
     const emulators = JSON.parse(readFileSync(join(dataDir, "emulators.json"), "utf8"));
     if (emulators.isolation === "none" && options.base === "debian")
       throw new Error("The Debian base needs Linux namespaces, and none are to be had here. Start with --base local.");
     const notice = isolationNotice(emulators.isolation, emulators.detail);
     if (notice !== null) workerVars.INSTALLATION_NOTICE = notice;
-    writeEnvFile(join(dataDir, "worker.env"), workerVars);
     await Promise.all([ready.gateway(), ready.worker()]);
     return {
       url: at(worker),
@@ -199,6 +198,8 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       failed,
       part: (name) => parts[name],
       async restart(name) {
+        // A Worker whose new code cannot be bundled goes on as it is.
+        if (name === "worker") bundle = await bundleWorker();
         stopping.add(name);
         await parts[name].stop(stopGraceMs);
         await ready[name]();
@@ -223,11 +224,13 @@ export function isolationNotice(isolation: string, detail: string): string | nul
   return `isolation: ${isolation}. Sandboxes on this machine ${what} (${detail}). Run only code that you trust.`;
 }
 
-/** Values may span lines (keys do). */
-function writeEnvFile(path: string, vars: Record<string, string>) {
-  rmSync(path, { force: true });
-  const lines = Object.entries(vars).map(([name, value]) => `${name}="${value.replaceAll("\n", "\\n")}"`);
-  writeFileSync(path, `${lines.join("\n")}\n`, { mode: 0o600 });
+/** And an empty folder for the Worker's temporary files, which a killed one leaves. */
+function writeWorkerSettings(dataDir: string, settings: WorkerSettings) {
+  const file = join(dataDir, "worker.json");
+  rmSync(file, { force: true });
+  writeFileSync(file, JSON.stringify(settings), { mode: 0o600 });
+  rmSync(join(dataDir, "worker-tmp"), { recursive: true, force: true });
+  mkdirSync(join(dataDir, "worker-tmp"));
 }
 
 /** Yesterday's ports when they are free, else the preferred ones, else any. */

@@ -94,23 +94,22 @@ const mountsOf = (folder: string) =>
 const start = (folder: string) => run("start.ts", "--data", folder, "--port", "0");
 const urlOf = async (command: Command) => (await command.line(/running:\s+(http:\S+)/))[1] ?? "";
 
-/** The two runtimes of the local Worker, in the process group of the wrangler that a start recorded: first the one that listens. */
-function workerRuntimes(folder: string): number[] {
+/** The runtime of the local Worker, in the process group that a start recorded. */
+function workerRuntime(folder: string): number {
   const recorded: { name: string; pid: number }[] = JSON.parse(readFileSync(join(folder, "processes.json"), "utf8"));
-  const wrangler = recorded.find((one) => one.name === "worker")?.pid;
-  return readdirSync("/proc")
+  const leader = recorded.find((one) => one.name === "worker")?.pid;
+  const pid = readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
+    .find((pid) => {
       try {
         const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
         const group = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[2]);
-        return group === wrangler && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("workerd\0serve");
+        return group === leader && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("workerd\0serve");
       } catch {
         return false;
       }
-    })
-    .map(Number)
-    .sort((one, other) => one - other);
+    });
+  return Number(pid);
 }
 
 const git = (...words: string[]) =>
@@ -160,8 +159,8 @@ describe.skipIf(process.platform !== "linux")("npm start", () => {
     const { build } = await untilImageOf(again, own, pushed, 60_000);
     expect(build.trigger).toBe("push");
 
-    // Wrangler lives on without the runtime that listens; nobody but the watch sees it.
-    process.kill(workerRuntimes(folder)[0] ?? 0, "SIGKILL");
+    // Its process lives on without the runtime; nobody but the watch sees it.
+    process.kill(workerRuntime(folder), "SIGKILL");
     const state = await until("the Worker back", 30_000, () => again.image(own).catch(() => null));
     expect(state.active?.sha).toBe(pushed);
 

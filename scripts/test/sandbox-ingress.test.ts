@@ -69,7 +69,7 @@ describe("sandbox ingress", () => {
     "/bridge/../api/sessions",
     "/bridge/%2e%2e/api/sessions",
     "/model/..%5capi",
-    "/cdn-cgi/handler/scheduled",
+    "/cdn-cgi/local/scheduled",
     "/bridged/x",
     "//bridge/builds/b",
     "http://127.0.0.1/api/sessions",

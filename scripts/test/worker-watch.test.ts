@@ -26,12 +26,13 @@ afterEach(async () => {
   await new Promise((resolve) => server.close(resolve));
 });
 
-function watch(migrationsPending: () => boolean, restart: () => Promise<void>) {
+const never = () => false;
+function watch(migrationsPending: () => boolean, restart: () => Promise<void>, sourcesChanged = never) {
   const log: string[] = [];
-  stops.push(watchWorker({ url, migrationsPending, restart, log: (line) => log.push(line), everyMs: 10, silentMaxMs: 1_000 }));
+  const written = (line: string) => log.push(line);
+  stops.push(watchWorker({ url, migrationsPending, sourcesChanged, restart, log: written, everyMs: 10, silentMaxMs: 1_000 }));
   return log;
 }
-const never = () => false;
 const looks = (count: number) => until(`${count} looks`, 20_000, async () => (asked.length >= count ? true : null));
 
 it("leaves a Worker alone that answers, whatever it answers", async () => {
@@ -79,4 +80,30 @@ it("starts the Worker again when there is a migration that its database lacks, a
   expect(tries).toBe(2);
   expect(log).toContain("there is a new migration; starting the Worker again");
   expect(log).toContain("Error: the database migrations failed");
+});
+
+it("starts the Worker again when its sources have changed, and leaves it alone when they cannot be bundled until they change again", async () => {
+  let changed = false;
+  let tries = 0;
+  const log = watch(
+    never,
+    async () => {
+      tries++;
+      if (tries === 1) throw new Error("the Worker cannot be bundled");
+    },
+    () => {
+      const was = changed;
+      changed = false;
+      return was;
+    },
+  );
+  await looks(2);
+  for (const round of [1, 2]) {
+    changed = true;
+    await until("a try", 20_000, async () => (tries === round ? true : null));
+    await looks(asked.length + 5);
+    expect(tries).toBe(round);
+  }
+  expect(log).toContain("its sources have changed; starting the Worker again");
+  expect(log).toContain("Error: the Worker cannot be bundled");
 });
