@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ModelEmulator, startModelEmulator } from "@open-inspect/emulators/model";
 import { bridgeCloseCodes } from "@open-inspect/protocol";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { startBridge } from "./support/bridge-server.ts";
-import { startGitServer, type TestGitServer } from "./support/git-server.ts";
+import { git, startGitServer, type TestGitServer } from "./support/git-server.ts";
 import { buildConfig, createSandbox, newPromptId, sessionConfig } from "./support/sandbox.ts";
 import { ask, bash, beginSession, endSession, newRepository, pidsOf, type Session, script, scripted } from "./support/session.ts";
 import { writeStubAgent } from "./support/stub-agent.ts";
@@ -129,6 +129,34 @@ describe("a session from an image", () => {
     expect(bridge.all("phase.finished").find(({ phase }) => phase === "setup")).toMatchObject({ outcome: "skipped" });
     expect(whenMade()).toBe(when);
     expect(readFileSync(join(sandbox.workspace, "other.txt"), "utf8")).toBe("hello");
+  });
+
+  test("brought to the head again: the files that stay the same may be edited meanwhile, and stay as the agent left them", async () => {
+    const { bridge, sandbox, repository } = session;
+    const file = (name: string) => join(sandbox.workspace, name);
+    const write = (name: string, text: string) => ({ tool: { name: "write", args: { filePath: file(name), content: text } } });
+    // Writing this one file takes as long as the test wants.
+    const goOn = join(sandbox.home, "go-on");
+    const smudge = `while [ ! -e ${goOn} ]; do sleep 0.05; done; cat`;
+    writeFileSync(join(sandbox.home, ".gitconfig"), `[filter "slow"]\n\tsmudge = "${smudge}"\n`, { flag: "a" });
+    const head = repository.commit({ "slow.txt": "new\n", ".gitattributes": "slow.txt filter=slow\n" });
+    bridge.send({ type: "sync" });
+    await bridge.waitFor("workspace.changed", ({ files }) => files?.join(" ") === ".gitattributes slow.txt");
+    const steps = [write("other.txt", "mine\n"), write("new/deep.txt", "mine\n"), write("slow.txt", "late\n")];
+    const prompt = ask(bridge, scripted(...steps, { text: "Done." }));
+    await vi.waitFor(() => expect(existsSync(file("new/deep.txt"))).toBe(true), { timeout: 40_000 });
+    expect(readFileSync(file("other.txt"), "utf8")).toBe("mine\n");
+    const isReady = ({ sha }: { sha: string }) => sha === head;
+    expect(bridge.all("session.ready").filter(isReady)).toEqual([]);
+    writeFileSync(goOn, "");
+    expect(await prompt.end()).toMatchObject({ outcome: "done" });
+    await bridge.waitFor("session.ready", isReady);
+    expect(git(sandbox.workspace, "rev-parse", "HEAD")).toBe(head);
+    expect(git(sandbox.workspace, "status", "--porcelain", "--untracked-files=all").split("\n")).toEqual([
+      "M other.txt",
+      " M slow.txt",
+      "?? new/deep.txt",
+    ]);
   });
 
   test("has an agent that reads the repository at its new head; the bridge may drop in the middle of an answer", async () => {

@@ -22,6 +22,14 @@ export function git(cwd: string, ...args: string[]): string {
   }).trim();
 }
 
+/** As `git init --separate-git-dir` does, without running git. */
+function makeRepository(gitDir: string, work: string): void {
+  for (const folder of [work, join(gitDir, "objects"), join(gitDir, "refs")]) mkdirSync(folder, { recursive: true });
+  writeFileSync(join(gitDir, "HEAD"), "ref: refs/heads/main\n");
+  writeFileSync(join(gitDir, "config"), "[core]\n\trepositoryformatversion = 0\n\tbare = false\n");
+  writeFileSync(join(work, ".git"), `gitdir: ${gitDir}\n`);
+}
+
 export interface TestRepository {
   url: string;
   /** a working copy to commit in; what it has on `main` is what the server has */
@@ -94,7 +102,7 @@ export async function startGitServer(): Promise<TestGitServer> {
     create(name) {
       const served = join(root, `${name}.git`);
       const work = join(root, `${name}-work`);
-      git(root, "init", "--quiet", `--separate-git-dir=${served}`, work);
+      makeRepository(served, work);
       return {
         url: `http://127.0.0.1:${port}/${name}.git`,
         work,
