@@ -18,20 +18,18 @@ function requirePath(path: string): void {
 
 /** Adds a commit on top of `branch` (which it may begin) and moves the branch; throws when the branch moved meanwhile. Returns its id. */
 export async function writeCommit(
-  ports: { git: Git; gitDir: string; now: () => number; author: { name: string; email: string } },
+  ports: { git: Git; gitDir: string; defaultBranch: string; now: () => number; author: { name: string; email: string } },
   commit: NewCommit,
 ): Promise<string> {
   const { git, gitDir } = ports;
   for (const path of Object.keys(commit.files)) requirePath(path);
   const at = `--git-dir=${gitDir}`;
   const ref = `refs/heads/${commit.branch}`;
-  const tip = await git.run([at, "rev-parse", "--verify", "--quiet", "--end-of-options", `${ref}^{commit}`]);
-  let parent = tip.code === 0 ? tip.stdout.toString("utf8").trim() : null;
-  if (parent === null) {
-    // A new branch of a repository that has commits begins where the default branch is.
-    const head = await git.run([at, "rev-parse", "--verify", "--quiet", "HEAD^{commit}"]);
-    parent = head.code === 0 ? head.stdout.toString("utf8").trim() : null;
-  }
+  const wanted = [ref, `refs/heads/${ports.defaultBranch}`];
+  const found = await git.text([at, "for-each-ref", "--format=%(objectname) %(refname)", ...wanted]);
+  const tips = new Map(found.split("\n").map((line) => [line.slice(41), line.slice(0, 40)]));
+  // A new branch of a repository that has commits begins where the default branch is.
+  const parent = wanted.map((name) => tips.get(name)).find((sha) => sha !== undefined) ?? null;
   const seconds = Math.floor(ports.now() / 1000);
   const plain = (text: string) => text.replace(/[<>\n]/g, "");
   const who = `${plain(ports.author.name)} <${plain(ports.author.email)}> ${seconds} +0000`;

@@ -84,6 +84,19 @@ export async function countCommits(git: Git, gitDir: string, range: string[], op
   return Number(await git.text([`--git-dir=${gitDir}`, "rev-list", "--count", ...range], options));
 }
 
+/** How many commits each of the two has that the other has not. */
+export async function countApart(
+  git: Git,
+  gitDir: string,
+  base: string,
+  head: string,
+  options?: GitOptions,
+): Promise<{ ahead: number; behind: number }> {
+  const text = await git.text([`--git-dir=${gitDir}`, "rev-list", "--count", "--left-right", `${base}...${head}`], options);
+  const [behind, ahead] = text.split("\t").map(Number);
+  return { ahead: ahead ?? 0, behind: behind ?? 0 };
+}
+
 /** The best common ancestor; null when the histories have nothing in common. */
 export async function mergeBase(git: Git, gitDir: string, a: string, b: string, options?: GitOptions): Promise<string | null> {
   const result = await git.run([`--git-dir=${gitDir}`, "merge-base", a, b], options);

@@ -28,10 +28,6 @@ const gitConfig = `[safe]
 [uploadpack]
 	allowFilter = true
 	allowAnySHA1InWant = true
-[init]
-	templateDir =
-	defaultBranch = main
-	defaultRefFormat = files
 `;
 
 const commandTimeoutMs = 60_000;

@@ -164,7 +164,8 @@ export async function startGithubEmulator(options: GithubEmulatorOptions): Promi
   const commitTo = async (repository: Repository, commit: NewCommit) => {
     await repositories.refs(repository);
     const author = authorOf(person.login);
-    const write = () => writeCommit({ git, gitDir: repositories.gitDir(repository), now, author }, commit);
+    const { defaultBranch } = repository;
+    const write = () => writeCommit({ git, gitDir: repositories.gitDir(repository), defaultBranch, now, author }, commit);
     // Commits to one repository take turns: each begins where the one before it ended.
     const turn = (committing.get(repository.id) ?? Promise.resolve()).catch(() => {}).then(write);
     committing.set(repository.id, turn);

@@ -43,10 +43,12 @@ export async function pushEvent(
   let head: Commit | undefined;
   let forced = false;
   if (after !== null) {
-    [head] = await read(["-1", after]);
     const old = before === null ? push.others : [before];
     commits = (await read([`--max-count=${commitsMax}`, after, ...old.map((sha) => `^${sha}`)])).reverse();
-    if (before !== null) {
+    // The newest comes first and is what the ref points at, unless all that it holds is old.
+    head = commits.at(-1) ?? (await read(["-1", after]))[0];
+    // What only adds to a branch has, among what it added, a child of where the branch was.
+    if (before !== null && !commits.some(({ parents }) => parents.includes(before))) {
       const kept = await ports.git.run([`--git-dir=${gitDir}`, "merge-base", "--is-ancestor", before, after]);
       forced = kept.code !== 0;
     }

@@ -189,7 +189,7 @@ export function createRepositories(ports: {
     };
     const target = gitDir(entry);
     try {
-      await createEmpty({ git, gitDir: target, branch: entry.defaultBranch });
+      await createEmpty({ gitDir: target, branch: entry.defaultBranch });
       if (request.fromPath !== undefined) {
         const head = await fetchSource({ git, gitDir: target, path: request.fromPath, log: ports.log });
         if (head !== null && request.defaultBranch === undefined) await setDefaultBranch(entry, head);

@@ -1,5 +1,5 @@
 /** Fills a bare repository from a local git repository or a plain directory. Does not know accounts or HTTP. */
-import { mkdir, mkdtemp, rm, stat } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { branchSchema } from "@open-inspect/protocol";
@@ -18,11 +18,17 @@ export const seedIdentity = (at: string, name = "Open-Inspect", email = "samples
 });
 const seedDate = "2026-01-01T00:00:00Z";
 
-/** Begins an empty bare repository, over whatever an earlier attempt left at that place. */
-export async function createEmpty(options: { git: Git; gitDir: string; branch: string }): Promise<void> {
-  await rm(options.gitDir, { recursive: true, force: true });
-  await mkdir(dirname(options.gitDir), { recursive: true, mode: 0o700 });
-  await options.git.text(["init", "--quiet", "--bare", `--initial-branch=${options.branch}`, options.gitDir]);
+const bareConfig = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n";
+
+/** Begins an empty bare repository, as `git init` would, over whatever an earlier attempt left at that place. */
+export async function createEmpty({ gitDir, branch }: { gitDir: string; branch: string }): Promise<void> {
+  await rm(gitDir, { recursive: true, force: true });
+  await mkdir(dirname(gitDir), { recursive: true, mode: 0o700 });
+  for (const name of ["objects/info", "objects/pack", "refs/heads", "refs/tags"])
+    await mkdir(join(gitDir, name), { recursive: true });
+  await writeFile(join(gitDir, "config"), bareConfig);
+  // Last: with it the directory is a repository.
+  await writeFile(join(gitDir, "HEAD"), `ref: refs/heads/${branch}\n`);
 }
 
 async function requireDirectory(path: string): Promise<void> {

@@ -1,6 +1,6 @@
 /** REST routes of a repository: itself, its branches and refs, commits and comparisons. Reads only. */
 import { type Hono } from "hono";
-import { type Commit, countCommits, diffFiles, mergeBase, readCommits, resolveCommit } from "../commits.ts";
+import { type Commit, countApart, countCommits, diffFiles, mergeBase, readCommits, resolveCommit } from "../commits.ts";
 import { type Refs, type Repository } from "../repositories.ts";
 import {
   type ApiContext,
@@ -142,8 +142,7 @@ export function addRepositoryRoutes(api: Hono<ApiEnv>, ports: ApiPorts): void {
     const common = await mergeBase(git, gitDir, base, head, options);
     if (common === null) throw notFound(`No common ancestor between ${baseName} and ${headName}.`);
 
-    const ahead = await countCommits(git, gitDir, [`${base}..${head}`], options);
-    const behind = await countCommits(git, gitDir, [`${head}..${base}`], options);
+    const { ahead, behind } = await countApart(git, gitDir, base, head, options);
     const paged = c.req.query("page") !== undefined || c.req.query("per_page") !== undefined;
     const { page, perPage, skip } = paged ? pageOf(c) : { page: 1, perPage: compareCommitsMax, skip: 0 };
     if (paged) linkPages(ports, c, ahead);
