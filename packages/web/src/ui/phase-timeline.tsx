@@ -6,7 +6,7 @@ import { cn } from "../lib/cn.ts";
 import { formatDuration } from "../lib/time.ts";
 import { phaseNames } from "../lib/words.ts";
 
-const tickMs = 50;
+const tickMs = 100;
 
 const outcomes: Record<PhaseRecord["outcome"], { word: string; bar: string; icon: React.ReactNode }> = {
   running: { word: "running", bar: "bg-warn-dot", icon: <LoaderCircle className="animate-spin text-warn" /> },

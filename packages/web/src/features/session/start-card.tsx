@@ -110,7 +110,7 @@ const resumedAfterMs = 10 * 60_000;
 /** Before the receipt: how long the start has taken, or that there will be none. */
 function Progress({ session }: { session: SessionView }) {
   const ended = isSessionEnded(session.status);
-  const now = useNow(ended ? null : 50);
+  const now = useNow(ended ? null : 100);
   if (ended) {
     return (
       <p className="font-medium">{session.status === "failed" ? "This session did not start" : "Stopped before it was ready"}</p>
