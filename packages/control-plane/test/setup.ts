@@ -9,5 +9,4 @@ beforeEach(async () => {
   if (!expect.getState().testPath?.includes("/test/workerd/")) return;
   storage ??= await import("./support/clean-storage.ts");
   await storage.cleanStorage();
-  await fetch("http://world.test/reset");
 });

@@ -18,22 +18,8 @@ import {
   someSha,
   startedSandbox,
 } from "./harness.ts";
+import { read, ready, start, untilStatus } from "./session-world.ts";
 
-const start = async (body: object = {}): Promise<SessionView> => {
-  const { status, body: view } = await json<SessionView>("POST", "/api/sessions", {
-    repository: { owner: "acme", name: "shop" },
-    ...body,
-  });
-  expect(status, JSON.stringify(view)).toBe(201);
-  return view;
-};
-const view = async (id: string): Promise<SessionView> => (await json<SessionView>("GET", `/api/sessions/${id}`)).body;
-const untilStatus = (id: string, status: SessionView["status"]) =>
-  eventually(async () => {
-    const now = await view(id);
-    return now.status === status ? now : null;
-  }, `the session becomes ${status}`);
-const ready = { type: "session.ready", sha: someSha("a"), setupRan: true, agentVersion: "1" } as const;
 const noSandboxLeft = () =>
   eventually(
     async () => (await gateway({ do: "state" })).sandboxes.every((one) => one.status.status === "ended"),
@@ -176,7 +162,7 @@ it("[SE6] a session that does not get ready within its limit fails with the step
   const runtime = await connectRuntime((await startedSandbox(session.id)).config);
   runtime.event({ type: "phase.started", phase: "setup" });
   runtime.event({ type: "log", phase: "setup", stream: "stdout", text: "still at it\n" });
-  await eventually(async () => (await view(session.id)).phases.some((one) => one.phase === "setup"), "setup runs");
+  await eventually(async () => (await read(session.id)).phases.some((one) => one.phase === "setup"), "setup runs");
   for (let passed = 0; passed < 600_000; passed += 50_000) {
     passTime(50_000);
     runtime.send({ type: "heartbeat", at: Date.now() });
@@ -228,12 +214,12 @@ it("[SE8] a prompt is sent again after each reconnect until it has ended, also b
   expect(again.received.find((one) => one.type === "prompt")).toEqual(first);
   const promptId = first.type === "prompt" ? first.promptId : "";
   again.event({ type: "prompt.started", promptId });
-  await eventually(async () => (await view(session.id)).prompts[0]?.status === "running", "it runs");
+  await eventually(async () => (await read(session.id)).prompts[0]?.status === "running", "it runs");
   // A runtime that knows the prompt passes it over; one that was started anew in the same sandbox does not know it.
   const third = await connectRuntime(config, { seq: again.seq });
   await eventually(async () => third.received.some((one) => one.type === "prompt"), "sent again");
   third.event({ type: "prompt.finished", promptId, outcome: "done", error: null });
-  await eventually(async () => (await view(session.id)).prompts[0]?.status === "done", "it is done");
+  await eventually(async () => (await read(session.id)).prompts[0]?.status === "done", "it is done");
   const fourth = await connectRuntime(config, { seq: third.seq });
   expect(fourth.received.some((one) => one.type === "prompt")).toBe(false);
 });
@@ -275,7 +261,7 @@ it("[SE1] another branch is looked up first: unknown ones are refused, known one
 /** Passes time and rings until the session's sandbox has a runtime, or its status is the wished one. */
 async function ringSession(id: string, done: (now: SessionView) => boolean, stepMs: number): Promise<SessionView> {
   for (let round = 0; round < 60; round++) {
-    const now = await view(id);
+    const now = await read(id);
     if (done(now)) return now;
     passTime(stepMs);
     await ring(sessionObject(id));
@@ -287,7 +273,7 @@ async function ringSession(id: string, done: (now: SessionView) => boolean, step
 it("[SB10] [SE10] a session that waited for the base image tells the wait, and leaves no cold cost that includes it", async () => {
   await gateway({ do: "fault", fault: { call: "create", kind: "transient", code: "base_not_ready", times: 10 } });
   const session = await start();
-  await eventually(async () => (await view(session.id)).phases[0]?.detail === "waiting for the base image", "it says so");
+  await eventually(async () => (await read(session.id)).phases[0]?.detail === "waiting for the base image", "it says so");
   await ringSession(session.id, (now) => now.status === "connecting", 20_000);
   const runtime = await connectRuntime((await startedSandbox(session.id)).config);
   runtime.event(ready);
@@ -311,7 +297,7 @@ it("[SB10] [SE10] a session that waited for the base image tells the wait, and l
 it("[SE6] a session whose base image is not there within the limit fails as base_not_ready", async () => {
   await gateway({ do: "fault", fault: { call: "create", kind: "transient", code: "base_not_ready", times: 1_000 } });
   const session = await start();
-  await eventually(async () => (await view(session.id)).phases[0]?.detail, "it waits");
+  await eventually(async () => (await read(session.id)).phases[0]?.detail, "it waits");
   const failed = await ringSession(session.id, (now) => now.status === "failed", 25_000);
   expect(failed.failure).toMatchObject({ code: "base_not_ready", phase: "sandbox", lines: ["fake base_not_ready"] });
 });

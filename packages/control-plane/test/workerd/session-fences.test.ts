@@ -1,6 +1,6 @@
 /** What a sandbox does that was cut off, stopped or left: nothing of it counts any more, on whichever way it comes, and it is told so. */
 import { exports } from "cloudflare:workers";
-import { bridgeCloseCodes, type PromptView, type SessionList, type SessionView } from "@open-inspect/protocol";
+import { bridgeCloseCodes, type PromptView, type SessionList } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import { deadlines } from "../../src/domain/deadlines.ts";
 import {
@@ -14,14 +14,9 @@ import {
   ring,
   ringWithin,
   sessionObject,
-  someSha,
   startedSandbox,
 } from "./harness.ts";
-
-const ready = { type: "session.ready", sha: someSha("a"), setupRan: true, agentVersion: "1" } as const;
-const read = async (id: string): Promise<SessionView> => (await json<SessionView>("GET", `/api/sessions/${id}`)).body;
-const start = async (body: object): Promise<SessionView> =>
-  (await json<SessionView>("POST", "/api/sessions", { repository: "acme/shop", ...body })).body;
+import { read, ready, start } from "./session-world.ts";
 
 /** A session whose prompt runs in its sandbox. */
 async function startWork(body: object = {}) {

@@ -1,5 +1,5 @@
 /** Sessions whose sandbox is lost, through the real Worker and objects: who is told, and what starts again by itself. */
-import { type Failure, type PromptView, type SessionView } from "@open-inspect/protocol";
+import { type Failure, type SessionView } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import { deadlines } from "../../src/domain/deadlines.ts";
 import {
@@ -12,16 +12,9 @@ import {
   ring,
   ringWithin,
   sessionObject,
-  someSha,
   startedSandbox,
 } from "./harness.ts";
-
-const ready = { type: "session.ready", sha: someSha("a"), setupRan: true, agentVersion: "1" } as const;
-const read = async (id: string): Promise<SessionView> => (await json<SessionView>("GET", `/api/sessions/${id}`)).body;
-const ask = async (id: string, text: string): Promise<PromptView> =>
-  (await json<PromptView>("POST", `/api/sessions/${id}/prompts`, { text })).body;
-const start = async (body: object = {}): Promise<SessionView> =>
-  (await json<SessionView>("POST", "/api/sessions", { repository: "acme/shop", ...body })).body;
+import { ask, read, ready, start } from "./session-world.ts";
 
 /** The runtime of the sandbox that was started last, when it is another one. */
 async function nextRuntime(id: string, before?: FakeRuntime): Promise<FakeRuntime> {

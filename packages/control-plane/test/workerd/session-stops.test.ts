@@ -1,7 +1,7 @@
 /** Sessions that are stopped, kept and started again, through the real Worker and objects. */
 import { abortAllDurableObjects } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { type PromptView, type SessionList, type SessionView } from "@open-inspect/protocol";
+import { type SessionList, type SessionView } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import { createSessionList, type SessionListQuery } from "../../src/adapters/d1/session-list.ts";
 import { createSessions } from "../../src/adapters/d1/sessions.ts";
@@ -20,25 +20,16 @@ import {
   ring,
   ringWithin,
   sessionObject,
-  someSha,
   startedSandbox,
   watchSession,
 } from "./harness.ts";
+import { ask, read, ready, start, untilStatus } from "./session-world.ts";
 
 const minuteMs = 60_000;
-const ready = { type: "session.ready", sha: someSha("a"), setupRan: true, agentVersion: "1" } as const;
-const read = async (id: string): Promise<SessionView> => (await json<SessionView>("GET", `/api/sessions/${id}`)).body;
 const change = (id: string, what: string) => json<SessionView>("POST", `/api/sessions/${id}/${what}`);
-const untilStatus = (id: string, status: SessionView["status"]) =>
-  eventually(async () => {
-    const view = await read(id);
-    return view.status === status && view;
-  }, `the session becomes ${status}`);
-const ask = async (id: string, text: string): Promise<PromptView> =>
-  (await json<PromptView>("POST", `/api/sessions/${id}/prompts`, { text })).body;
 
 async function startReady(body: object = {}): Promise<{ session: SessionView; runtime: FakeRuntime }> {
-  const { body: session } = await json<SessionView>("POST", "/api/sessions", { repository: "acme/shop", ...body });
+  const session = await start(body);
   const runtime = await connectRuntime((await startedSandbox(session.id)).config);
   runtime.event(ready);
   return { session: await untilStatus(session.id, "ready"), runtime };

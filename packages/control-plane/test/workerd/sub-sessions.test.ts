@@ -1,21 +1,19 @@
 /** Sessions that an agent begins from its own, through the real Worker and objects. */
-import { type AgentSessionRequest, type BridgeDown, type SessionList, type SessionView } from "@open-inspect/protocol";
+import { type AgentSessionRequest, type BridgeDown, type SessionList } from "@open-inspect/protocol";
 import { expect, it } from "vitest";
 import { limits } from "../../src/domain/deadlines.ts";
-import { connectRuntime, eventually, type FakeRuntime, json, someSha, startedSandbox } from "./harness.ts";
+import { connectRuntime, eventually, type FakeRuntime, json, startedSandbox } from "./harness.ts";
+import { ready, start, untilStatus, read as view } from "./session-world.ts";
 
 type Answer = Extract<BridgeDown, { type: "session.answer" | "session.refused" }>;
-const ready = { type: "session.ready", sha: someSha("a"), setupRan: true, agentVersion: "1" } as const;
-const view = async (id: string): Promise<SessionView> => (await json<SessionView>("GET", `/api/sessions/${id}`)).body;
 const connected = async (id: string): Promise<FakeRuntime> => {
   const runtime = await connectRuntime((await startedSandbox(id)).config, { bootId: id });
   runtime.event(ready);
-  await eventually(async () => (await view(id)).status === "ready", "the session is ready");
+  await untilStatus(id, "ready");
   return runtime;
 };
 async function startSession() {
-  const body = { repository: { owner: "acme", name: "shop" } };
-  const { body: session } = await json<SessionView>("POST", "/api/sessions", body);
+  const session = await start();
   return { session, runtime: await connected(session.id) };
 }
 
