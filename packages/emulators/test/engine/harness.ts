@@ -18,6 +18,12 @@ export const hasNamespaces = process.platform === "linux" && works("unshare", "-
 export const hasBubblewrap = hasNamespaces && works("bwrap", "--version");
 export const isRoot = process.getuid?.() === 0;
 
+/** For the programs of the tests that run in processes of their own: they are compiled once, not at every start. */
+export const programEnv = {
+  ...process.env,
+  NODE_COMPILE_CACHE: join(import.meta.dirname, "../../../../node_modules/.cache/open-inspect/compiled"),
+};
+
 export const openNetwork: NetworkPolicy = { blockNetwork: false, outboundDomainAllowlist: null, outboundCidrAllowlist: null };
 export const closedNetwork: NetworkPolicy = { blockNetwork: true, outboundDomainAllowlist: null, outboundCidrAllowlist: null };
 

@@ -3,7 +3,7 @@ import { accessSync, chownSync, constants, existsSync, statSync } from "node:fs"
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
-import { hasBubblewrap, hasNamespaces, isRoot, newStateDir, removeStateDir } from "./harness.ts";
+import { hasBubblewrap, hasNamespaces, isRoot, newStateDir, programEnv, removeStateDir } from "./harness.ts";
 
 const run = promisify(execFile);
 const NOBODY = 65534;
@@ -40,7 +40,7 @@ async function playBehind<Answer>(prefix: string[], scenario: string, uid: numbe
   const user = uid === null ? [] : ["setpriv", "--reuid", String(uid), "--regid", String(uid), "--clear-groups"];
   const [program = "", ...rest] = [...prefix, ...user, ...command];
   try {
-    const { stdout } = await run(program, rest, { timeout: 50_000, killSignal: "SIGKILL" });
+    const { stdout } = await run(program, rest, { env: programEnv, timeout: 50_000, killSignal: "SIGKILL" });
     return JSON.parse(stdout);
   } finally {
     removeStateDir(stateDir);

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { hasNamespaces, isRoot, newStateDir, ok, openEngine, removeStateDir } from "./harness.ts";
+import { hasNamespaces, isRoot, newStateDir, ok, openEngine, programEnv, removeStateDir } from "./harness.ts";
 
 const MARK = "oi-recovery-daemon";
 const started: ChildProcess[] = [];
@@ -16,6 +16,7 @@ function startEngine(
 ): Promise<{ child: ChildProcess; said: { settled: string; pending: string } }> {
   const child = spawn(process.execPath, [join(import.meta.dirname, "engine-child.ts"), scenario, stateDir, MARK], {
     stdio: ["ignore", "pipe", "inherit"],
+    env: programEnv,
   });
   started.push(child);
   return new Promise((resolve, reject) => {

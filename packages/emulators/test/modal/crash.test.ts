@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { createEngine } from "../../src/modal/engine/create-engine.ts";
-import { hasNamespaces } from "../engine/harness.ts";
+import { hasNamespaces, programEnv } from "../engine/harness.ts";
 import { startHarness } from "./harness.ts";
 
 async function firstLine(stream: NodeJS.ReadableStream): Promise<{ imageId: string; lost: string }> {
@@ -23,7 +23,7 @@ it.skipIf(!hasNamespaces)(
     const dir = await mkdtemp(join(tmpdir(), "modal-crash-"));
     const child = spawn(process.execPath, [join(import.meta.dirname, "emulator-child.ts"), dir], {
       stdio: ["ignore", "pipe", "inherit"],
-      env: { ...process.env, TMPDIR: dir },
+      env: { ...programEnv, TMPDIR: dir },
     });
     const gone = new Promise((resolve) => child.once("close", resolve));
     try {
