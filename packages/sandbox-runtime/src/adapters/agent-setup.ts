@@ -85,11 +85,14 @@ const agentFolders = (home: string, env: NodeJS.ProcessEnv): string[] =>
   ].map((folder) => join(folder, "opencode"));
 
 /**
- * OpenCode's start runs much code a few times each. Its engine would spend a fifth of the start's processor time on optimizing that,
- * so it waits ten times as long with each function; what is really hot passes that within milliseconds. The plugin takes these out of
- * the environment again, as it does with the line above.
+ * OpenCode runs much code a few times each. Its engine would spend a quarter of a start and its first prompts on compiling that, so it
+ * waits forty times as long before it compiles a function at all and ten times as long before it optimizes one; what is really hot
+ * passes both within milliseconds. Uncompiled code is smaller, too. The plugin takes these out of the environment again, as it does
+ * with the line above.
  */
 const lateOptimization = {
+  BUN_JSC_thresholdForJITAfterWarmUp: "20000",
+  BUN_JSC_thresholdForJITSoon: "4000",
   BUN_JSC_thresholdForOptimizeAfterWarmUp: "10000",
   BUN_JSC_thresholdForOptimizeAfterLongWarmUp: "10000",
   BUN_JSC_thresholdForOptimizeSoon: "10000",
