@@ -3,15 +3,18 @@
  * holds the Worker's secrets. Standard output is one line `{ "worker": URL }` and what the Worker logs. Does not know what is in the bundle.
  */
 import { readFileSync } from "node:fs";
-import { SourceMap } from "node:module";
+import { createRequire, SourceMap } from "node:module";
 import { dirname, join, resolve } from "node:path";
-import { convertV4MiniflareOptions, Log, LogLevel, Miniflare, type V4WorkerOptions } from "miniflare";
 import { onInterruption } from "./interruption.ts";
-import { type WorkerSettings } from "./worker-bundle.ts";
 
-const settings: WorkerSettings = JSON.parse(readFileSync(process.argv[2] ?? "", "utf8"));
+// Six megabytes of CommonJS, which an import would parse once more to find that out.
+const { convertV4MiniflareOptions, Log, LogLevel, Miniflare }: typeof import("miniflare") = createRequire(import.meta.url)(
+  "miniflare",
+);
+
+const settings: import("./worker-bundle.ts").WorkerSettings = JSON.parse(readFileSync(process.argv[2] ?? "", "utf8"));
 const script = join(settings.bundle, "worker.js");
-const options: V4WorkerOptions = JSON.parse(readFileSync(join(settings.bundle, "options.json"), "utf8"));
+const options: import("miniflare").V4WorkerOptions = JSON.parse(readFileSync(join(settings.bundle, "options.json"), "utf8"));
 
 /** Traces of the runtime itself, told beside those of the Worker's code. */
 const addresses = /^stack: \S*workerd@/m;

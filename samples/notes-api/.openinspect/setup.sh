@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 set -euo pipefail
 echo "Building the manifest"
-npm run build
+node build.js
 echo "Running the tests once"
-npm test
+node --test
 date -u +%FT%TZ >> "$HOME/setup-runs.log"
