@@ -48,23 +48,39 @@ const promiseRules = [
   ...["-D", "typescript/no-floating-promises", "-D", "typescript/await-thenable"],
 ];
 
-/** oxlint keeps nothing between runs: what it found in order is known by the content of all that it reads. */
-async function onceForTheseSources(name: string, look: () => Promise<void>) {
-  const { stdout } = await run(
-    "git",
-    ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.ts", "*.tsx", "*.json"],
-    {
-      cwd: root,
-      maxBuffer: 32 * 1024 * 1024,
+/** Everything that a check can read, by its content: the repository's files, and the dependencies by their lockfile. */
+async function digestOfSources(): Promise<string> {
+  const { stdout } = await run("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
+    cwd: root,
+    maxBuffer: 32 * 1024 * 1024,
+  });
+  const files = stdout.split("\0").filter((path) => path !== "");
+  return digestOf([...new Set(files)].sort().map((path) => join(root, path)));
+}
+
+/**
+ * Remembers which checks the sources passed, so that nothing is looked at twice.
+ * @param digest of the sources as they are now
+ */
+export function createMemory(folder: string, digest: string) {
+  const passed: string[] = [];
+  const stampOf = (name: string) => join(folder, name.replaceAll(/\W+/g, "-"));
+  return {
+    /** Resolves with whether it looked; rejects as the look does. */
+    async once(name: string, look: () => Promise<void>): Promise<boolean> {
+      const stamp = stampOf(name);
+      if (existsSync(stamp) && readFileSync(stamp, "utf8") === digest) return false;
+      await look();
+      passed.push(name);
+      return true;
     },
-  );
-  const files = [...stdout.split("\0").filter((path) => path !== ""), "pnpm-lock.yaml"].map((path) => join(root, path));
-  const stamp = join(cache, `${name}.sha256`);
-  const digest = digestOf([...new Set(files)].sort());
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === digest) return;
-  await look();
-  mkdirSync(cache, { recursive: true });
-  writeFileSync(stamp, digest);
+    /** @param now digest of the sources after all looks: what was edited meanwhile may have passed as something else */
+    keep(now: string) {
+      if (now !== digest) return;
+      mkdirSync(folder, { recursive: true });
+      for (const name of passed) writeFileSync(stampOf(name), digest);
+    },
+  };
 }
 
 const checks: [string, () => Promise<void>][] = [
@@ -73,10 +89,7 @@ const checks: [string, () => Promise<void>][] = [
     `types of ${path} (tsc)`,
     () => tool("tsc", "-p", path, "--incremental", "--tsBuildInfoFile", join(cache, `tsc-${basename(path)}.json`)),
   ]),
-  [
-    "promises (oxlint, type-aware)",
-    () => onceForTheseSources("promises", () => tool("oxlint", ...promiseRules, "packages", "scripts")),
-  ],
+  ["promises (oxlint, type-aware)", () => tool("oxlint", ...promiseRules, "packages", "scripts")],
   [
     "floors",
     async () => {
@@ -87,18 +100,20 @@ const checks: [string, () => Promise<void>][] = [
   ["dead code (knip)", () => tool("knip", "--no-progress")],
 ];
 
-/** Runs all checks, two at a time, and returns how many passed and failed. */
+/** Runs all checks that these sources have not passed before, two at a time, and returns how many passed and failed. */
 export async function runChecks(): Promise<{ passed: number; failed: number }> {
   const totals = { passed: 0, failed: 0 };
   const queue = [...checks];
+  const memory = createMemory(join(cache, "passed"), await digestOfSources());
   const worker = async () => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const [name, check] = next;
       const startedAt = performance.now();
       try {
-        await check();
+        const hasLooked = await memory.once(name, check);
         totals.passed++;
-        console.log(`✓ ${name} ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
+        const tookMs = performance.now() - startedAt;
+        console.log(`✓ ${name} ${hasLooked ? `${(tookMs / 1000).toFixed(1)} s` : "passed before, nothing has changed since"}`);
       } catch (error) {
         totals.failed++;
         console.log(`✗ ${name}\n${outputOf(error)}`);
@@ -106,6 +121,7 @@ export async function runChecks(): Promise<{ passed: number; failed: number }> {
     }
   };
   await Promise.all([worker(), worker()]);
+  memory.keep(await digestOfSources());
   return totals;
 }
 
