@@ -52,6 +52,7 @@ export function createMemoryEffectStore<State, Effect>(): MemoryEffectStore<Stat
 function frozen<T>(value: T): T {
   if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
   Object.freeze(value);
-  for (const part of Object.values(value)) if (typeof part === "object") frozen(part);
+  // No list of the parts: this runs a million times.
+  for (const key in value) if (typeof value[key] === "object") frozen(value[key]);
   return value;
 }
