@@ -2,16 +2,16 @@
  * Starts the whole system on loopback for `npm start`, the demo, the bench and the end-to-end tests: emulators, gateway,
  * Worker. Only base URLs and secrets differ from production.
  */
-import { randomInt } from "node:crypto";
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:net";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Credentials, loadCredentials } from "./credentials.ts";
-import { applyMigrations, buildDashboard, dashboard, inheritedEnv } from "./prepared.ts";
+import { choosePorts } from "./ports.ts";
+import { buildDashboard, inheritedEnv } from "./prepared.ts";
 import { checkNode, ensurePrograms, root } from "./prerequisites.ts";
 import { createProcessKeeper, type RunningProcess } from "./processes.ts";
 import { type SandboxIngress, startSandboxIngress } from "./sandbox-ingress.ts";
-import { bundleWorker, type WorkerSettings } from "./worker-bundle.ts";
+import { bundleWorker } from "./worker-bundle.ts";
+import { isWorkerReady, prepareWorker, workerCommand } from "./worker-process.ts";
 
 export interface SystemOptions {
   dataDir: string;
@@ -68,7 +68,8 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   const credentials = loadCredentials(dataDir);
   buildDashboard((line) => log(line, null));
 
-  const [worker = 0, github = 0, modal = 0, model = 0, gateway = 0, ingressPort = 0] = await choosePorts(dataDir, options.port);
+  const ports = await choosePorts(join(dataDir, "ports.json"), 6, options.port);
+  const [worker = 0, github = 0, modal = 0, model = 0, gateway = 0, ingressPort = 0] = ports.ports;
   const at = (port: number) => `http://127.0.0.1:${port}`;
   const node = process.execPath;
   const parts = {} as Record<PartName, RunningProcess>;
@@ -116,10 +117,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
         MODAL_CONFIG_PATH: join(dataDir, "no-modal-config.toml"),
       },
     },
-    worker: {
-      command: [node, join(root, "scripts/worker.ts"), join(dataDir, "worker.json")],
-      env: { ...baseEnv, TMPDIR: join(dataDir, "worker-tmp") },
-    },
+    worker: workerCommand(dataDir),
   };
   const realModelKey = process.env.ANTHROPIC_API_KEY ?? "";
   const workerVars: Record<string, string> = {
@@ -159,13 +157,9 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       await launch("gateway").readyLine((line) => (line.startsWith('{"gateway"') ? line : null), readyDeadlineMs);
     },
     worker: async () => {
-      const folders = { persistTo: join(dataDir, "worker"), dashboard: join(dataDir, "dashboard") };
-      writeWorkerSettings(dataDir, { bundle, port: worker, vars: workerVars, ...folders });
-      rmSync(folders.dashboard, { recursive: true, force: true });
-      cpSync(dashboard, folders.dashboard, { recursive: true });
-      applyMigrations(dataDir);
+      prepareWorker(dataDir, { bundle, port: worker, vars: workerVars });
       const part = launch("worker");
-      await part.readyLine((line) => (line.startsWith('{"worker"') ? line : null), readyDeadlineMs);
+      await part.readyLine((line) => (isWorkerReady(line) ? line : null), readyDeadlineMs);
       await untilAnswering(`${at(worker)}/api/health`, part);
     },
   };
@@ -175,6 +169,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     for (const name of ["emulators", "gateway", "worker"] as const) stopping.add(name);
     await keeper.stopAll(stopGraceMs);
     await ingress?.close();
+    await ports.release();
   };
   try {
     ingress = await startSandboxIngress(ingressPort, worker);
@@ -222,65 +217,6 @@ export function isolationNotice(isolation: string, detail: string): string | nul
   if (isolation === "namespaces") return null;
   const what = isolation === "none" ? "are not confined" : "are confined without a filter of system calls";
   return `isolation: ${isolation}. Sandboxes on this machine ${what} (${detail}). Run only code that you trust.`;
-}
-
-/** And an empty folder for the Worker's temporary files, which a killed one leaves. */
-function writeWorkerSettings(dataDir: string, settings: WorkerSettings) {
-  const file = join(dataDir, "worker.json");
-  rmSync(file, { force: true });
-  writeFileSync(file, JSON.stringify(settings), { mode: 0o600 });
-  rmSync(join(dataDir, "worker-tmp"), { recursive: true, force: true });
-  mkdirSync(join(dataDir, "worker-tmp"));
-}
-
-/** Yesterday's ports when they are free, else the preferred ones, else any. */
-async function choosePorts(dataDir: string, preferred: number): Promise<number[]> {
-  const file = join(dataDir, "ports.json");
-  const wanted = Array.from({ length: 6 }, (_, index) => (preferred === 0 ? 0 : preferred + index));
-  let remembered = wanted;
-  try {
-    const ports: number[] = JSON.parse(readFileSync(file, "utf8"));
-    if (ports.length === wanted.length) remembered = ports;
-  } catch {
-    // First start in this folder.
-  }
-  const candidates = preferred === 0 || remembered[0] === preferred ? remembered : wanted;
-  // All are held until the last is chosen: none is given out twice.
-  const held: Server[] = [];
-  for (const candidate of candidates) held.push((await listen(candidate)) ?? (await listenAnywhere()));
-  const ports = held.map(portOf);
-  for (const server of held) await new Promise((closed) => server.close(closed));
-  if (preferred !== 0 && ports[0] !== preferred) {
-    throw new Error(`Port ${preferred} is in use. Stop what listens there, or choose another: npm start -- --port 8800`);
-  }
-  writeFileSync(file, JSON.stringify(ports));
-  return ports;
-}
-
-const portOf = (server: Server) => {
-  const address = server.address();
-  return typeof address === "object" && address !== null ? address.port : 0;
-};
-
-/** Below the ports that the system gives to connections: one of those could be taken again before the part listens. */
-const portRange = { first: 15_000, count: 15_000 };
-
-async function listenAnywhere(): Promise<Server> {
-  for (let tries = 0; tries < 100; tries++) {
-    const server = await listen(portRange.first + randomInt(portRange.count));
-    if (server !== null) return server;
-  }
-  throw new Error(`No free port between ${portRange.first} and ${portRange.first + portRange.count} was found.`);
-}
-
-/** Holds a port; null when somebody else does, or for 0, which names none. */
-function listen(port: number): Promise<Server | null> {
-  if (port === 0) return Promise.resolve(null);
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", () => resolve(null));
-    server.listen(port, "127.0.0.1", () => resolve(server));
-  });
 }
 
 async function untilAnswering(url: string, part: RunningProcess) {

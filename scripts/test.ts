@@ -10,6 +10,7 @@ import { onInterruption } from "./interruption.ts";
 import { buildDashboard } from "./prepared.ts";
 import { checkNode, ensurePrograms, root } from "./prerequisites.ts";
 import { createScratch } from "./scratch.ts";
+import { bundleWorker } from "./worker-bundle.ts";
 
 const [half] = process.argv.slice(2);
 const scratch = createScratch();
@@ -20,6 +21,7 @@ try {
   checkNode();
   ensurePrograms(["git", "bwrap", "tini", "rg", "chromium"], ["git", "tini", "chromium"], console.log);
   buildDashboard(console.log);
+  await bundleWorker();
   // End-to-end tests wait more than they compute: the others fill the gaps. Many small files come last, so that no core idles at the end.
   await Promise.all([half === "unit" ? null : vitest("end to end", ["scripts"], 2), half === "e2e" ? null : allOthers()]);
 } catch (error) {
@@ -34,7 +36,7 @@ process.exit(totals.failed === 0 && totals.passed > 0 ? 0 : 1);
 async function allOthers() {
   await check();
   await vitest("workerd and browser", ["protocol", "control-plane", "web"], 1);
-  await vitest("sandboxes", ["modal-client", "sandbox-runtime", "emulators"], 2);
+  await vitest("sandboxes", ["modal-client", "sandbox-runtime", "emulators"], 3);
 }
 
 async function check() {

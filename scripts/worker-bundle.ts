@@ -47,22 +47,31 @@ export async function bundleWorker(): Promise<string> {
   mkdirSync(cache, { recursive: true });
   const partial = mkdtempSync(join(cache, "partial-"));
   try {
-    const logs = join(partial, "logs");
-    const settings = { cwd: root, env: { ...inheritedEnv(), ...quietWrangler(logs), NO_COLOR: "1" }, timeout: 120_000 };
-    await Promise.all([
-      run(process.execPath, [optionsProgram, config, join(partial, "options.json")], settings),
-      run(process.execPath, [wrangler, "deploy", "--dry-run", "--outdir", partial, "--config", config], settings),
-    ]);
-    rmSync(logs, { recursive: true, force: true });
+    await bundleInto(partial, config);
     renameSync(partial, folder);
   } catch (error) {
     // Somebody else's start may have made the same one meanwhile.
-    if (!existsSync(folder)) throw new Error(`the Worker cannot be bundled:\n${outputOf(error)}`);
+    if (!existsSync(folder)) throw error;
   } finally {
     rmSync(partial, { recursive: true, force: true });
   }
   forgetOldest();
   return folder;
+}
+
+/** Writes `worker.js`, its source map and `options.json` of a configuration of wrangler's into a folder that is there. */
+export async function bundleInto(folder: string, config: string): Promise<void> {
+  const logs = join(folder, "logs");
+  const settings = { cwd: root, env: { ...inheritedEnv(), ...quietWrangler(logs), NO_COLOR: "1" }, timeout: 120_000 };
+  try {
+    await Promise.all([
+      run(process.execPath, [optionsProgram, config, join(folder, "options.json")], settings),
+      run(process.execPath, [wrangler, "deploy", "--dry-run", "--outdir", folder, "--config", config], settings),
+    ]);
+  } catch (error) {
+    throw new Error(`the Worker cannot be bundled:\n${outputOf(error)}`);
+  }
+  rmSync(logs, { recursive: true, force: true });
 }
 
 /** What the Worker runs, is configured by and serves. */

@@ -2,17 +2,20 @@
  * The product's Worker in workerd with the in-memory gateway and GitHub of the control plane's tests, and with one class more: a bare object
  * that only passes frames on.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import { deadlines } from "../../packages/control-plane/src/domain/deadlines.ts";
 import { createFakeWorld } from "../../packages/control-plane/test/fakes/world.ts";
 import { loadCredentials } from "../credentials.ts";
-import { applyMigrations, buildDashboard, inheritedEnv, quietWrangler, wrangler } from "../prepared.ts";
+import { buildDashboard } from "../prepared.ts";
 import { root } from "../prerequisites.ts";
 import { createProcessKeeper } from "../processes.ts";
+import { bundleInto } from "../worker-bundle.ts";
+import { prepareWorker, workerCommand } from "../worker-process.ts";
 import { freePort } from "./tick-world.ts";
 import { until } from "./waits.ts";
+import { workerVars } from "./worker-vars.ts";
 
 export interface BridgeWorld {
   url: string;
@@ -35,21 +38,14 @@ export async function startBridgeWorld(dataDir: string, say: (line: string) => v
   };
   try {
     buildDashboard(say);
-    applyMigrations(dataDir);
     const port = await freePort();
     const url = `http://127.0.0.1:${port}`;
-    const config = writeWorker(dataDir, { url, gatewayUrl: gateway?.url ?? "", githubUrl: github?.url ?? "" });
-    keeper.start({
-      name: "worker",
-      cwd: root,
-      command: [
-        ...[process.execPath, wrangler, "dev", "--config", config, "--ip", "127.0.0.1", "--port", `${port}`],
-        ...["--inspector-port", "0", "--persist-to", join(dataDir, "worker"), "--env-file", join(dataDir, "worker.env")],
-        ...["--show-interactive-dev-session=false", "--log-level", "warn"],
-      ],
-      env: { ...inheritedEnv(), ...quietWrangler(dataDir) },
-      log: (line) => say(line),
-    });
+    const bundle = join(dataDir, "bundle");
+    mkdirSync(bundle);
+    await bundleInto(bundle, writeConfig(dataDir));
+    const vars = workerVars(loadCredentials(dataDir), { url, gatewayUrl: gateway?.url ?? "", githubUrl: github?.url ?? "" });
+    prepareWorker(dataDir, { bundle, port, vars });
+    keeper.start({ name: "worker", cwd: root, ...workerCommand(dataDir), log: (line) => say(line) });
     await until(async () => (await fetch(`${url}/api/alive-probe`).catch(() => null)) !== null, "the Worker answers");
     return { url, fetch: world.fetch, stop };
   } catch (error) {
@@ -59,7 +55,7 @@ export async function startBridgeWorld(dataDir: string, say: (line: string) => v
 }
 
 /** The product's Worker with one class more: an object that passes what its sandbox says on to its browsers, and does nothing else. */
-function writeWorker(dataDir: string, urls: { url: string; gatewayUrl: string; githubUrl: string }): string {
+function writeConfig(dataDir: string): string {
   const worker = JSON.stringify(join(root, "packages/control-plane/src/worker.ts"));
   writeFileSync(
     join(dataDir, "bench-worker.js"),
@@ -119,21 +115,6 @@ tag = "bench"
 new_sqlite_classes = ["EchoObject"]
 `;
   writeFileSync(join(dataDir, "wrangler.toml"), `${config}${echo}`);
-  const credentials = loadCredentials(dataDir);
-  const vars: Record<string, string> = {
-    CONTROL_PLANE_URL: urls.url,
-    GATEWAY_URL: urls.gatewayUrl,
-    GITHUB_API_URL: urls.githubUrl,
-    GITHUB_APP_ID: `${credentials.githubAppId}`,
-    GITHUB_APP_PRIVATE_KEY: credentials.githubAppPrivateKey,
-    GITHUB_WEBHOOK_SECRET: credentials.githubWebhookSecret,
-    MODAL_API_SECRET: credentials.modalApiSecret,
-    MODEL_BASE_URL: "http://127.0.0.1:9",
-    MODEL_API_KEY: credentials.modelApiKey,
-    DEVELOPER_IDENTITY: "bench",
-  };
-  const lines = Object.entries(vars).map(([name, value]) => `${name}="${value.replaceAll("\n", "\\n")}"`);
-  writeFileSync(join(dataDir, "worker.env"), `${lines.join("\n")}\n`, { mode: 0o600 });
   return join(dataDir, "wrangler.toml");
 }
 

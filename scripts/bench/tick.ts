@@ -3,17 +3,20 @@
  * hundred moved heads begin within the caps and in order. The Worker runs in workerd over a database that is filled directly. GitHub
  * and gateway are small servers of this bench: the emulator keeps a real repository for each name, which ten thousand are too many for.
  */
-import { readdirSync, writeFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { loadCredentials } from "../credentials.ts";
-import { applyMigrations, buildDashboard, inheritedEnv, quietWrangler, wrangler } from "../prepared.ts";
+import { buildDashboard } from "../prepared.ts";
 import { root } from "../prerequisites.ts";
 import { createProcessKeeper } from "../processes.ts";
 import { cronUrl } from "../system.ts";
+import { bundleWorker } from "../worker-bundle.ts";
+import { prepareWorker, workerCommand } from "../worker-process.ts";
 import { readSlotEvent, replaySlots, type SlotEvent } from "./slot-order.ts";
 import { freePort, startGateway, startGitHub } from "./tick-world.ts";
 import { watchMemory } from "./worker-memory.ts";
+import { workerVars } from "./worker-vars.ts";
 
 const repositories = 10_000;
 const owners = 4;
@@ -38,36 +41,28 @@ export async function benchTick({ dataDir, say }: { dataDir: string; say: (line:
   const log = watchLog();
   try {
     buildDashboard(say);
-    applyMigrations(dataDir);
-    seed(databaseFile(dataDir));
     const port = await freePort();
     const url = `http://127.0.0.1:${port}`;
-    writeWorkerEnv(dataDir, { url, githubUrl: github.url, gatewayUrl: gateway.url });
+    const vars = {
+      ...workerVars(loadCredentials(dataDir), { url, githubUrl: github.url, gatewayUrl: gateway.url }),
+      BUILDS_AT_ONCE: `${caps.total}`,
+      BUILDS_AT_ONCE_PER_OWNER: `${caps.perOwner}`,
+      TICK_JITTER_MS: `${spreadMs}`,
+    };
+    prepareWorker(dataDir, { bundle: await bundleWorker(), port, vars });
+    seed(databaseFile(dataDir));
+    const worker = workerCommand(dataDir);
 
     const startWorker = async (env: Record<string, string>) => {
-      const worker = keeper.start({
+      const part = keeper.start({
         name: "worker",
         cwd: root,
-        command: [
-          ...[
-            process.execPath,
-            wrangler,
-            "dev",
-            "--config",
-            join(root, "wrangler.toml"),
-            "--ip",
-            "127.0.0.1",
-            "--port",
-            `${port}`,
-          ],
-          ...["--inspector-port", "0", "--persist-to", join(dataDir, "worker"), "--env-file", join(dataDir, "worker.env")],
-          ...["--show-interactive-dev-session=false", "--log-level", "log"],
-        ],
-        env: { ...inheritedEnv(), ...quietWrangler(dataDir), ...env },
+        command: worker.command,
+        env: { ...worker.env, ...env },
         log: log.line,
       });
       await until(async () => (await fetch(`${url}/api/alive-probe`).catch(() => null)) !== null, "the Worker answers");
-      return { worker, memory: watchMemory(worker.pid) };
+      return { part, memory: watchMemory(part.pid) };
     };
     const tick = async (memory: { read(): number }) => {
       github.requests = 0;
@@ -84,7 +79,7 @@ export async function benchTick({ dataDir, say }: { dataDir: string; say: (line:
     for (let index = 0; index < warmupTicks + measuredTicks; index++) held.push((await tick(eager.memory)).rssMb);
     say(`memory, collected at once: ${JSON.stringify(held.map(Math.round))}`);
     eager.memory.stop();
-    await eager.worker.stop(10_000);
+    await eager.part.stop(10_000);
 
     const { memory } = await startWorker({});
     const quiet: Awaited<ReturnType<typeof tick>>[] = [];
@@ -208,27 +203,6 @@ function databaseFile(dataDir: string): string {
   const file = readdirSync(folder).find((name) => /^[0-9a-f]{64}\.sqlite$/.test(name));
   if (file === undefined) throw new Error(`${folder} has no database`);
   return join(folder, file);
-}
-
-function writeWorkerEnv(dataDir: string, { url, githubUrl, gatewayUrl }: { url: string; githubUrl: string; gatewayUrl: string }) {
-  const credentials = loadCredentials(dataDir);
-  const vars: Record<string, string> = {
-    CONTROL_PLANE_URL: url,
-    GATEWAY_URL: gatewayUrl,
-    GITHUB_API_URL: githubUrl,
-    GITHUB_APP_ID: `${credentials.githubAppId}`,
-    GITHUB_APP_PRIVATE_KEY: credentials.githubAppPrivateKey,
-    GITHUB_WEBHOOK_SECRET: credentials.githubWebhookSecret,
-    MODAL_API_SECRET: credentials.modalApiSecret,
-    MODEL_BASE_URL: "http://127.0.0.1:9",
-    MODEL_API_KEY: credentials.modelApiKey,
-    DEVELOPER_IDENTITY: "bench",
-    BUILDS_AT_ONCE: `${caps.total}`,
-    BUILDS_AT_ONCE_PER_OWNER: `${caps.perOwner}`,
-    TICK_JITTER_MS: `${spreadMs}`,
-  };
-  const lines = Object.entries(vars).map(([name, value]) => `${name}="${value.replaceAll("\n", "\\n")}"`);
-  writeFileSync(join(dataDir, "worker.env"), `${lines.join("\n")}\n`, { mode: 0o600 });
 }
 
 /** Counts the lines with which the scheduler says that an installation is done, and keeps those that tell of slots. */

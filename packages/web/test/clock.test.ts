@@ -8,9 +8,9 @@ afterEach(() => void vi.useRealTimers());
 
 it("all who look at the same clock see the same moment, also who came between two ticks", () => {
   const first = renderHook(() => useNow(100));
-  act(() => vi.advanceTimersByTime(130));
+  act(() => void vi.advanceTimersByTime(130));
   const second = renderHook(() => useNow(100));
-  act(() => vi.advanceTimersByTime(70));
+  act(() => void vi.advanceTimersByTime(70));
   expect(second.result.current).toBe(first.result.current);
   expect(vi.getTimerCount()).toBe(1);
 });
@@ -21,7 +21,7 @@ it("a clock stops when nobody looks at it, and goes again for the next who does"
   expect(vi.getTimerCount()).toBe(0);
   const { result } = renderHook(() => useNow(100));
   const before = result.current;
-  act(() => vi.advanceTimersByTime(100));
+  act(() => void vi.advanceTimersByTime(100));
   expect(result.current - before).toBe(100);
 });
 

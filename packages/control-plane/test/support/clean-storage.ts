@@ -7,8 +7,19 @@ import { rememberResolvedPaths } from "./main-module.ts";
 // This module is loaded once for all files; the file with the hooks is loaded anew for each.
 rememberResolvedPaths();
 
-/** objects that had a life since they were emptied, each with what wakes it */
+/** objects that had a life since they were emptied, each with what keeps it still */
 const lived = new Map<string, () => Promise<void>>();
+
+/**
+ * Keeps an object that is about to be emptied from storing what it remembers once more, when an answer comes that it still waits for, and
+ * from an alarm that would begin a life with the old rows.
+ */
+async function still(stub: DurableObjectStub): Promise<void> {
+  await runInDurableObject(stub, async (_, { storage }) => {
+    await storage.deleteAlarm();
+    Object.defineProperties(storage, { transactionSync: { value: () => {} }, setAlarm: { value: async () => {} } });
+  });
+}
 
 /** Puts one more class between an object's and the runtime's: every life passes through its constructor. */
 function noteLives<T extends Rpc.DurableObjectBranded>(
@@ -20,10 +31,7 @@ function noteLives<T extends Rpc.DurableObjectBranded>(
     constructor(ctx: DurableObjectState, bindings: never) {
       super(ctx, bindings);
       const id = ctx.id.toString();
-      // An alarm that fires while its object is emptied would begin a life with the old rows.
-      const still = () =>
-        runInDurableObject(namespace.get(namespace.idFromString(id)), (_, { storage }) => storage.deleteAlarm());
-      lived.set(id, still);
+      lived.set(id, () => still(namespace.get(namespace.idFromString(id))));
     }
   };
   Object.setPrototypeOf(objectClass, noting);
@@ -40,7 +48,7 @@ noteLives(PoolObject, env.POOLS);
  */
 export async function cleanStorage(): Promise<void> {
   for (let round = 0; round < 10; round++) {
-    await Promise.all([env.DB.prepare("SELECT 1").run(), ...[...lived.values()].map((still) => still())]);
+    await Promise.all([env.DB.prepare("SELECT 1").run(), ...[...lived.values()].map((keepStill) => keepStill())]);
     lived.clear();
     await reset();
     const isNew = await createTables();
