@@ -59,7 +59,7 @@ export async function bundleWorker(): Promise<string> {
   return folder;
 }
 
-/** Writes `worker.js`, its source map and `options.json` of a configuration of wrangler's into a folder that is there. */
+/** Writes `worker.js`, its source map and `options.json` of a configuration of wrangler's, whose main module is called worker, into a folder that is there. */
 export async function bundleInto(folder: string, config: string): Promise<void> {
   const logs = join(folder, "logs");
   const settings = { cwd: root, env: { ...inheritedEnv(), ...quietWrangler(logs), NO_COLOR: "1" }, timeout: 120_000 };

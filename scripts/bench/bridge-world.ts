@@ -58,7 +58,7 @@ export async function startBridgeWorld(dataDir: string, say: (line: string) => v
 function writeConfig(dataDir: string): string {
   const worker = JSON.stringify(join(root, "packages/control-plane/src/worker.ts"));
   writeFileSync(
-    join(dataDir, "bench-worker.js"),
+    join(dataDir, "worker.js"),
     `import { DurableObject } from "cloudflare:workers";
 import worker from ${worker};
 export * from ${worker};
@@ -101,7 +101,7 @@ export default {
   );
   const inPlace = (folder: string) => JSON.stringify(join(root, folder));
   const config = readFileSync(join(root, "wrangler.toml"), "utf8")
-    .replace(/^main = .*$/m, `main = ${JSON.stringify(join(dataDir, "bench-worker.js"))}`)
+    .replace(/^main = .*$/m, `main = ${JSON.stringify(join(dataDir, "worker.js"))}`)
     .replace('"packages/web/dist"', inPlace("packages/web/dist"))
     .replace('"packages/control-plane/migrations"', inPlace("packages/control-plane/migrations"))
     .replace(/^run_worker_first = .*$/m, "run_worker_first = true");
