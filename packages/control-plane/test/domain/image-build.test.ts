@@ -4,7 +4,6 @@ import { deadlines } from "../../src/domain/deadlines.ts";
 import { type ImageEffect, type ImageInput, nextImageWakeAt } from "../../src/domain/image-messages.ts";
 import { stepImage } from "../../src/domain/image-scope.ts";
 import { activeImage, emptyScope, type ScopeState } from "../../src/domain/image-scope-state.ts";
-
 import {
   activated,
   ask,

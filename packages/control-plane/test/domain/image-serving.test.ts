@@ -5,7 +5,6 @@ import { type ImageInput, nextImageWakeAt } from "../../src/domain/image-message
 import { deriveImageRecords } from "../../src/domain/image-records.ts";
 import { stepImage } from "../../src/domain/image-scope.ts";
 import { activeImage, emptyScope, type ScopeState } from "../../src/domain/image-scope-state.ts";
-
 import {
   activated,
   ask,

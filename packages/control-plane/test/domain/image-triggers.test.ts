@@ -5,7 +5,6 @@ import { buildInputsOf } from "../../src/domain/image-inputs.ts";
 import { type ImageInput } from "../../src/domain/image-messages.ts";
 import { stepImage } from "../../src/domain/image-scope.ts";
 import { type BuildGround, emptyScope, type ScopeState } from "../../src/domain/image-scope-state.ts";
-
 import {
   activated,
   askAgain,
@@ -20,6 +19,7 @@ import {
   plan,
   planned,
   proved,
+  push,
   ready,
   readyWithInputs,
   refresh,
@@ -49,28 +49,12 @@ it("[IB2] triggers while building are remembered once, and the remembered build 
 });
 
 it("[IB2] a remembered build begins also after a failure", () => {
-  const failing = (state: ScopeState): ImageInput => ({
-    type: "runtime.event",
-    attempt: attemptOf(state),
-    event: {
-      type: "failed",
-      failure: { code: "setup_failed", message: "m", hint: "h", phase: "setup", lines: ["x"], exitCode: 1 },
-    },
-  });
-  const { state } = drive(emptyScope, 1_000, ...on, ...building, askAgain, failing);
+  const { state } = drive(emptyScope, 1_000, ...on, ...building, askAgain, setupFails);
   expect(state.last?.status).toBe("failed");
   expect(state.live).not.toBeNull();
 });
 
 it("[IB12] a push of the commit that is active or being built changes nothing", () => {
-  const push = (digit: string) => (): ImageInput => ({
-    type: "trigger",
-    trigger: "push",
-    target,
-    plan: plan(),
-    sha: sha(digit),
-    by: null,
-  });
   expect(drive(ready("a"), 2_000, push("a")).effects).toEqual([]);
   expect(drive(ready("a"), 2_000, push("b")).types).toEqual(["slot.request"]);
   const synced = (state: ScopeState): ImageInput => ({
@@ -84,14 +68,6 @@ it("[IB12] a push of the commit that is active or being built changes nothing", 
 });
 
 it("[IB16] a remembered trigger carries the newest head, and is skipped when the running build has brought it", () => {
-  const push = (digit: string) => (): ImageInput => ({
-    type: "trigger",
-    trigger: "push",
-    target,
-    plan: plan(),
-    sha: sha(digit),
-    by: null,
-  });
   const busy = drive(emptyScope, 1_000, ...on, ...building, push("b"), push("c")).state;
   expect(busy.next?.headSha).toBe(sha("c"));
   const same = drive(busy, 2_000, finished("c"), snapshot, ...proved, activated(true)).state;

@@ -94,3 +94,13 @@ export const known = (state: ScopeState): ImageInput => ({
 });
 export const readyWithInputs = (digit = "a") =>
   drive(emptyScope, 1_000, ...on, ...building, known, finished(digit), snapshot, ...proved, activated(true)).state;
+
+/** A push whose head is the commit of `digit`. */
+export const push = (digit: string) => (): ImageInput => ({
+  type: "trigger",
+  trigger: "push",
+  target,
+  plan: plan(),
+  sha: sha(digit),
+  by: null,
+});
